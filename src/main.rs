@@ -1,0 +1,3 @@
+//! Parse, start logging, call.
+
+fn main() {}
