@@ -14,3 +14,5 @@
 //! Which module may use which, and what of the outside, is a table in `tests/layering.rs`.
 
 pub mod seams;
+
+pub mod sandbox;
