@@ -1,0 +1,79 @@
+//! Handle: faults, and what an observer wants to know.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Census;
+use crate::sandbox::github::hooks::Outcome;
+use crate::sandbox::github::{DeliveryFaults, GitHub, RequestRecord};
+
+/// Faults, and what an observer wants to know.
+impl GitHub {
+    /// The next `times` requests of `method` (`*` is any; `GIT` and `FETCH` are git's) whose path fits `pattern`
+    /// (`*` stands for any text; without one it may be anywhere) are answered `status` and do nothing.
+    pub fn fail_next(&self, method: &str, pattern: &str, status: u16, times: u32) {
+        self.state().faults.fail(method, pattern, status, times);
+    }
+
+    /// Ends all that [`fail_next`](Self::fail_next) began.
+    pub fn fail_no_more(&self) {
+        self.state().faults.fail_no_more();
+    }
+
+    /// While on, everything is answered 503.
+    pub fn set_outage(&self, on: bool) {
+        self.state().faults.outage = on;
+    }
+
+    /// Every answer takes up to this long.
+    pub fn set_latency(&self, most: Duration) {
+        self.state().faults.latency = most;
+    }
+
+    /// How deliveries go wrong from now on.
+    pub fn set_delivery_faults(&self, faults: DeliveryFaults) {
+        self.state().faults.delivery = faults;
+    }
+
+    /// Requests an hour for every identity; `None` is GitHub's own limit.
+    pub fn set_rate_limit(&self, limit: Option<u64>) {
+        self.state().limits.limit = limit;
+    }
+
+    /// All requests that were answered, in order.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.state().requests.clone()
+    }
+
+    /// Everything that is still open.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let state = self.state();
+        let mut census = Census {
+            deliveries: state.deliveries.values().filter(|d| d.outcome == Outcome::Queued).count(),
+            ..Census::default()
+        };
+        for repo in state.repos.values() {
+            let name = state.full_name(repo);
+            let open = repo.issues.values().filter(|issue| issue.open && issue.pull.is_some());
+            census.pulls.extend(open.map(|issue| format!("{name}#{}", issue.number)));
+            let runs = repo.check_runs.values().filter(|run| run.status != "completed");
+            census.check_runs.extend(runs.map(|r| format!("{name}@{} {}", r.head_sha, r.name)));
+            let active = repo
+                .deployments
+                .values()
+                .filter(|d| !matches!(d.state(), "inactive" | "error" | "failure"));
+            let active = active.map(|d| format!("{name} {} ({})", d.task, d.state()));
+            census.deployments.extend(active);
+            let mut latest = BTreeMap::new();
+            for status in &repo.statuses {
+                latest.insert((&status.sha, &status.context), &status.state);
+            }
+            let pending = latest.into_iter().filter(|(_, state)| *state == "pending");
+            census.statuses.extend(pending.map(|((sha, c), _)| format!("{name}@{sha} {c}")));
+            census.environments.extend(repo.environments.keys().map(|e| format!("{name} {e}")));
+        }
+        census
+    }
+}

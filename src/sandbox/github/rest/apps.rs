@@ -1,0 +1,83 @@
+//! What an App does about itself: who it is, where it is installed, tokens, its hook's deliveries.
+
+use serde_json::{Value, json};
+
+use super::{Routed, number};
+use crate::sandbox::github::call::{Call, Reply};
+use crate::sandbox::github::hooks::{Outcome, Scope};
+use crate::sandbox::github::model::Actor;
+use crate::sandbox::github::refusal::Refusal;
+use crate::sandbox::github::state::State;
+
+pub(super) fn route(state: &mut State, call: &Call, parts: &[&str]) -> Routed {
+    if let ("GET", ["installation", "repositories"]) = (call.method.as_str(), parts) {
+        return Some(repositories(state, call));
+    }
+    let Actor::App(app) = call.actor else {
+        return Some(Err(Refusal::new(401, "A JSON web token could not be decoded")));
+    };
+    let hook = state.hooks.values().find(|hook| hook.scope == Scope::App(app)).map(|hook| hook.id);
+    let hook = || hook.ok_or_else(Refusal::not_found);
+    Some(match (call.method.as_str(), parts) {
+        ("GET", ["app"]) => {
+            let app = state.apps.get(&app).ok_or_else(Refusal::not_found);
+            app.map(|app| Reply::ok(state.app_json(app)))
+        }
+        ("GET", ["app", "installations"]) => {
+            let rows = state.installations.values().filter(|found| found.app == app);
+            let rows = rows.map(|found| state.installation_json(found)).collect();
+            Ok(call.list(&state.api(), rows))
+        }
+        ("GET", ["app", "installations", id]) => own(state, app, id)
+            .map(|id| Reply::ok(state.installation_json(&state.installations[&id]))),
+        ("POST", ["app", "installations", id, "access_tokens"]) => {
+            own(state, app, id).and_then(|id| state.installation_token(id)).map(Reply::created)
+        }
+        ("GET", ["app", "hook", "deliveries"]) => {
+            hook().map(|hook| call.list(&state.api(), log(state, hook)))
+        }
+        ("GET", ["app", "hook", "deliveries", id]) => {
+            number(id).and_then(|id| one(state, hook()?, id))
+        }
+        ("POST", ["app", "hook", "deliveries", id, "attempts"]) => {
+            number(id).and_then(|id| again(state, hook()?, id))
+        }
+        _ => return None,
+    })
+}
+
+fn own(state: &State, app: u64, id: &str) -> Result<u64, Refusal> {
+    let id = number(id)?;
+    let found = state.installations.get(&id).filter(|found| found.app == app);
+    found.map(|found| found.id).ok_or_else(Refusal::not_found)
+}
+
+fn repositories(state: &State, call: &Call) -> Result<Reply, Refusal> {
+    let Actor::Installation(id) = call.actor else {
+        let words = "You must authenticate with an installation access token in order to list repositories for an installation.";
+        return Err(Refusal::forbidden(words));
+    };
+    let rows = state.covered(id).into_iter().map(|repo| state.repo_json(repo, call.actor));
+    Ok(call.counted(&state.api(), "repositories", rows.collect()))
+}
+
+/// The log of a hook, newest first.
+pub(super) fn log(state: &State, hook: u64) -> Vec<Value> {
+    let rows = state.deliveries.values().rev().filter(|delivery| delivery.hook == hook);
+    // What is still on its way, or was lost before it was sent, is in no log.
+    let rows = rows.filter(|d| !matches!(d.outcome, Outcome::Queued | Outcome::Lost));
+    rows.map(|delivery| state.delivery_json(delivery, false)).collect()
+}
+
+/// One delivery, whole.
+pub(super) fn one(state: &State, hook: u64, id: u64) -> Result<Reply, Refusal> {
+    let found = state.deliveries.get(&id).filter(|delivery| delivery.hook == hook);
+    found.map(|found| Reply::ok(state.delivery_json(found, true))).ok_or_else(Refusal::not_found)
+}
+
+/// Sends a delivery once more.
+pub(super) fn again(state: &mut State, hook: u64, id: u64) -> Result<Reply, Refusal> {
+    one(state, hook, id)?;
+    state.redeliver(id)?;
+    Ok(Reply::new(202, json!({})))
+}
