@@ -15,4 +15,8 @@
 
 pub mod seams;
 
+pub mod domain;
+
+pub mod crd;
+
 pub mod sandbox;

@@ -1,0 +1,230 @@
+//! From what the API server stores to what the domain decides by. No I/O.
+
+use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
+use super::repository::{Forks, PodSecurity, RepositorySpec};
+use super::time::Timestamp;
+use crate::domain::status::{Judgement, bounded, transition_time};
+use crate::domain::{decision, policy, pull_request};
+
+/// A value of a Repository that its schema lets through and that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spec.{field} of the Repository is {value:?}: {rule}")]
+pub struct InvalidPolicy {
+    /// Path below `spec`.
+    pub field: &'static str,
+    /// What stands there.
+    pub value: String,
+    /// What should.
+    pub rule: &'static str,
+}
+
+const DURATION: &str = "write a number with m, h or d, at most ten years";
+
+impl RepositorySpec {
+    /// The valid form, or the first value that has none.
+    pub fn policy(&self) -> Result<policy::Policy, InvalidPolicy> {
+        let Self { forge: _, select, forks, lifetime, url, isolation, limits } = self;
+        let duration = |field, text: &str| {
+            policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
+                field,
+                value: text.to_owned(),
+                rule: DURATION,
+            })
+        };
+        let number = |field, value: i64| {
+            u64::try_from(value).ok().filter(|value| *value > 0).ok_or_else(|| InvalidPolicy {
+                field,
+                value: value.to_string(),
+                rule: "write a number above 0",
+            })
+        };
+        let count = |field, value: i32| {
+            number(field, value.into()).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
+        };
+        Ok(policy::Policy {
+            select: policy::Select {
+                base_branches: select.base_branches.clone(),
+                head_branches: select.head_branches.clone(),
+                labels_all: select.labels.all.clone(),
+                labels_none: select.labels.none.clone(),
+                drafts: select.drafts,
+            },
+            forks: match forks {
+                Forks::Deny => policy::Forks::Deny,
+                Forks::Approve => policy::Forks::Approve,
+                Forks::Allow => policy::Forks::Allow,
+            },
+            lifetime: policy::Lifetime {
+                ttl: duration("lifetime.ttl", &lifetime.ttl)?,
+                max_ttl: duration("lifetime.maxTtl", &lifetime.max_ttl)?,
+            },
+            url: policy::Url {
+                host: url.host.clone(),
+                scheme: url.scheme.clone(),
+                port: url
+                    .port
+                    .map(|port| {
+                        u16::try_from(port).map_err(|_| InvalidPolicy {
+                            field: "url.port",
+                            value: port.to_string(),
+                            rule: "write a number from 1 to 65535",
+                        })
+                    })
+                    .transpose()?,
+                ingress_class: url.ingress_class.clone(),
+            },
+            isolation: policy::Isolation {
+                pod_security: match isolation.pod_security {
+                    PodSecurity::Baseline => "baseline",
+                    PodSecurity::Restricted => "restricted",
+                },
+                allowed_kinds: isolation.allowed_kinds.clone(),
+                deployer_role: isolation.deployer_role.clone(),
+            },
+            limits: policy::Limits {
+                objects: count("limits.objects", limits.objects)?,
+                files: count("limits.files", limits.files)?,
+                file_bytes: number("limits.fileBytes", limits.file_bytes)?,
+                tree_bytes: number("limits.treeBytes", limits.tree_bytes)?,
+                rendered_bytes: number("limits.renderedBytes", limits.rendered_bytes)?,
+            },
+        })
+    }
+}
+
+impl From<Want> for decision::Want {
+    fn from(want: Want) -> Self {
+        match want {
+            Want::Auto => Self::Auto,
+            Want::Up => Self::Up,
+            Want::Down => Self::Down,
+        }
+    }
+}
+
+impl From<SourcePhase> for pull_request::State {
+    fn from(phase: SourcePhase) -> Self {
+        match phase {
+            SourcePhase::Open => Self::Open,
+            SourcePhase::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<pull_request::State> for SourcePhase {
+    fn from(state: pull_request::State) -> Self {
+        match state {
+            pull_request::State::Open => Self::Open,
+            pull_request::State::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<&decision::Why> for WhyLine {
+    fn from(why: &decision::Why) -> Self {
+        Self { rule: why.rule.to_owned(), answer: bounded(&why.answer, 512), decided: why.decided }
+    }
+}
+
+/// Writes `judgement` into `conditions`; the time changes only with the status.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    judgement: &Judgement,
+    generation: Option<i64>,
+    now: chrono::DateTime<chrono::Utc>,
+) {
+    let at = conditions.iter().position(|condition| condition.r#type == judgement.name);
+    let before =
+        at.and_then(|at| conditions.get(at)).map(|c| (c.status.as_str(), c.last_transition_time.0));
+    let condition = Condition {
+        r#type: judgement.name.to_owned(),
+        status: judgement.status().to_owned(),
+        reason: judgement.reason.to_owned(),
+        message: bounded(&judgement.message, 2048),
+        last_transition_time: Timestamp::from(transition_time(before, judgement, now)),
+        observed_generation: generation,
+    };
+    match at {
+        Some(at) => conditions[at] = condition,
+        None => conditions.push(condition),
+    }
+}
+
+impl EnvironmentStatus {
+    /// The condition of that name.
+    #[must_use]
+    pub fn condition(&self, name: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.r#type == name)
+    }
+
+    /// Whether the condition of that name says `True`.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        self.condition(name).is_some_and(|condition| condition.status == "True")
+    }
+}
+
+impl Environment {
+    /// The hint that waits, if it was not acted on yet.
+    #[must_use]
+    pub fn open_hint(&self) -> Option<&str> {
+        let hint = self.metadata.annotations.as_ref()?.get(super::HINT_ANNOTATION)?;
+        let handled = self.status.as_ref().and_then(|status| status.handled_hint.as_deref());
+        // Cut as it will be written: a value that somebody made longer must not be open for ever.
+        let hint = hint.get(..100).unwrap_or(hint);
+        (handled != Some(hint)).then_some(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(changes: &serde_json::Value) -> RepositorySpec {
+        let mut spec = json!({
+            "forge": {"github": {"owner": "acme", "name": "shop", "credentials": {"secretName": "shop"}}},
+            "url": {"host": "preview.test"},
+        });
+        for (key, value) in changes.as_object().expect("changes are a map") {
+            spec[key] = value.clone();
+        }
+        serde_json::from_value(spec).expect("the spec fits")
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default_that_is_valid() {
+        let policy = spec(&json!({})).policy().expect("defaults are valid");
+        assert!(policy.select.drafts);
+        assert_eq!(policy.forks, policy::Forks::Approve);
+        assert_eq!(policy.lifetime.ttl.as_secs(), 72 * 3600);
+        assert_eq!(policy.limits.objects, 200);
+        assert_eq!(policy.url.of("a"), "https://a");
+    }
+
+    #[test]
+    fn a_value_without_meaning_is_named() {
+        let error = spec(&json!({"lifetime": {"ttl": "9999d", "maxTtl": "1d"}}))
+            .policy()
+            .expect_err("too long");
+        assert_eq!(
+            error.to_string(),
+            "spec.lifetime.ttl of the Repository is \"9999d\": write a number with m, h or d, at most ten years"
+        );
+    }
+
+    #[test]
+    fn a_hint_is_open_until_it_was_handled() {
+        let mut environment: Environment = serde_json::from_value(json!({
+            "apiVersion": "bivouac.dev/v1alpha1", "kind": "Environment",
+            "metadata": {"name": "x", "annotations": {"bivouac.dev/hint": "d1"}},
+            "spec": {"repository": "shop", "source": {"pullRequest": {"number": 7}}},
+        }))
+        .expect("the environment fits");
+        assert_eq!(environment.open_hint(), Some("d1"));
+        environment.status =
+            Some(EnvironmentStatus { handled_hint: Some("d1".into()), ..Default::default() });
+        assert_eq!(environment.open_hint(), None);
+    }
+}

@@ -1,0 +1,339 @@
+//! `Repository`: a repository that is served, and its policy; written by the platform team. No I/O.
+#![expect(unreachable_pub, reason = "kube's derive repeats the spec in a block of its own")]
+
+use kube::CustomResource;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::environment::Condition;
+use super::time::Timestamp;
+
+/// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
+/// application team can only narrow it in its preview file.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "bivouac.dev",
+    version = "v1alpha1",
+    kind = "Repository",
+    plural = "repositories",
+    shortname = "repo",
+    category = "bivouac",
+    doc = "A repository whose pull requests get environments, and the policy for them.",
+    namespaced,
+    status = "RepositoryStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Repository", type_ = "string", json_path = ".spec.forge.github.name"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.forge.github.owner"),
+    printcolumn(
+        name = "Accessible",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accessible")].status"#
+    ),
+    printcolumn(name = "Camps", type_ = "integer", json_path = ".status.camps"),
+    printcolumn(name = "Swept", type_ = "date", json_path = ".status.lastSweep"),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.url.host", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = "self.metadata.name.size() <= 40"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositorySpec {
+    /// Where the repository is, and with which credentials it is read.
+    pub forge: Forge,
+    /// Which pull requests get a camp.
+    #[serde(default)]
+    pub select: Select,
+    /// What happens to a pull request whose head is in another repository, or whose author is a bot.
+    #[serde(default)]
+    pub forks: Forks,
+    /// How long a camp stands.
+    #[serde(default)]
+    pub lifetime: Lifetime,
+    /// Below which wildcard domain the camps' hosts are.
+    pub url: UrlPolicy,
+    /// What a bundle may hold and how its camp is fenced in.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// Bounds for what comes out of the repository.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// The forge that hosts the repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Forge {
+    /// github.com or a GitHub Enterprise Server.
+    pub github: GitHub,
+}
+
+/// A repository on GitHub.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GitHub {
+    /// User or organisation that owns the repository.
+    #[schemars(length(min = 1, max = 39))]
+    pub owner: String,
+    /// Name of the repository.
+    #[schemars(length(min = 1, max = 100))]
+    pub name: String,
+    /// REST API, for GitHub Enterprise Server: `https://HOST/api/v3`. Default: `https://api.github.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub api_url: Option<String>,
+    /// Where commits are fetched from. Default: `OWNER/NAME.git` below the web address that belongs to `apiUrl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub clone_url: Option<String>,
+    /// Secret in this namespace with the keys `token` (API and fetch) and `webhookSecret`.
+    pub credentials: Credentials,
+}
+
+/// Name of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+/// Branch names; `*` stands for any characters.
+pub type BranchNames = Vec<String>;
+
+/// Which pull requests get a camp. All conditions must hold; an empty list asks nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Select {
+    /// The base branch is one of these; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 255)))]
+    pub base_branches: BranchNames,
+    /// The head branch is one of these; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 255)))]
+    pub head_branches: BranchNames,
+    /// Labels that must or must not be there.
+    #[serde(default)]
+    pub labels: LabelRules,
+    /// Whether drafts get a camp. Default: true.
+    #[serde(default = "yes")]
+    pub drafts: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Self {
+            base_branches: Vec::new(),
+            head_branches: Vec::new(),
+            labels: LabelRules::default(),
+            drafts: true,
+        }
+    }
+}
+
+/// Labels of the pull request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelRules {
+    /// All of these are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 50)))]
+    pub all: Vec<String>,
+    /// None of these is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 50)))]
+    pub none: Vec<String>,
+}
+
+/// What happens to untrusted pull requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Forks {
+    /// They never get a camp.
+    Deny,
+    /// A camp for exactly the commit that somebody approved in `spec.approved`.
+    #[default]
+    Approve,
+    /// They are treated like everybody else's. Their code then runs in the cluster unseen.
+    Allow,
+}
+
+/// How long a camp stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lifetime {
+    /// From the last push, reopening or `want: Up`: a number with `m`, `h` or `d`. Default: `72h`.
+    #[serde(default = "Lifetime::default_ttl")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
+    pub ttl: String,
+    /// From the moment the camp was made, whatever happens. Default: `14d`.
+    #[serde(default = "Lifetime::default_max_ttl")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
+    pub max_ttl: String,
+}
+
+impl Lifetime {
+    fn default_ttl() -> String {
+        "72h".into()
+    }
+
+    fn default_max_ttl() -> String {
+        "14d".into()
+    }
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self { ttl: Self::default_ttl(), max_ttl: Self::default_max_ttl() }
+    }
+}
+
+/// Where camps are reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UrlPolicy {
+    /// The wildcard domain, without `*.`: each camp's host is one label below it.
+    #[schemars(
+        length(min = 1, max = 180),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub host: String,
+    /// `https` or `http`. Default: `https`.
+    #[serde(default = "UrlPolicy::default_scheme")]
+    #[schemars(length(max = 5), regex(pattern = r"^https?$"))]
+    pub scheme: String,
+    /// Port in the URL, when it is not the scheme's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// The one ingress class a bundle may name. Without it a bundle names none and gets the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub ingress_class: Option<String>,
+}
+
+impl UrlPolicy {
+    fn default_scheme() -> String {
+        "https".into()
+    }
+}
+
+/// How a camp is fenced in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Isolation {
+    /// Pod Security level that the namespace enforces. Default: `Baseline`.
+    #[serde(default)]
+    pub pod_security: PodSecurity,
+    /// Kinds that a bundle may hold, as `Kind` (core) or `Kind.group`. Empty: the built-in list of harmless kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 100),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[A-Z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
+        )
+    )]
+    pub allowed_kinds: Vec<String>,
+    /// ClusterRole that a bundle is applied with, bound in the camp's namespace only. Default: `bivouac-deployer`.
+    #[serde(default = "Isolation::default_deployer_role")]
+    #[schemars(length(min = 1, max = 253))]
+    pub deployer_role: String,
+}
+
+impl Isolation {
+    fn default_deployer_role() -> String {
+        "bivouac-deployer".into()
+    }
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            pod_security: PodSecurity::default(),
+            allowed_kinds: Vec::new(),
+            deployer_role: Self::default_deployer_role(),
+        }
+    }
+}
+
+/// A Pod Security level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PodSecurity {
+    /// Known privilege escalations are refused.
+    #[default]
+    Baseline,
+    /// Current hardening practice is asked for.
+    Restricted,
+}
+
+/// Bounds for what comes out of a repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Limits {
+    /// Objects in a bundle. Default: 200.
+    #[schemars(range(min = 1, max = 500))]
+    pub objects: i32,
+    /// Files that are read of a commit. Default: 1,000.
+    #[schemars(range(min = 1, max = 20_000))]
+    pub files: i32,
+    /// Bytes of one file. Default: 1 MiB.
+    #[schemars(range(min = 1, max = 33_554_432))]
+    pub file_bytes: i64,
+    /// Bytes of all files that are read of a commit. Default: 16 MiB.
+    #[schemars(range(min = 1, max = 268_435_456))]
+    pub tree_bytes: i64,
+    /// Bytes of a rendered bundle. Default: 4 MiB.
+    #[schemars(range(min = 1, max = 33_554_432))]
+    pub rendered_bytes: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            objects: 200,
+            files: 1_000,
+            file_bytes: 1 << 20,
+            tree_bytes: 16 << 20,
+            rendered_bytes: 4 << 20,
+        }
+    }
+}
+
+/// What the service found out about the repository.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryStatus {
+    /// `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Accessible`, `CredentialsValid`, `Unique`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub conditions: Vec<Condition>,
+    /// The repository as the forge knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<ForgeStatus>,
+    /// When the open pull requests were last compared with the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sweep: Option<Timestamp>,
+    /// Number of camps that stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camps: Option<i32>,
+}
+
+/// The repository as the forge knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgeStatus {
+    /// Numeric id: stays through renames and transfers, and is never given twice.
+    pub repository_id: i64,
+    /// What the token may do, as the forge lists it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 50)))]
+    pub permissions: Vec<String>,
+}

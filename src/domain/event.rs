@@ -1,0 +1,246 @@
+//! PURE · a webhook's body → identities, and nothing else. Head, labels, state and titles are never looked at: they
+//! are read from the forge before anything is decided.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::id::{PrNumber, RepoName};
+
+/// What a delivery is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The repository named in the payload; whoever signed it must be allowed to speak for that one.
+    pub repository: Option<RepositoryRef>,
+    /// What happened, as far as we listen.
+    pub event: Event,
+}
+
+/// A repository as a payload names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryRef {
+    /// Numeric id.
+    pub id: u64,
+    /// Owner and name.
+    pub name: RepoName,
+}
+
+/// An event that we know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something happened to a pull request of `Delivery::repository`.
+    PullRequest {
+        /// Which action; only `Closed` makes a difference, and only in whether a record is made.
+        action: Action,
+        /// Its number.
+        number: PrNumber,
+    },
+    /// GitHub tries whether the address answers.
+    Ping,
+    /// Nothing is to be done.
+    Ignored {
+        /// Why not; for the log.
+        reason: &'static str,
+    },
+}
+
+/// The actions of `pull_request` that we listen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A new pull request.
+    Opened,
+    /// Open again.
+    Reopened,
+    /// New commits.
+    Synchronize,
+    /// Closed or merged.
+    Closed,
+    /// Title, text or base branch.
+    Edited,
+    /// A label more.
+    Labeled,
+    /// A label less.
+    Unlabeled,
+    /// No draft any more.
+    ReadyForReview,
+    /// A draft again.
+    ConvertedToDraft,
+}
+
+/// Why a body can't be read. Says nothing of its content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// Not JSON, or not in the form that GitHub documents.
+    #[error(
+        "the body is not a {event} payload as JSON (line {line}, column {column}); is the webhook's content type application/json?"
+    )]
+    Malformed {
+        /// The event named by the header, shortened.
+        event: String,
+        /// Where, from 1.
+        line: usize,
+        /// Where, from 1.
+        column: usize,
+    },
+    /// A part is missing that we need.
+    #[error("the payload has no usable {field}")]
+    Missing {
+        /// Path of the field.
+        field: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+struct RawRepository {
+    id: u64,
+    full_name: String,
+}
+
+impl Action {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "opened" => Self::Opened,
+            "reopened" => Self::Reopened,
+            "synchronize" => Self::Synchronize,
+            "closed" => Self::Closed,
+            "edited" => Self::Edited,
+            "labeled" => Self::Labeled,
+            "unlabeled" => Self::Unlabeled,
+            "ready_for_review" => Self::ReadyForReview,
+            "converted_to_draft" => Self::ConvertedToDraft,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads the identities out of a delivery. `name` is the header `X-GitHub-Event`.
+pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
+    // As a map: a struct of serde would be read from an array too.
+    let raw: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| EventError::Malformed {
+            event: name
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .take(40)
+                .collect(),
+            line: error.line(),
+            column: error.column(),
+        })?;
+    let repository = raw.get("repository").and_then(repository);
+    let event = match name {
+        "ping" => Event::Ping,
+        "pull_request" => pull_request(&raw)?,
+        _ => Event::Ignored { reason: "no event that we listen to" },
+    };
+    if matches!(event, Event::PullRequest { .. }) && repository.is_none() {
+        return Err(EventError::Missing { field: "repository" });
+    }
+    Ok(Delivery { repository, event })
+}
+
+fn repository(value: &Value) -> Option<RepositoryRef> {
+    let raw = RawRepository::deserialize(value).ok()?;
+    let (owner, name) = raw.full_name.split_once('/')?;
+    Some(RepositoryRef { id: raw.id, name: RepoName::parse(owner, name).ok()? })
+}
+
+fn pull_request(raw: &Map<String, Value>) -> Result<Event, EventError> {
+    let action = raw.get("action").and_then(Value::as_str);
+    let Some(action) = Action::parse(action.ok_or(EventError::Missing { field: "action" })?) else {
+        return Ok(Event::Ignored { reason: "no action that we listen to" });
+    };
+    let inner = || raw.get("pull_request")?.get("number")?.as_u64();
+    let number = raw.get("number").and_then(Value::as_u64).or_else(inner);
+    // The record's schema keeps the number as a signed one, from 1.
+    match number.filter(|number| (1..=i64::MAX.unsigned_abs()).contains(number)) {
+        Some(number) => Ok(Event::PullRequest { action, number: PrNumber(number) }),
+        None => Err(EventError::Missing { field: "number" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn body(action: &str) -> serde_json::Value {
+        json!({
+            "action": action, "number": 7, "pull_request": {"number": 7},
+            "repository": {"id": 42, "full_name": "Acme/Shop"},
+        })
+    }
+
+    fn read(name: &str, value: &serde_json::Value) -> Result<Delivery, EventError> {
+        parse(name, value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn each_listed_action_gives_its_identities_and_no_other_does() {
+        let repository =
+            Some(RepositoryRef { id: 42, name: RepoName::parse("acme", "shop").unwrap() });
+        for (text, action) in [
+            ("opened", Action::Opened),
+            ("reopened", Action::Reopened),
+            ("synchronize", Action::Synchronize),
+            ("closed", Action::Closed),
+            ("edited", Action::Edited),
+            ("labeled", Action::Labeled),
+            ("unlabeled", Action::Unlabeled),
+            ("ready_for_review", Action::ReadyForReview),
+            ("converted_to_draft", Action::ConvertedToDraft),
+        ] {
+            let event = Event::PullRequest { action, number: PrNumber(7) };
+            let expected = Delivery { repository: repository.clone(), event };
+            assert_eq!(read("pull_request", &body(text)), Ok(expected), "{text}");
+        }
+        for other in ["assigned", "locked", "review_requested", "", "OPENED"] {
+            let event = read("pull_request", &body(other)).unwrap().event;
+            assert!(matches!(event, Event::Ignored { .. }), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (path, field) in [("action", "action"), ("repository", "repository")] {
+            let mut value = body("opened");
+            value.as_object_mut().unwrap().remove(path);
+            assert_eq!(read("pull_request", &value), Err(EventError::Missing { field }));
+        }
+        let mut value = body("opened");
+        value["number"] = json!(-1);
+        value["pull_request"] = json!(null);
+        assert_eq!(read("pull_request", &value), Err(EventError::Missing { field: "number" }));
+        let deep = "[".repeat(100_000);
+        for bad in ["", "{", "[]", "null", "payload=%7B%7D", deep.as_str()] {
+            assert!(
+                matches!(parse("pull_request", bad.as_bytes()), Err(EventError::Malformed { .. })),
+                "{}",
+                &bad[..bad.len().min(20)]
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(name in "\\PC{0,20}|pull_request|ping", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&name, &bytes);
+        }
+
+        #[test]
+        fn no_value_in_any_place_makes_it_panic(
+            place in prop::sample::select(vec!["action", "number", "pull_request", "repository"]),
+            value in prop_oneof![
+                Just(json!(null)), Just(json!([])), Just(json!({})), Just(json!(1.5)), Just(json!(u64::MAX)),
+                Just(json!({"id": -1, "full_name": "a"})), Just(json!({"id": 1, "full_name": "a/b/c"})),
+                "\\PC{0,30}".prop_map(|s| json!(s)),
+            ],
+        ) {
+            let mut payload = body("opened");
+            payload[place] = value;
+            if let Ok(Delivery { event: Event::PullRequest { number, .. }, .. }) = read("pull_request", &payload) {
+                prop_assert!(number.0 >= 1);
+            }
+        }
+    }
+}

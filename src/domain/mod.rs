@@ -1,0 +1,38 @@
+//! The pure core: no clock, no `await`, no client, no file. What it needs comes as arguments, what it decides leaves
+//! as values with their reasons.
+
+pub mod id;
+
+pub mod pull_request;
+
+pub mod event;
+
+pub mod naming;
+
+pub mod policy;
+
+pub mod selection;
+
+pub mod lifetime;
+
+pub mod decision;
+
+pub mod slug;
+
+pub mod document;
+
+pub mod file_tree;
+
+pub mod preview_file;
+
+pub mod render_inputs;
+
+pub mod bundle;
+
+pub mod guard;
+
+pub mod health;
+
+pub mod status;
+
+pub mod comment;

@@ -1,0 +1,144 @@
+//! PURE · the policy of a Repository in its valid form: what the controller decides by.
+
+use std::time::Duration;
+
+/// Everything the platform team said about one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Which pull requests get a camp.
+    pub select: Select,
+    /// What happens to untrusted ones.
+    pub forks: Forks,
+    /// How long a camp stands.
+    pub lifetime: Lifetime,
+    /// Where camps are reached.
+    pub url: Url,
+    /// How a camp is fenced in.
+    pub isolation: Isolation,
+    /// Bounds for what comes out of the repository.
+    pub limits: Limits,
+}
+
+/// Which pull requests get a camp; an empty list asks nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Patterns for the base branch.
+    pub base_branches: Vec<String>,
+    /// Patterns for the head branch.
+    pub head_branches: Vec<String>,
+    /// Labels that must all be there.
+    pub labels_all: Vec<String>,
+    /// Labels of which none may be there.
+    pub labels_none: Vec<String>,
+    /// Whether drafts get a camp.
+    pub drafts: bool,
+}
+
+/// What happens to untrusted pull requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forks {
+    /// No camp.
+    Deny,
+    /// A camp for an approved head.
+    Approve,
+    /// A camp like any other.
+    Allow,
+}
+
+/// How long a camp stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// From the last push, reopening or `want: Up`.
+    pub ttl: Duration,
+    /// From the making of the camp.
+    pub max_ttl: Duration,
+}
+
+/// Where camps are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Wildcard domain, without `*.`.
+    pub host: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Port, when it is not the scheme's own.
+    pub port: Option<u16>,
+    /// The one ingress class that may be named.
+    pub ingress_class: Option<String>,
+}
+
+impl Url {
+    /// The address of `host`.
+    #[must_use]
+    pub fn of(&self, host: &str) -> String {
+        match self.port {
+            Some(port) => format!("{}://{host}:{port}", self.scheme),
+            None => format!("{}://{host}", self.scheme),
+        }
+    }
+}
+
+/// How a camp is fenced in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// `baseline` or `restricted`: the value of the Pod Security label.
+    pub pod_security: &'static str,
+    /// Kinds that a bundle may hold; empty for the built-in list.
+    pub allowed_kinds: Vec<String>,
+    /// ClusterRole that the deployer gets in the camp.
+    pub deployer_role: String,
+}
+
+/// Bounds for what comes out of the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Objects in a bundle.
+    pub objects: usize,
+    /// Files read of a commit.
+    pub files: usize,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Bytes of all files.
+    pub tree_bytes: u64,
+    /// Bytes of a rendered bundle.
+    pub rendered_bytes: u64,
+}
+
+/// Reads `90m`, `72h` or `14d`; `None` for anything else, and for more than ten years.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = match text.chars().last()? {
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = text[..text.len() - 1].parse().ok()?;
+    let seconds = number.checked_mul(unit)?;
+    (number > 0 && seconds <= 10 * 366 * 86_400).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_one_unit_and_a_bound() {
+        assert_eq!(parse_duration("90m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("14d"), Some(Duration::from_secs(14 * 86_400)));
+        for bad in
+            ["", "h", "0h", "-1h", "1", "1s", "1h30m", "99999999999999999999d", "5000d", "1 h", "ä"]
+        {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_in_the_address_only_when_it_is_not_the_schemes_own() {
+        let mut url =
+            Url { host: "x.test".into(), scheme: "http".into(), port: None, ingress_class: None };
+        assert_eq!(url.of("a.x.test"), "http://a.x.test");
+        url.port = Some(8080);
+        assert_eq!(url.of("a.x.test"), "http://a.x.test:8080");
+    }
+}
