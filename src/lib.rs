@@ -19,4 +19,8 @@ pub mod domain;
 
 pub mod crd;
 
+pub mod source;
+
+pub mod render;
+
 pub mod sandbox;

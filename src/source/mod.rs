@@ -1,0 +1,124 @@
+//! A repository at one commit in, its files out. I/O: network through [`Fetch`], disk below the cache's folder.
+//!
+//! No work tree, no hook, no submodule, no link, no credential helper, no global git configuration. Only the preview
+//! file and what rendering asked for ([`Wanted`]) is loaded and judged: a link elsewhere in a monorepo does no harm.
+
+mod cache;
+mod gix_fetch;
+mod tree;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+pub use self::cache::SourceCache;
+pub use self::gix_fetch::{GixFetch, Schemes};
+pub use self::tree::{TreeLimits, read_tree};
+
+use crate::domain::file_tree::{FileTree, Wanted};
+use crate::domain::id::{PrNumber, Revision};
+use crate::seams::{BoxError, Fetch, FetchError, FetchRequest};
+
+/// Which commit of which repository.
+#[derive(Clone, Debug)]
+pub struct SourceRequest {
+    /// Host (and port) of the forge's API; with the id it is the repository's identity.
+    pub api_host: String,
+    /// Numeric id of the repository at the forge: survives a rename.
+    pub repository_id: u64,
+    /// Where git finds it, without user or password.
+    pub url: String,
+    /// Token for that host.
+    pub credential: Option<SecretString>,
+    /// The commit.
+    pub revision: Revision,
+    /// The pull request whose head it is: `refs/pull/N/head` is asked for when the commit isn't given by its hash.
+    pub pull_request: Option<PrNumber>,
+    /// The fetch ends within this time.
+    pub timeout: Duration,
+}
+
+/// Why there are no files.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The commit could not be brought here.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// An entry of the commit that is not read: a link, a submodule, an LFS pointer, a hostile name.
+    #[error("{path}: {what}; {hint}")]
+    Refused {
+        /// Where in the repository.
+        path: String,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// More than the limits allow.
+    #[error(
+        "{path}: more than {limit} {what}; render less, or ask the platform team to raise the limit"
+    )]
+    TooBig {
+        /// Where in the repository.
+        path: String,
+        /// The limit.
+        limit: u64,
+        /// Files, bytes, directories.
+        what: &'static str,
+    },
+    /// The cache on disk can't be read or made; it is thrown away with the next fetch.
+    #[error("failed to read commit {revision} from the cache")]
+    Cache {
+        /// The commit.
+        revision: String,
+        /// The cause.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// Brings the commit and reads the preview file and what `wanted` asks for after it saw that file.
+///
+/// One at a time per repository: others wait. Reading blocks for the few milliseconds it takes within the limits; it
+/// is not moved to another thread, which a simulation does not have.
+pub async fn prepare(
+    cache: &SourceCache,
+    fetch: &dyn Fetch,
+    request: &SourceRequest,
+    limits: TreeLimits,
+    wanted: fn(Option<&[u8]>) -> Wanted,
+) -> Result<FileTree, SourceError> {
+    let into: PathBuf = cache.path_of(&request.api_host, request.repository_id);
+    let _alone = cache.lock(&into).await;
+    fetch
+        .fetch(FetchRequest {
+            url: request.url.clone(),
+            credential: request.credential.clone(),
+            revision: request.revision.to_string(),
+            fallback_ref: request.pull_request.map(|number| format!("refs/pull/{number}/head")),
+            into: into.clone(),
+            timeout: request.timeout,
+            max_bytes: cache.max_bytes(),
+        })
+        .await?;
+    let tree = read_tree(&into, &request.revision, limits, wanted);
+    if matches!(tree, Err(SourceError::Cache { .. })) {
+        // Broken on disk: the next try begins with an empty one.
+        cache.throw_away(&into);
+    }
+    tree
+}
+
+/// `git`'s own error types can't be boxed with their source, so their chain becomes one text.
+fn boxed(error: &gix::Error) -> BoxError {
+    let mut text = error.to_string();
+    for cause in error.iter_errors().skip(1) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! Object database and revision in, files out. I/O: reads one bare repository. Sizes come from object headers before
+//! any blob is loaded.
+
+use std::path::Path;
+
+use gix::object::tree::EntryKind;
+
+use super::{SourceError, boxed};
+use crate::domain::file_tree::{FileTree, Wanted};
+use crate::domain::id::Revision;
+use crate::domain::preview_file::PREVIEW_FILE;
+
+/// How much of one commit may be read.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeLimits {
+    /// Files.
+    pub files: u64,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Bytes of all files.
+    pub tree_bytes: u64,
+    /// Directories within directories.
+    pub depth: u64,
+}
+
+impl Default for TreeLimits {
+    fn default() -> Self {
+        Self { files: 2000, file_bytes: 1 << 20, tree_bytes: 16 << 20, depth: 20 }
+    }
+}
+
+/// A tree object bigger than this lists some 20,000 entries; no infrastructure code does.
+const MAX_TREE_OBJECT: u64 = 1 << 20;
+/// A pointer that `git lfs` left where the file would be.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file.
+///
+/// Links, submodules and LFS pointers are refused on and below the wanted paths only. What is wanted and not there is
+/// left out.
+pub fn read_tree(
+    repository: &Path,
+    revision: &Revision,
+    limits: TreeLimits,
+    wanted: fn(Option<&[u8]>) -> Wanted,
+) -> Result<FileTree, SourceError> {
+    let cache = |error: &gix::Error| SourceError::Cache {
+        revision: revision.to_string(),
+        source: boxed(error),
+    };
+    let options = gix::open::Options::isolated().open_path_as_is(true);
+    let repo = gix::open_opts(repository, options).map_err(|e| cache(&e))?;
+    let id = gix::ObjectId::from_hex(revision.as_str().as_bytes()).map_err(|e| {
+        SourceError::Cache { revision: revision.to_string(), source: e.to_string().into() }
+    })?;
+    let commit = repo.find_commit(id).map_err(|e| cache(&e))?;
+    let root = commit.tree_id().map_err(|e| cache(&e))?.detach();
+    let mut reader = Reader {
+        repo: &repo,
+        revision,
+        root,
+        limits,
+        files: 0,
+        bytes: 0,
+        directories: 0,
+        tree: FileTree::new(),
+    };
+    reader.path(PREVIEW_FILE)?;
+    match wanted(reader.tree.get(PREVIEW_FILE)) {
+        Wanted::All(paths) => {
+            for path in paths {
+                reader.path(&path)?;
+            }
+        }
+        Wanted::FirstOf(paths) => {
+            for path in paths {
+                let found = match path.strip_suffix("/*") {
+                    Some(parent) => reader.first_directory(parent)?,
+                    None => reader.path(&path)?,
+                };
+                if found {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(reader.tree)
+}
+
+struct Reader<'a> {
+    repo: &'a gix::Repository,
+    revision: &'a Revision,
+    root: gix::ObjectId,
+    limits: TreeLimits,
+    files: u64,
+    bytes: u64,
+    directories: u64,
+    tree: FileTree,
+}
+
+/// One entry of a directory.
+struct Entry {
+    name: Vec<u8>,
+    kind: EntryKind,
+    id: gix::ObjectId,
+}
+
+impl Reader<'_> {
+    fn cache(&self, error: &gix::Error) -> SourceError {
+        SourceError::Cache { revision: self.revision.to_string(), source: boxed(error) }
+    }
+
+    /// Reads the file or directory at `path`; `false` when it is not there.
+    fn path(&mut self, path: &str) -> Result<bool, SourceError> {
+        let root = Entry { name: Vec::new(), kind: EntryKind::Tree, id: self.root };
+        let mut here = root;
+        let mut walked = String::new();
+        let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+        for part in parts {
+            if here.kind != EntryKind::Tree {
+                // A link or submodule on the way is named, a plain file just has nothing below it.
+                return match refusal(here.kind) {
+                    Some((what, hint)) => Err(refused(&walked, what, hint)),
+                    None => Ok(false),
+                };
+            }
+            let entries = self.entries(here.id, &walked)?;
+            let Some(entry) = entries.into_iter().find(|e| e.name == part.as_bytes()) else {
+                return Ok(false);
+            };
+            walked = join(&walked, part);
+            here = entry;
+        }
+        self.entry(&here, &walked, 0)?;
+        Ok(true)
+    }
+
+    fn first_directory(&mut self, parent: &str) -> Result<bool, SourceError> {
+        let mut id = self.root;
+        let mut walked = String::new();
+        for part in parent.split('/') {
+            let entries = self.entries(id, &walked)?;
+            let found = entries
+                .into_iter()
+                .find(|e| e.name == part.as_bytes() && e.kind == EntryKind::Tree);
+            let Some(entry) = found else { return Ok(false) };
+            walked = join(&walked, part);
+            id = entry.id;
+        }
+        let entries = self.entries(id, &walked)?;
+        let Some(first) = entries.into_iter().find(|e| e.kind == EntryKind::Tree) else {
+            return Ok(false);
+        };
+        let path = join(&walked, &checked_name(&first.name, &walked)?);
+        self.entry(&first, &path, 0)?;
+        Ok(true)
+    }
+
+    fn entry(&mut self, entry: &Entry, path: &str, depth: u64) -> Result<(), SourceError> {
+        if let Some((what, hint)) = refusal(entry.kind) {
+            return Err(refused(path, what, hint));
+        }
+        if entry.kind != EntryKind::Tree {
+            return self.file(entry.id, path);
+        }
+        if depth >= self.limits.depth {
+            return Err(too_big(path, self.limits.depth, "directories within each other"));
+        }
+        for child in self.entries(entry.id, path)? {
+            let name = checked_name(&child.name, path)?;
+            self.entry(&child, &join(path, &name), depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, id: gix::ObjectId, path: &str) -> Result<Vec<Entry>, SourceError> {
+        // One tree object may stand in many places: without a bound a small pack unfolds without end.
+        self.directories += 1;
+        if self.directories > self.limits.files.saturating_mul(2).saturating_add(100) {
+            return Err(too_big(path, self.limits.files, "directories"));
+        }
+        let size = self.repo.find_header(id).map_err(|e| self.cache(&e))?.size();
+        if size > MAX_TREE_OBJECT {
+            return Err(too_big(path, MAX_TREE_OBJECT, "bytes of names in one directory"));
+        }
+        let tree = self.repo.find_tree(id).map_err(|e| self.cache(&e))?;
+        let mut entries = Vec::new();
+        for entry in tree.iter() {
+            let entry = entry.map_err(|e| self.cache(&e))?;
+            entries.push(Entry {
+                name: entry.filename().to_vec(),
+                kind: entry.mode().kind(),
+                id: entry.oid().to_owned(),
+            });
+        }
+        Ok(entries)
+    }
+
+    fn file(&mut self, id: gix::ObjectId, path: &str) -> Result<(), SourceError> {
+        if self.tree.get(path).is_some() {
+            return Ok(());
+        }
+        self.files += 1;
+        if self.files > self.limits.files {
+            return Err(too_big(path, self.limits.files, "files"));
+        }
+        let size = self.repo.find_header(id).map_err(|e| self.cache(&e))?.size();
+        if size > self.limits.file_bytes {
+            return Err(too_big(path, self.limits.file_bytes, "bytes in one file"));
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.limits.tree_bytes {
+            return Err(too_big(path, self.limits.tree_bytes, "bytes in all files"));
+        }
+        let blob = self.repo.find_blob(id).map_err(|e| self.cache(&e))?;
+        if blob.data.starts_with(LFS) {
+            let hint = "commit the file itself; Git LFS is not fetched";
+            return Err(refused(path, "this is a Git LFS pointer", hint));
+        }
+        self.tree.insert(path, blob.data.clone());
+        Ok(())
+    }
+}
+
+fn refusal(kind: EntryKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        EntryKind::Link => Some((
+            "this is a symbolic link, which is not followed",
+            "commit the file itself or move the link out of the rendered path",
+        )),
+        EntryKind::Commit => Some((
+            "this is a submodule, which is not fetched",
+            "commit the files themselves or move the submodule out of the rendered path",
+        )),
+        EntryKind::Tree | EntryKind::Blob | EntryKind::BlobExecutable => None,
+    }
+}
+
+/// The name of an entry as text. Git itself refuses to write most of what is refused here; a hostile server does not.
+fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
+    let text = String::from_utf8_lossy(name).into_owned();
+    let shown: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
+    let hint = "rename it";
+    let what = if std::str::from_utf8(name).is_err() {
+        "this name is not UTF-8"
+    } else if matches!(text.as_str(), "" | "." | "..") || text.contains(['/', '\\']) {
+        "this name could leave the repository"
+    } else if text.eq_ignore_ascii_case(".git") {
+        "this name belongs to git"
+    } else if text.chars().any(char::is_control) {
+        "this name holds control characters"
+    } else {
+        return Ok(text);
+    };
+    Err(refused(&join(parent, &shown), what, hint))
+}
+
+fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
+    SourceError::Refused { path: path.to_owned(), what, hint }
+}
+
+fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError {
+    let path = if path.is_empty() { "." } else { path };
+    SourceError::TooBig { path: path.to_owned(), limit, what }
+}
+
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+}
