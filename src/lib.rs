@@ -23,4 +23,6 @@ pub mod source;
 
 pub mod render;
 
+pub mod apply;
+
 pub mod sandbox;

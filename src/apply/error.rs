@@ -1,0 +1,123 @@
+//! What can go wrong between a bundle and a running camp. No I/O.
+
+use kube::core::Status;
+
+/// Who has to do something about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A person: shown, and tried again when something changes.
+    UserMustAct,
+    /// Nobody: tried again with growing pauses.
+    Transient,
+    /// Something that is on its way: tried again soon.
+    Waiting,
+}
+
+/// Why a camp could not be made, changed or taken down.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The namespace is there and is not ours.
+    #[error(
+        "namespace {namespace} exists and was not made by this installation for this environment: it is neither used nor deleted; delete it yourself, or give this installation another --namespace-prefix"
+    )]
+    NamespaceTaken {
+        /// Its name.
+        namespace: String,
+    },
+    /// The cluster does not know a kind of the bundle.
+    #[error(
+        "{object} ({origin}): the cluster knows no {kind} in {api_version}; is its operator installed?"
+    )]
+    KindUnknown {
+        /// Kind and name.
+        object: String,
+        /// File and line.
+        origin: String,
+        /// `group/version`.
+        api_version: String,
+        /// Kind.
+        kind: String,
+    },
+    /// The API server refused an object of the bundle.
+    #[error("{object} ({origin}): the cluster refused it: {message}")]
+    Refused {
+        /// Kind and name.
+        object: String,
+        /// File and line.
+        origin: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The service may not do what it has to.
+    #[error(
+        "the service may not {what}: {message}; add the rule to its role (deploy/rbac.yaml has them all)"
+    )]
+    NotAllowed {
+        /// What it tried.
+        what: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The camp is there and can't be used yet.
+    #[error("the camp is not prepared yet: {what}")]
+    NotPrepared {
+        /// What is missing.
+        what: String,
+    },
+    /// Something newer is to be done.
+    #[error("superseded by a newer revision or request")]
+    Superseded,
+    /// The API server could not be asked, or failed.
+    #[error("failed to {what}")]
+    Cluster {
+        /// What was tried.
+        what: String,
+        /// The cause.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl ApplyError {
+    /// Who has to act.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NamespaceTaken { .. }
+            | Self::KindUnknown { .. }
+            | Self::Refused { .. }
+            | Self::NotAllowed { .. } => Class::UserMustAct,
+            Self::NotPrepared { .. } | Self::Superseded => Class::Waiting,
+            Self::Cluster { .. } => Class::Transient,
+        }
+    }
+
+    /// An error of the service's own calls.
+    pub(super) fn own(what: impl Into<String>, error: kube::Error) -> Self {
+        let what = what.into();
+        match status(&error) {
+            Some(status) if status.code == 403 && !is_terminating(status) => {
+                Self::NotAllowed { what, message: status.message.clone() }
+            }
+            _ => Self::Cluster { what, source: Box::new(error) },
+        }
+    }
+}
+
+/// The API server's answer, when there was one.
+pub(super) fn status(error: &kube::Error) -> Option<&Status> {
+    match error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
+    }
+}
+
+/// 404: it is not there.
+pub(super) fn is_not_found(error: &kube::Error) -> bool {
+    status(error).is_some_and(|status| status.code == 404)
+}
+
+/// 403 because the namespace is going away; no right is missing.
+pub(super) fn is_terminating(status: &Status) -> bool {
+    status.message.contains("because it is being terminated")
+}
