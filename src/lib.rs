@@ -19,10 +19,16 @@ pub mod domain;
 
 pub mod crd;
 
+pub mod webhook;
+
 pub mod source;
 
 pub mod render;
 
 pub mod apply;
+
+pub mod forge;
+
+pub mod report;
 
 pub mod sandbox;

@@ -1,0 +1,391 @@
+//! I/O · one GitHub API with one token: sends a call, keeps to the rates, follows a redirect at the same host, and
+//! turns each refusal into a [`ForgeError`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::BodyExt;
+use octocrab::{AuthState, Octocrab, OctocrabBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
+use super::client::Forge;
+use super::error::{ForgeError, one_line};
+use super::etag::Etags;
+use super::governor::Governor;
+use super::wire::ErrorBody;
+use crate::domain::id::RepoName;
+use crate::domain::pull_request::{Author, PullRequest};
+use crate::seams::{BoxError, Clock, Transport};
+
+/// A call ends within this time, whatever the transport does. GitHub itself gives up after 10 s.
+const CALL: Duration = Duration::from_secs(30);
+/// A renamed repository is one redirect, a renamed owner another.
+const MOST_REDIRECTS: usize = 3;
+/// Clients kept for tokens; a token that was renewed leaves one behind.
+const MOST_CLIENTS: usize = 256;
+
+/// Address of a GitHub API: `https://api.github.com`, or `https://HOST/api/v3` of a GitHub Enterprise Server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiUrl(String);
+
+/// Why an address is not taken as that of an API.
+#[derive(Debug, thiserror::Error)]
+#[error("{url:?} can't be the address of a GitHub API: {rule}")]
+pub struct InvalidApiUrl {
+    url: String,
+    rule: &'static str,
+}
+
+impl ApiUrl {
+    /// Checks the form. `http://` only with `allow_http`.
+    pub fn parse(text: &str, allow_http: bool) -> Result<Self, InvalidApiUrl> {
+        let wrong = |rule| InvalidApiUrl { url: one_line(text), rule };
+        let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong("it is no URL"))?;
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if allow_http => {}
+            Some("http") => return Err(wrong("http is not allowed by the service's settings")),
+            _ => return Err(wrong("it must begin with https://")),
+        }
+        match uri.authority() {
+            Some(host) if !host.host().is_empty() && !host.as_str().contains('@') => {}
+            _ => return Err(wrong("it needs a host, without user or password")),
+        }
+        if uri.query().is_some() || text.contains('#') {
+            return Err(wrong("it may not have a query or a fragment"));
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// As text, without a slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn home(&self) -> Option<(Scheme, Authority)> {
+        let uri: Uri = self.0.parse().ok()?;
+        Some((uri.scheme()?.clone(), uri.authority()?.clone()))
+    }
+}
+
+impl fmt::Display for ApiUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All clients of the program: one for each API and token, so that rates and tags are kept per token.
+#[derive(Clone)]
+pub struct Apis(Arc<ApisInner>);
+
+struct ApisInner {
+    transport: Transport,
+    clock: Clock,
+    clients: Mutex<BTreeMap<(ApiUrl, String), Api>>,
+}
+
+impl Apis {
+    /// Every client made here speaks through `transport`.
+    #[must_use]
+    pub fn new(transport: Transport, clock: Clock) -> Self {
+        Self(Arc::new(ApisInner { transport, clock, clients: Mutex::new(BTreeMap::new()) }))
+    }
+
+    /// The client of `token` at `url`, made when it is new. Needs a tokio runtime around it.
+    pub fn api(&self, url: &ApiUrl, token: &SecretString) -> Result<Api, ForgeError> {
+        let digest = hex::encode(Sha256::digest(token.expose_secret().as_bytes()));
+        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (url.clone(), digest);
+        if let Some(api) = clients.get(&key) {
+            return Ok(api.clone());
+        }
+        if clients.len() >= MOST_CLIENTS {
+            clients.retain(|_, api| Arc::strong_count(&api.0) > 1);
+        }
+        let api = Api::new(self.0.transport.clone(), self.0.clock.clone(), url, token)?;
+        clients.insert(key, api.clone());
+        Ok(api)
+    }
+}
+
+impl fmt::Debug for Apis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Apis")
+    }
+}
+
+/// One GitHub API with one token. A clone is the same one.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    octocrab: Octocrab,
+    url: ApiUrl,
+    home: (Scheme, Authority),
+    governor: Governor,
+    pub(super) pulls: Etags<Vec<PullRequest>>,
+    links: Etags<Option<String>>,
+    pub(super) pull: Etags<PullRequest>,
+    pub(super) viewer: tokio::sync::OnceCell<Author>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Api").field(&self.0.url).finish()
+    }
+}
+
+/// One call: method, path below the API's address (or a whole address from a `Link` header), body.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) body: Option<serde_json::Value>,
+    pub(super) tag: Option<String>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, tag: None }
+    }
+
+    /// Method and path, for messages.
+    fn name(&self) -> String {
+        format!("{} {}", self.method, one_line(self.path))
+    }
+}
+
+/// An answer that is no refusal: 2xx, or 304 when a tag was sent.
+pub(super) struct Reply {
+    pub(super) call: String,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl Reply {
+    /// The body, read as `T`.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ForgeError> {
+        // Serde's message may quote values; where it is says enough.
+        serde_json::from_slice(&self.bytes).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            self.unexpected(&format!("the body can't be read at {place} ({:?})", error.classify()))
+        })
+    }
+
+    pub(super) fn unexpected(&self, reason: &str) -> ForgeError {
+        ForgeError::Unexpected { call: self.call.clone(), reason: one_line(reason) }
+    }
+
+    pub(super) fn tag(&self) -> Option<String> {
+        self.headers.get(ETAG)?.to_str().ok().map(str::to_owned)
+    }
+
+    /// Address of the next page.
+    pub(super) fn next(&self) -> Option<String> {
+        self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|all| {
+            all.split(',').find_map(|link| {
+                let (address, parameters) = link.split_once(';')?;
+                let next =
+                    parameters.split(';').any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
+                let address = address.trim().strip_prefix('<')?.strip_suffix('>')?;
+                next.then(|| address.to_owned())
+            })
+        })
+    }
+}
+
+impl Api {
+    fn new(
+        transport: Transport,
+        clock: Clock,
+        url: &ApiUrl,
+        token: &SecretString,
+    ) -> Result<Self, ForgeError> {
+        // A token is visible ASCII; one with a line break at its end is a file that was put into a Secret.
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret().trim()))
+            .map_err(|_| ForgeError::Unauthorized { call: format!("client of {url}") })?;
+        if token.expose_secret().trim().is_empty() {
+            return Err(ForgeError::Unauthorized { call: format!("client of {url}") });
+        }
+        bearer.set_sensitive(true);
+        let home = url.home().ok_or_else(|| ForgeError::Invalid {
+            call: format!("client of {url}"),
+            message: "the address has no host".to_owned(),
+        })?;
+        let Ok(octocrab) = OctocrabBuilder::new_empty()
+            .with_service(Adapter::new(transport, bearer, home.clone()))
+            .with_auth(AuthState::None)
+            .build();
+        Ok(Self(Arc::new(Inner {
+            octocrab,
+            url: url.clone(),
+            home,
+            governor: Governor::new(clock),
+            pulls: Etags::default(),
+            links: Etags::default(),
+            pull: Etags::default(),
+            viewer: tokio::sync::OnceCell::new(),
+        })))
+    }
+
+    /// This API's view of one repository.
+    #[must_use]
+    pub fn forge(&self, repository: RepoName) -> Forge {
+        Forge::new(self.clone(), repository)
+    }
+
+    /// The API's address.
+    #[must_use]
+    pub fn url(&self) -> &ApiUrl {
+        &self.0.url
+    }
+
+    pub(super) fn pulls(&self) -> &Etags<Vec<PullRequest>> {
+        &self.0.pulls
+    }
+
+    pub(super) fn links(&self) -> &Etags<Option<String>> {
+        &self.0.links
+    }
+
+    pub(super) fn pull(&self) -> &Etags<PullRequest> {
+        &self.0.pull
+    }
+
+    pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {
+        &self.0.viewer
+    }
+
+    /// Sends `call`. Writes of content wait for their turn.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, ForgeError> {
+        let name = call.name();
+        let _turn = match call.method {
+            Method::GET => None,
+            _ => Some(self.0.governor.write_turn().await),
+        };
+        let mut target = self.target(call.path, &name)?;
+        for _ in 0..=MOST_REDIRECTS {
+            self.0
+                .governor
+                .admit()
+                .map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?;
+            let (status, headers, bytes) = tokio::time::timeout(CALL, self.once(&call, &target))
+                .await
+                .map_err(|_| ForgeError::Unavailable {
+                    call: name.clone(),
+                    reason: format!("no answer within {} s", CALL.as_secs()),
+                    source: None,
+                })?
+                .map_err(|error| failed(&name, error))?;
+            if let Some(location) = redirect(&call.method, status, &headers) {
+                target = self.target(&location, &name)?;
+                continue;
+            }
+            return self.judge(name, status, headers, bytes);
+        }
+        Err(ForgeError::Unexpected { call: name, reason: "too many redirects".to_owned() })
+    }
+
+    async fn once(
+        &self,
+        call: &Call<'_>,
+        target: &Uri,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), octocrab::Error> {
+        let mut request = http::Request::builder().method(call.method.clone()).uri(target.clone());
+        if let Some(tag) = &call.tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let request = self.0.octocrab.build_request(request, call.body.as_ref())?;
+        let (parts, body) = self.0.octocrab.execute(request).await?.into_parts();
+        Ok((parts.status, parts.headers, body.collect().await?.to_bytes()))
+    }
+
+    /// An address below the API's own; whole ones must be at the same scheme, host and port.
+    fn target(&self, path: &str, name: &str) -> Result<Uri, ForgeError> {
+        let unexpected = |reason: &str| ForgeError::Unexpected {
+            call: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let whole =
+            if path.starts_with('/') { format!("{}{path}", self.0.url) } else { path.to_owned() };
+        let uri: Uri =
+            whole.parse().map_err(|_| unexpected("it leads to an address that is none"))?;
+        if uri.scheme() == Some(&self.0.home.0) && uri.authority() == Some(&self.0.home.1) {
+            Ok(uri)
+        } else {
+            Err(unexpected("it leads to another host; not followed"))
+        }
+    }
+
+    fn judge(
+        &self,
+        call: String,
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: Bytes,
+    ) -> Result<Reply, ForgeError> {
+        let failed = !status.is_success() && status != StatusCode::NOT_MODIFIED;
+        let message = if failed { ErrorBody::text(&bytes) } else { String::new() };
+        if let Some(until) = self.0.governor.observe(status, &headers, &message) {
+            return Err(ForgeError::RateLimited { call, until });
+        }
+        if !failed {
+            return Ok(Reply { call, status, headers, bytes });
+        }
+        Err(match status.as_u16() {
+            400 | 409 | 422 => ForgeError::Invalid { call, message },
+            401 => ForgeError::Unauthorized { call },
+            403 => ForgeError::Forbidden { call, message },
+            404 => ForgeError::NotFound { call },
+            status @ (410 | 451) => ForgeError::Gone { call, status },
+            413 => ForgeError::TooLarge { call, limit: "the forge's own".to_owned() },
+            status @ (408 | 500..=599) => {
+                let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(one_line);
+                let wait = wait.map_or_else(String::new, |s| format!(", it asks to wait {s}"));
+                let reason = format!("HTTP {status}{wait}");
+                ForgeError::Unavailable { call, reason, source: None }
+            }
+            status => ForgeError::Unexpected { call, reason: format!("HTTP {status}: {message}") },
+        })
+    }
+}
+
+/// Where to go on. GitHub answers 301 to reads and 307 or 308 to writes; a write after any other is not repeated.
+fn redirect(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let follow = match status.as_u16() {
+        301 | 302 => method == Method::GET,
+        307 | 308 => true,
+        _ => false,
+    };
+    let location = headers.get(LOCATION).filter(|_| follow)?;
+    location.to_str().ok().map(str::to_owned)
+}
+
+/// octocrab's error as ours: the cause is kept, its backtrace and its copy of the address are not.
+fn failed(call: &str, error: octocrab::Error) -> ForgeError {
+    let call = call.to_owned();
+    match error {
+        octocrab::Error::Service { source, .. } if source.is::<BodyTooLarge>() => {
+            ForgeError::TooLarge { call, limit: format!("{MOST_BYTES} bytes") }
+        }
+        octocrab::Error::Service { source, .. } => ForgeError::Unavailable {
+            call,
+            reason: "the connection failed".to_owned(),
+            source: Some(source),
+        },
+        other => ForgeError::Unavailable {
+            call,
+            reason: "the request could not be sent".to_owned(),
+            source: Some(BoxError::from(one_line(&other.to_string()))),
+        },
+    }
+}

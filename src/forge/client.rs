@@ -1,0 +1,282 @@
+//! I/O · what we ask of a forge about one repository, and what we tell it.
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use super::api::{Api, Call, Reply};
+use super::error::ForgeError;
+use super::wire;
+use crate::domain::id::{PrNumber, RepoName};
+use crate::domain::pull_request::{Author, PullRequest};
+
+/// GitHub's most.
+const PER_PAGE: usize = 100;
+/// 10,000 open pull requests, or comments on one: nobody reads more, and neither do we.
+const MOST_PAGES: usize = 100;
+
+/// A repository at the forge, as it says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryInfo {
+    /// Numeric id; survives renames and transfers.
+    pub id: u64,
+    /// Owner and name as they are now.
+    pub name: RepoName,
+    /// Not readable without a token.
+    pub private: bool,
+    /// Nothing can be written there.
+    pub archived: bool,
+    /// What our token may do; `None` when the forge does not say.
+    pub permission: Option<Permission>,
+    /// The page for people.
+    pub html_url: String,
+    /// Where git fetches from, as the forge says.
+    pub clone_url: Option<String>,
+}
+
+/// What somebody may do in a repository, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Nothing.
+    None,
+    /// Read.
+    Read,
+    /// Sort issues.
+    Triage,
+    /// Push.
+    Write,
+    /// Manage without the dangerous parts.
+    Maintain,
+    /// Everything.
+    Admin,
+}
+
+/// A comment on a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// Numeric id; a lower one is older.
+    pub id: u64,
+    /// Markdown.
+    pub body: String,
+    /// Who wrote it.
+    pub author: Author,
+    /// The page for people.
+    pub html_url: String,
+    /// The pull request it is on, when the forge says.
+    pub on: Option<PrNumber>,
+}
+
+/// One repository at one API with one token.
+#[derive(Clone, Debug)]
+pub struct Forge {
+    api: Api,
+    repository: RepoName,
+}
+
+impl Forge {
+    pub(super) fn new(api: Api, repository: RepoName) -> Self {
+        Self { api, repository }
+    }
+
+    /// Owner and name that are asked for.
+    #[must_use]
+    pub fn name(&self) -> &RepoName {
+        &self.repository
+    }
+
+    /// The same API and token for another repository, or for its new name.
+    #[must_use]
+    pub fn named(&self, repository: RepoName) -> Self {
+        Self { api: self.api.clone(), repository }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/repos/{}/{}{rest}", self.repository.owner(), self.repository.name())
+    }
+
+    /// The repository under its name.
+    pub async fn repository(&self) -> Result<RepositoryInfo, ForgeError> {
+        self.repository_at(&self.path("")).await
+    }
+
+    /// A repository by its id, whatever its name is now.
+    pub async fn repository_by_id(&self, id: u64) -> Result<RepositoryInfo, ForgeError> {
+        self.repository_at(&format!("/repositories/{id}")).await
+    }
+
+    async fn repository_at(&self, path: &str) -> Result<RepositoryInfo, ForgeError> {
+        let reply = self.api.send(Call::get(path)).await?;
+        let repository: wire::Repository = reply.json()?;
+        repository.try_into().map_err(|reason: String| reply.unexpected(&reason))
+    }
+
+    /// One pull request. A reading that has not changed costs nothing of the rate.
+    pub async fn pull_request(&self, number: PrNumber) -> Result<PullRequest, ForgeError> {
+        let path = self.path(&format!("/pulls/{number}"));
+        let kept = self.api.pull().get(&path);
+        let tag = kept.as_ref().map(|kept| kept.tag.clone());
+        let reply = self.api.send(Call { tag, ..Call::get(&path) }).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return kept.map(|kept| kept.value).ok_or_else(|| reply.unexpected("304 unasked"));
+        }
+        let pull: wire::Pull = reply.json()?;
+        let pull = PullRequest::try_from(pull).map_err(|reason| reply.unexpected(&reason))?;
+        if pull.number != number {
+            return Err(reply.unexpected("it is another pull request"));
+        }
+        self.api.pull().put(&path, reply.tag(), &pull);
+        Ok(pull)
+    }
+
+    /// All open pull requests, oldest first. One that can't be read is passed over and logged.
+    pub async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
+        let mut path =
+            self.path(&format!("/pulls?state=open&sort=created&direction=asc&per_page={PER_PAGE}"));
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let (page, next) = self.pulls_page(&path).await?;
+            all.extend(page);
+            match next {
+                Some(next) => path = next,
+                None => return Ok(all),
+            }
+        }
+        Err(too_many("open pull requests", &self.path("/pulls")))
+    }
+
+    async fn pulls_page(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<PullRequest>, Option<String>), ForgeError> {
+        let kept = self.api.pulls().get(path).zip(self.api.links().get(path));
+        // Both halves must be of one answer.
+        let kept = kept.filter(|(page, link)| page.tag == link.tag);
+        let tag = kept.as_ref().map(|(page, _)| page.tag.clone());
+        let reply = self.api.send(Call { tag, ..Call::get(path) }).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return kept
+                .map(|(page, link)| (page.value, link.value))
+                .ok_or_else(|| reply.unexpected("304 unasked"));
+        }
+        let values: Vec<serde_json::Value> = reply.json()?;
+        let mut page = Vec::with_capacity(values.len());
+        for value in values {
+            let number = value.get("number").and_then(serde_json::Value::as_u64);
+            let read = serde_json::from_value::<wire::Pull>(value)
+                .map_err(|error| error.to_string())
+                .and_then(PullRequest::try_from);
+            match read {
+                Ok(pull) => page.push(pull),
+                Err(reason) => tracing::warn!(
+                    repository = %self.repository, number, reason = super::error::one_line(&reason),
+                    "passed over a pull request that can't be read"
+                ),
+            }
+        }
+        let next = reply.next();
+        self.api.pulls().put(path, reply.tag(), &page);
+        self.api.links().put(path, reply.tag(), &next);
+        Ok((page, next))
+    }
+
+    /// All comments on a pull request, oldest first.
+    pub async fn comments(&self, number: PrNumber) -> Result<Vec<Comment>, ForgeError> {
+        let mut path = self.path(&format!("/issues/{number}/comments?per_page={PER_PAGE}"));
+        let mut all: Vec<Comment> = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let reply = self.api.send(Call::get(&path)).await?;
+            let page: Vec<wire::IssueComment> = reply.json()?;
+            all.extend(page.into_iter().map(Comment::from));
+            let Some(next) = reply.next() else {
+                // A comment that went away between two pages moves others; each counts once.
+                all.sort_by_key(|comment| comment.id);
+                all.dedup_by_key(|comment| comment.id);
+                return Ok(all);
+            };
+            path = next;
+        }
+        Err(too_many("comments", &self.path(&format!("/issues/{number}/comments"))))
+    }
+
+    /// One comment.
+    pub async fn comment(&self, id: u64) -> Result<Comment, ForgeError> {
+        comment(&self.api.send(Call::get(&self.comment_path(id))).await?)
+    }
+
+    /// Writes a new comment.
+    pub async fn create_comment(
+        &self,
+        number: PrNumber,
+        body: &str,
+    ) -> Result<Comment, ForgeError> {
+        let path = self.path(&format!("/issues/{number}/comments"));
+        comment(&self.write(Method::POST, &path, Some(json!({"body": body}))).await?)
+    }
+
+    /// Replaces the text of a comment.
+    pub async fn update_comment(&self, id: u64, body: &str) -> Result<Comment, ForgeError> {
+        let path = self.comment_path(id);
+        comment(&self.write(Method::PATCH, &path, Some(json!({"body": body}))).await?)
+    }
+
+    /// Removes a comment; one that is not there is success.
+    pub async fn delete_comment(&self, id: u64) -> Result<(), ForgeError> {
+        match self.write(Method::DELETE, &self.comment_path(id), None).await {
+            Ok(_) | Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn comment_path(&self, id: u64) -> String {
+        self.path(&format!("/issues/comments/{id}"))
+    }
+
+    async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<Reply, ForgeError> {
+        self.api.send(Call { method, path, body, tag: None }).await
+    }
+
+    /// Whose token this is. Asked once.
+    pub async fn viewer(&self) -> Result<Author, ForgeError> {
+        let viewer = self.api.viewer_cell().get_or_try_init(async || {
+            let reply = self.api.send(Call::get("/user")).await?;
+            Ok::<_, ForgeError>(Author::from(reply.json::<wire::User>()?))
+        });
+        viewer.await.cloned()
+    }
+
+    /// What `login` may do here: the highest right that is true, at this moment.
+    pub async fn permission(&self, login: &str) -> Result<Permission, ForgeError> {
+        let path = self.path(&format!("/collaborators/{}/permission", path_part(login)));
+        let reply = self.api.send(Call::get(&path)).await?;
+        Ok(reply.json::<wire::Collaborator>()?.into())
+    }
+}
+
+fn comment(reply: &Reply) -> Result<Comment, ForgeError> {
+    Ok(reply.json::<wire::IssueComment>()?.into())
+}
+
+fn too_many(what: &str, path: &str) -> ForgeError {
+    ForgeError::TooLarge {
+        call: format!("GET {path}"),
+        limit: format!("{} {what}", MOST_PAGES * PER_PAGE),
+    }
+}
+
+/// `text` as one part of a path: what could end or leave the part is percent-encoded.
+fn path_part(text: &str) -> String {
+    let mut part = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            part.push('%');
+            part.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    part
+}

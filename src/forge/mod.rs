@@ -1,0 +1,23 @@
+//! I/O · the edge to the forge: one GitHub API, one token, one repository in; types of `domain` out.
+//!
+//! octocrab and the shapes of GitHub's answers stop here. What goes out: [`Forge`] with its methods, [`ForgeError`]
+//! with its class, and the transport with sockets for it.
+
+mod adapter;
+mod api;
+mod client;
+mod error;
+mod etag;
+mod governor;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
+pub use client::{Comment, Forge, Permission, RepositoryInfo};
+pub use error::{Class, ForgeError};
+pub use transport::{TransportError, https_transport};

@@ -1,0 +1,258 @@
+//! PURE · the parts of GitHub's answers that we read, and what they become. Everything else in them is passed over.
+
+use serde::Deserialize;
+
+use super::client::{Comment, Permission, RepositoryInfo};
+use crate::domain::id::{PrNumber, RepoName, Revision};
+use crate::domain::pull_request::{Author, Base, Head, PullRequest, State};
+
+/// GitHub's account for authors that are gone.
+const GHOST: (&str, u64) = ("ghost", 10137);
+
+#[derive(Deserialize)]
+pub(super) struct User {
+    login: String,
+    id: u64,
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct RepoRef {
+    id: u64,
+    name: String,
+    owner: Owner,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct HeadRepo {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct HeadSide {
+    sha: String,
+    #[serde(rename = "ref")]
+    branch: String,
+    repo: Option<HeadRepo>,
+}
+
+#[derive(Deserialize)]
+struct BaseSide {
+    sha: String,
+    #[serde(rename = "ref")]
+    branch: String,
+    repo: RepoRef,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pull {
+    number: u64,
+    state: String,
+    #[serde(default)]
+    merged: Option<bool>,
+    #[serde(default)]
+    merged_at: Option<String>,
+    #[serde(default)]
+    draft: Option<bool>,
+    #[serde(default)]
+    labels: Vec<Label>,
+    user: Option<User>,
+    head: HeadSide,
+    base: BaseSide,
+    html_url: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct IssueComment {
+    id: u64,
+    #[serde(default)]
+    body: Option<String>,
+    user: Option<User>,
+    html_url: String,
+    #[serde(default)]
+    issue_url: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Repository {
+    id: u64,
+    name: String,
+    owner: Owner,
+    private: bool,
+    #[serde(default)]
+    archived: bool,
+    #[serde(default)]
+    permissions: Option<Rights>,
+    html_url: String,
+    #[serde(default)]
+    clone_url: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "GitHub's own shape")]
+pub(super) struct Rights {
+    #[serde(default)]
+    admin: bool,
+    #[serde(default)]
+    maintain: bool,
+    #[serde(default)]
+    push: bool,
+    #[serde(default)]
+    triage: bool,
+    #[serde(default)]
+    pull: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Collaborator {
+    user: Option<CollaboratorUser>,
+}
+
+#[derive(Deserialize)]
+struct CollaboratorUser {
+    #[serde(default)]
+    permissions: Rights,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ErrorBody {
+    message: String,
+    errors: Vec<serde_json::Value>,
+}
+
+impl ErrorBody {
+    /// The message with its details, on one line.
+    pub(super) fn text(bytes: &[u8]) -> String {
+        let body: Self = serde_json::from_slice(bytes).unwrap_or_default();
+        let details = body.errors.iter().filter_map(|error| match error {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Object(fields) => {
+                let part = |name: &str| fields.get(name).and_then(|v| v.as_str());
+                part("message")
+                    .map(str::to_owned)
+                    .or_else(|| Some(format!("{} {}", part("field")?, part("code")?)))
+            }
+            _ => None,
+        });
+        let mut text = body.message.clone();
+        for detail in details.take(5) {
+            text.push_str(if text.is_empty() { "" } else { "; " });
+            text.push_str(&detail);
+        }
+        super::error::one_line(if text.is_empty() { "(no message)" } else { &text })
+    }
+}
+
+impl From<User> for Author {
+    fn from(user: User) -> Self {
+        Self { bot: user.kind == "Bot", login: user.login, id: user.id }
+    }
+}
+
+fn author(user: Option<User>) -> Author {
+    user.map_or_else(|| Author { login: GHOST.0.to_owned(), id: GHOST.1, bot: false }, Author::from)
+}
+
+impl Rights {
+    fn highest(&self) -> Permission {
+        [
+            (self.admin, Permission::Admin),
+            (self.maintain, Permission::Maintain),
+            (self.push, Permission::Write),
+            (self.triage, Permission::Triage),
+            (self.pull, Permission::Read),
+        ]
+        .into_iter()
+        .find_map(|(has, permission)| has.then_some(permission))
+        .unwrap_or(Permission::None)
+    }
+}
+
+impl From<Collaborator> for Permission {
+    fn from(collaborator: Collaborator) -> Self {
+        collaborator.user.map_or(Self::None, |user| user.permissions.highest())
+    }
+}
+
+impl TryFrom<Pull> for PullRequest {
+    type Error = String;
+
+    fn try_from(pull: Pull) -> Result<Self, String> {
+        let repo = pull.base.repo;
+        let state = match pull.state.as_str() {
+            "open" => State::Open,
+            "closed" => State::Closed,
+            // Anything else proves nothing, least of all that the pull request is closed.
+            other => return Err(format!("state {:?}", super::error::one_line(other))),
+        };
+        let mut labels: Vec<String> = pull.labels.into_iter().map(|label| label.name).collect();
+        labels.sort();
+        Ok(Self {
+            number: PrNumber(pull.number),
+            state,
+            merged: pull.merged.unwrap_or(pull.merged_at.is_some()),
+            draft: pull.draft.unwrap_or(false),
+            labels,
+            author: author(pull.user),
+            head: Head {
+                revision: Revision::parse(&pull.head.sha).map_err(|e| e.to_string())?,
+                branch: pull.head.branch,
+                repository_id: pull.head.repo.map(|repo| repo.id),
+            },
+            base: Base {
+                revision: Revision::parse(&pull.base.sha).map_err(|e| e.to_string())?,
+                branch: pull.base.branch,
+                repository_id: repo.id,
+                repository: RepoName::parse(&repo.owner.login, &repo.name)
+                    .map_err(|e| e.to_string())?,
+            },
+            html_url: pull.html_url,
+        })
+    }
+}
+
+impl From<IssueComment> for Comment {
+    fn from(comment: IssueComment) -> Self {
+        Self {
+            id: comment.id,
+            body: comment.body.unwrap_or_default(),
+            author: author(comment.user),
+            html_url: comment.html_url,
+            on: comment
+                .issue_url
+                .rsplit('/')
+                .next()
+                .and_then(|number| number.parse().ok())
+                .map(PrNumber),
+        }
+    }
+}
+
+impl TryFrom<Repository> for RepositoryInfo {
+    type Error = String;
+
+    fn try_from(repository: Repository) -> Result<Self, String> {
+        Ok(Self {
+            id: repository.id,
+            name: RepoName::parse(&repository.owner.login, &repository.name)
+                .map_err(|e| e.to_string())?,
+            private: repository.private,
+            archived: repository.archived,
+            permission: repository.permissions.map(|rights| rights.highest()),
+            html_url: repository.html_url,
+            clone_url: repository.clone_url,
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! I/O · tells the forge what happened. Text and decision come from `domain`; here it is only brought there, once.
+
+pub mod comment;

@@ -1,0 +1,220 @@
+//! I/O · writes what an entrance may write: the record of a source, and the hint that it should be looked at again.
+//! Each write is idempotent and none reads first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::Resource as _;
+use kube::api::{Patch, PatchParams, PostParams, Request};
+use kube::client::Client;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::crd::{Environment, HINT_ANNOTATION, REPOSITORY_LABEL};
+use crate::domain::id::PrNumber;
+use crate::domain::naming::environment_name;
+
+/// Why a record or a hint could not be written. The forge is told to try again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("failed to write environment {environment}")]
+pub struct RecordError {
+    /// Name of the record.
+    pub environment: String,
+    /// The API server's answer, or what kept us from it. Shared by all who waited for the same write.
+    #[source]
+    source: Arc<kube::Error>,
+}
+
+/// Writes records and hints in one namespace. A clone shares what is on its way.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    namespace: String,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+}
+
+/// One source's writes: one at a time; hints that come meanwhile share the next.
+#[derive(Default)]
+struct Slot {
+    turn: AsyncMutex<()>,
+    waiting: Mutex<Option<Arc<Batch>>>,
+}
+
+impl Slot {
+    /// From here on nobody joins `batch`.
+    fn close(&self, batch: &Arc<Batch>) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.as_ref().is_some_and(|next| Arc::ptr_eq(next, batch)) {
+            *waiting = None;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    wanted: Mutex<Wanted>,
+    result: Mutex<Option<Result<(), RecordError>>>,
+}
+
+#[derive(Clone, Default)]
+struct Wanted {
+    delivery: String,
+    create: bool,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("namespace", &self.0.namespace).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Recorder {
+    /// Writes into `namespace`, where the service's own resources are.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            namespace: namespace.to_owned(),
+            slots: Mutex::new(BTreeMap::new()),
+        }))
+    }
+
+    /// Makes the record of a pull request when it is not there, and leaves the hint.
+    pub async fn record(
+        &self,
+        repository: &str,
+        number: PrNumber,
+        delivery: &str,
+    ) -> Result<(), RecordError> {
+        self.write(repository, number, Wanted { delivery: delivery.to_owned(), create: true }).await
+    }
+
+    /// Leaves the hint when the record is there.
+    pub async fn hint(
+        &self,
+        repository: &str,
+        number: PrNumber,
+        delivery: &str,
+    ) -> Result<(), RecordError> {
+        self.write(repository, number, Wanted { delivery: delivery.to_owned(), create: false })
+            .await
+    }
+
+    async fn write(
+        &self,
+        repository: &str,
+        number: PrNumber,
+        wanted: Wanted,
+    ) -> Result<(), RecordError> {
+        let name = environment_name(repository, number).to_string();
+        let slot = Arc::clone(lock(&self.0.slots).entry(name.clone()).or_default());
+        let batch = {
+            let mut waiting = lock(&slot.waiting);
+            let batch = Arc::clone(waiting.get_or_insert_default());
+            let mut shared = lock(&batch.wanted);
+            shared.delivery = wanted.delivery;
+            shared.create |= wanted.create;
+            drop(shared);
+            batch
+        };
+        let result = {
+            let _turn = slot.turn.lock().await;
+            let done = lock(&batch.result).clone();
+            if let Some(result) = done {
+                result
+            } else {
+                // The first to get here writes for all who joined. When its caller goes away in the middle, the next
+                // one does it again: each write is idempotent.
+                slot.close(&batch);
+                let wanted = lock(&batch.wanted).clone();
+                let result = self.send(repository, number, &name, &wanted).await;
+                *lock(&batch.result) = Some(result.clone());
+                result
+            }
+        };
+        let mut slots = lock(&self.0.slots);
+        // The map's and ours: nobody else waits, and none can come while the map is locked.
+        if Arc::strong_count(&slot) == 2 {
+            slots.remove(&name);
+        }
+        result
+    }
+
+    async fn send(
+        &self,
+        repository: &str,
+        number: PrNumber,
+        name: &str,
+        wanted: &Wanted,
+    ) -> Result<(), RecordError> {
+        let failed = |source: kube::Error| RecordError {
+            environment: name.to_owned(),
+            source: Arc::new(source),
+        };
+        if wanted.create {
+            match self.create(repository, number, name).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                other => other.map_err(failed)?,
+            }
+        }
+        match self.annotate(name, &wanted.delivery).await {
+            // A closed pull request that we never heard of.
+            Err(kube::Error::Api(status)) if status.is_not_found() && !wanted.create => Ok(()),
+            other => other.map_err(failed),
+        }
+    }
+
+    /// Repository and source, and nothing else: defaults are the API server's to fill in.
+    async fn create(
+        &self,
+        repository: &str,
+        number: PrNumber,
+        name: &str,
+    ) -> Result<(), kube::Error> {
+        let record = json!({
+            "apiVersion": Environment::api_version(&()),
+            "kind": Environment::kind(&()),
+            "metadata": {
+                "name": name,
+                "namespace": self.0.namespace,
+                "labels": {REPOSITORY_LABEL: repository},
+            },
+            "spec": {"repository": repository, "source": {"pullRequest": {"number": number}}},
+        });
+        let bytes = record.to_string().into_bytes();
+        let request = self.request().create(&PostParams::default(), bytes);
+        self.run(request).await
+    }
+
+    async fn annotate(&self, name: &str, delivery: &str) -> Result<(), kube::Error> {
+        let patch = json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}});
+        let request = self.request().patch(name, &PatchParams::default(), &Patch::Merge(patch));
+        self.run(request).await
+    }
+
+    fn request(&self) -> Request {
+        Request::new(Environment::url_path(&(), Some(&self.0.namespace)))
+    }
+
+    /// The answer's object is not read: what is stored may be of a newer schema than ours.
+    async fn run(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), kube::Error> {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        self.0.client.request::<IgnoredAny>(request).await.map(|_| ())
+    }
+
+    #[cfg(test)]
+    pub(super) fn on_its_way(&self) -> usize {
+        lock(&self.0.slots).len()
+    }
+}
