@@ -31,4 +31,6 @@ pub mod forge;
 
 pub mod report;
 
+pub mod controller;
+
 pub mod sandbox;

@@ -1,0 +1,188 @@
+//! Stages *source ▶ render ▶ guard*: the bundle of a commit, or what is wrong with it. I/O: the fetch, and git's objects.
+
+use std::time::Duration;
+
+use super::Context;
+use super::error::{ReconcileError, chain};
+use super::observe::{self, number_of};
+use super::reconcile::Served;
+use super::record::Record;
+use crate::crd::{FindingEntry, RenderedPath};
+use crate::domain::bundle::Bundle;
+use crate::domain::guard::{self, Finding, GroupKind, GuardPolicy, PodSecurity};
+use crate::domain::render_inputs::RenderInputs;
+use crate::domain::status::bounded;
+use crate::render::{self, Chosen, RenderLimits};
+use crate::source::{self, SourceError, SourceRequest, TreeLimits};
+
+/// A fetch of one commit ends within this time.
+const FETCH_TIME: Duration = Duration::from_secs(120);
+/// Findings that are kept.
+const FINDINGS: usize = 20;
+
+/// Why there is no bundle.
+pub(super) enum Unbuilt {
+    /// The commit is to blame: only another commit or policy helps.
+    Refused(Refusal),
+    /// Something on the way is.
+    Failed(ReconcileError),
+}
+
+/// What is wrong with a commit, for people.
+pub(super) struct Refusal {
+    pub(super) reason: &'static str,
+    pub(super) findings: Vec<FindingEntry>,
+}
+
+/// Source ▶ render ▶ guard.
+pub(super) async fn build(
+    context: &Context,
+    served: &Served,
+    record: &mut Record,
+    inputs: &RenderInputs,
+) -> Result<Bundle, Unbuilt> {
+    let policy = &served.policy;
+    let repository_id = served.repository.status.as_ref().and_then(|status| status.forge.as_ref());
+    let request = SourceRequest {
+        api_host: context.api_url(&served.repository).to_owned(),
+        repository_id: repository_id
+            .and_then(|forge| u64::try_from(forge.repository_id).ok())
+            .unwrap_or_default(),
+        url: context.clone_url(&served.repository),
+        credential: context
+            .credentials
+            .of(&record.stored().spec.repository)
+            .map(|credential| credential.token),
+        revision: inputs.revision.clone(),
+        pull_request: Some(number_of(record)),
+        timeout: FETCH_TIME,
+    };
+    let tree_limits = TreeLimits {
+        files: u64::try_from(policy.limits.files).unwrap_or(u64::MAX),
+        file_bytes: policy.limits.file_bytes,
+        tree_bytes: policy.limits.tree_bytes,
+        ..TreeLimits::default()
+    };
+    let tree = match source::prepare(
+        &context.cache,
+        context.fetch.as_ref(),
+        &request,
+        tree_limits,
+        render::wanted,
+    )
+    .await
+    {
+        Ok(tree) => tree,
+        Err(error) => {
+            return Err(if is_the_commits(&error) {
+                refused("SourceRefused", "source", &chain(&error))
+            } else {
+                Unbuilt::Failed(ReconcileError::Source(error))
+            });
+        }
+    };
+    let limits = RenderLimits {
+        objects: policy.limits.objects,
+        file_bytes: usize::try_from(policy.limits.file_bytes).unwrap_or(usize::MAX),
+        rendered_bytes: usize::try_from(policy.limits.rendered_bytes).unwrap_or(usize::MAX),
+    };
+    let rendered = render::render(&tree, inputs, limits)
+        .map_err(|error| refused("RenderFailed", "render", &chain(&error)))?;
+    record.status.rendered_from = rendered_from(&rendered.chosen);
+    record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
+    record.status.expires_at = observe::end_of(record, policy).map(Into::into);
+    let findings = guard::guard(&rendered.bundle, &guard_policy(inputs, served));
+    if !findings.is_empty() {
+        let findings = findings.iter().take(FINDINGS).map(entry_of).collect();
+        return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
+    }
+    Ok(rendered.bundle)
+}
+
+/// A commit that can't be read or rendered, as a finding.
+pub(super) fn refused(reason: &'static str, rule: &str, message: &str) -> Unbuilt {
+    let (file, line, message) = split_place(message);
+    let finding = FindingEntry {
+        rule: rule.to_owned(),
+        file,
+        line,
+        message: bounded(&message, 1024),
+        hint: None,
+    };
+    Unbuilt::Refused(Refusal { reason, findings: vec![finding] })
+}
+
+/// Takes `file:line:column: ` off the beginning of a message.
+fn split_place(text: &str) -> (Option<String>, Option<i32>, String) {
+    let Some((place, message)) = text.split_once(": ") else {
+        return (None, None, text.to_owned());
+    };
+    let mut parts = place.splitn(3, ':');
+    let file = parts.next().filter(|file| !file.contains(' ') && !file.is_empty());
+    match (file, parts.next().and_then(|line| line.parse().ok())) {
+        (Some(file), Some(line)) => (Some(file.to_owned()), Some(line), message.to_owned()),
+        (Some(file), None) if file == place && file.contains('.') => {
+            (Some(file.to_owned()), None, message.to_owned())
+        }
+        _ => (None, None, text.to_owned()),
+    }
+}
+
+fn entry_of(finding: &Finding) -> FindingEntry {
+    FindingEntry {
+        rule: format!("{} {}", finding.rule.id(), finding.rule.name()),
+        file: Some(bounded(&finding.origin.file, 512)),
+        line: i32::try_from(finding.origin.line).ok(),
+        message: bounded(&finding.message, 1024),
+        hint: Some(bounded(finding.hint, 512)),
+    }
+}
+
+fn rendered_from(chosen: &Chosen) -> Vec<RenderedPath> {
+    match chosen {
+        Chosen::PreviewFile(paths) => paths
+            .iter()
+            .take(20)
+            .map(|path| RenderedPath { path: bounded(path, 512), guessed: false })
+            .collect(),
+        Chosen::Convention(path) => vec![RenderedPath { path: bounded(path, 512), guessed: true }],
+    }
+}
+
+/// Whether only another commit (or a limit) helps. A commit that is gone is none of these: a force push is behind it,
+/// and the newer head is on its way.
+fn is_the_commits(error: &SourceError) -> bool {
+    match error {
+        SourceError::Refused { .. } | SourceError::TooBig { .. } => true,
+        SourceError::Fetch(_) | SourceError::Cache { .. } => false,
+    }
+}
+
+/// What the guard lets into this camp.
+fn guard_policy(inputs: &RenderInputs, served: &Served) -> GuardPolicy {
+    let policy = &served.policy;
+    let allowed_kinds = if policy.isolation.allowed_kinds.is_empty() {
+        guard::default_allowed_kinds()
+    } else {
+        policy
+            .isolation
+            .allowed_kinds
+            .iter()
+            .map(|name| {
+                let (kind, group) = name.split_once('.').unwrap_or((name, ""));
+                GroupKind::new(group, kind)
+            })
+            .collect()
+    };
+    GuardPolicy {
+        namespace: inputs.namespace.clone(),
+        allowed_kinds,
+        assigned_hosts: [inputs.host.clone()].into(),
+        ingress_class: policy.url.ingress_class.clone(),
+        pod_security: if policy.isolation.pod_security == "restricted" {
+            PodSecurity::Restricted
+        } else {
+            PodSecurity::Baseline
+        },
+    }
+}

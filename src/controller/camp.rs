@@ -1,0 +1,104 @@
+//! Making and ending a camp: names first, then the finalizer, then the namespace; and the way back. I/O with home and
+//! target.
+
+use chrono::{DateTime, Utc};
+
+use super::Context;
+use super::error::ReconcileError;
+use super::observe::camp_of;
+use super::record::Record;
+use crate::apply::{self, CampState};
+use crate::crd::{LastCamp, UrlEntry};
+use crate::domain::decision::Camp;
+use crate::domain::naming;
+use crate::domain::policy::Policy;
+
+/// Name under which the one URL of a camp is listed; apps with hosts of their own come with `expose`.
+const WHOLE_CAMP: &str = "preview";
+
+/// What stands, as the target shows it.
+pub(super) async fn observe_camp(
+    context: &Context,
+    record: &Record,
+) -> Result<CampState, ReconcileError> {
+    match camp_of(context, record) {
+        None => Ok(CampState::Absent),
+        Some(camp) => {
+            apply::observe_namespace(&context.target, &camp, record.status.namespace_uid.as_deref())
+                .await
+                .map_err(ReconcileError::Apply)
+        }
+    }
+}
+
+/// The same in the words of the decision. A foreign namespace is nothing of ours: there is nothing to take down.
+pub(super) fn in_words(state: &CampState) -> Camp {
+    match state {
+        CampState::Absent | CampState::Foreign => Camp::Absent,
+        CampState::Standing { .. } => Camp::Standing,
+        CampState::Ending { .. } => Camp::Ending,
+    }
+}
+
+/// Writes down finalizer, namespace and hosts before anything is made. Names that stand are kept: a camp whose rules
+/// changed while it stood must still be found.
+pub(super) async fn assign_names(
+    context: &Context,
+    record: &mut Record,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Result<(), ReconcileError> {
+    record.set_finalizer(context, true).await?;
+    if record.status.namespace.is_some() {
+        return Ok(());
+    }
+    let namespace = naming::namespace_name(&context.instance, record.name());
+    let host = format!("{}.{}", naming::host_label(record.name(), None), policy.url.host);
+    record.status.namespace = Some(namespace.as_str().to_owned());
+    record.status.incarnation = Some(record.status.incarnation.unwrap_or(0) + 1);
+    record.status.camp_since = Some(now.into());
+    record.status.urls = vec![UrlEntry { app: WHOLE_CAMP.into(), url: policy.url.of(&host) }];
+    record.status.hosts = vec![host];
+    record.save(context).await
+}
+
+/// Asks for the end of the namespace that stands.
+pub(super) async fn take_down(
+    context: &Context,
+    record: &Record,
+    uid: &str,
+) -> Result<(), ReconcileError> {
+    match camp_of(context, record) {
+        None => Ok(()),
+        Some(camp) => apply::delete_namespace(&context.target, &camp, uid)
+            .await
+            .map_err(ReconcileError::Apply),
+    }
+}
+
+/// The camp is gone: so is everything the record says about it, but its history.
+pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
+    let status = &mut record.status;
+    // Names may be given and no namespace made, say when the commit was refused.
+    if let (Some(since), true) = (status.camp_since, status.namespace_uid.is_some()) {
+        let url = status.urls.first().map(|entry| entry.url.clone());
+        status.last_camp = Some(LastCamp { since, until: now.into(), url });
+    }
+    status.rendered_from.clear();
+    status.ttl_seconds = None;
+    status.findings.clear();
+    status.namespace = None;
+    status.namespace_uid = None;
+    status.hosts.clear();
+    status.urls.clear();
+    status.inventory.clear();
+    status.inputs_digest = None;
+    status.revision = None;
+    status.short_revision = None;
+    status.digest = None;
+    status.expires_at = None;
+    status.camp_since = None;
+    status.conditions.retain(|condition| {
+        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy")
+    });
+}

@@ -1,0 +1,400 @@
+//! Stages *apply ▶ health* of a camp that is to stand. I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Context;
+use super::build::{Refusal, Unbuilt, build, refused};
+use super::camp;
+use super::error::{ReconcileError, chain};
+use super::fence::Fence;
+use super::observe::{self, camp_of, number_of};
+use super::reconcile::{Served, growing};
+use super::record::Record;
+use super::retry::Next;
+use super::tell::{self, Telling};
+use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails};
+use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
+use crate::domain::bundle::Bundle;
+use crate::domain::decision::{Action, Decision};
+use crate::domain::id::Revision;
+use crate::domain::naming;
+use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs};
+use crate::domain::status::{Judgement, bounded};
+
+/// A camp that can't be used after this long is reported as an error and tried again.
+const PREPARE: Duration = Duration::from_secs(15);
+/// Pause between two tries to prepare a camp.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Pause between two looks at a camp in trouble: it may mend itself, but not soon.
+const SLOW_POLL: Duration = Duration::from_secs(5);
+/// A camp that gets ready within this time is told of once, when it is.
+const QUIET: Duration = Duration::from_secs(5);
+/// Entries of an inventory, as its schema has it.
+const INVENTORY: usize = 1000;
+/// Bundles that the history remembers.
+const HISTORY: usize = 20;
+
+/// Makes the camp what the head commit says, and looks how it does.
+pub(super) async fn bring_up(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+) -> Result<Next, ReconcileError> {
+    let now = context.clock.now();
+    camp::assign_names(context, record, &served.policy, now).await?;
+    record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
+    let inputs = inputs(record, served)?;
+    let digest = inputs.inputs_digest();
+    let same = record.status.inputs_digest.as_deref() == Some(digest.as_str());
+    if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
+        // A commit that can't be rendered stays so; only other inputs help.
+        show_refusal(context, record);
+        record.save(context).await?;
+        tell::tell(context, record, served, &Telling::of(decision)).await;
+        record.save(context).await?;
+        return Ok(until(context, record, context.intervals.resync));
+    }
+    // A camp that somebody deleted is made again from its first object on.
+    let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
+    if same && record.status.holds("Applied") && stands {
+        return look(context, record, served, decision).await;
+    }
+    record.status.phase = Some(Phase::Progressing);
+    record.status.reason = Some(format!("commit {} is on its way", inputs.revision.short()));
+    judge(
+        context,
+        record,
+        &Judgement::no(
+            "Ready",
+            "Progressing",
+            format!("commit {} is on its way", inputs.revision.short()),
+        ),
+    );
+    let bundle = match build(context, served, record, &inputs).await {
+        Ok(bundle) => bundle,
+        Err(Unbuilt::Refused(refusal)) => {
+            return refuse(context, record, served, decision, digest, refusal).await;
+        }
+        Err(Unbuilt::Failed(error)) => return Err(error),
+    };
+    record.status.findings.clear();
+    judge(
+        context,
+        record,
+        &Judgement::yes("Rendered", "Rendered", format!("{} objects", bundle.objects.len())),
+    );
+    judge(
+        context,
+        record,
+        &Judgement::unknown("Applied", "Applying", format!("commit {}", inputs.revision.short())),
+    );
+    record.status.inputs_digest = Some(digest.clone());
+    let before = inventory_of(record);
+    let union = apply::union(&before, &bundle);
+    if union.len() > INVENTORY {
+        let message = format!(
+            "{} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
+            before.len(),
+            bundle.objects.len()
+        );
+        let Unbuilt::Refused(refusal) = refused("TooManyObjects", "inventory", &message) else {
+            return Err(ReconcileError::Stale);
+        };
+        return refuse(context, record, served, decision, digest, refusal).await;
+    }
+    record.status.inventory = to_status(&union);
+    record.save(context).await?;
+
+    let fence = Fence::new(
+        context,
+        &served.forge,
+        record.stored(),
+        number_of(record),
+        inputs.revision.as_str(),
+    );
+    let uid = prepared(context, record, served, &inputs, &fence).await?;
+    record.status.namespace_uid = Some(uid);
+    let deployer = Deployer::of(&context.target, &inputs.namespace);
+    let applied = match apply::apply_bundle(&deployer, &bundle, &before, &fence).await {
+        Ok(applied) => applied,
+        Err(error) => {
+            judge(context, record, &Judgement::no("Applied", "ApplyFailed", chain(&error)));
+            return Err(ReconcileError::Apply(error));
+        }
+    };
+    note_applied(context, record, &inputs.revision, &bundle, &applied);
+    record.save(context).await?;
+    look(context, record, served, decision).await
+}
+
+/// All inputs of the bundle, from the recorded names and the policy.
+fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileError> {
+    let status = &record.status;
+    let head = status.head.as_ref();
+    let revision =
+        head.and_then(|head| Revision::parse(&head.revision).ok()).ok_or(ReconcileError::Stale)?;
+    let host = status.hosts.first().cloned().unwrap_or_default();
+    let policy = &served.policy;
+    Ok(RenderInputs {
+        revision,
+        repository: served.forge.name().clone(),
+        environment: record.name().to_owned(),
+        namespace: status.namespace.clone().unwrap_or_default(),
+        url: status.urls.first().map(|entry| entry.url.clone()).unwrap_or_default(),
+        app_urls: BTreeMap::new(),
+        host,
+        pull_request: Some(number_of(record)),
+        branch_slug: naming::slug(head.map_or("", |head| &head.branch), naming::LABEL_MAX),
+        parameters: BTreeMap::new(),
+        policy: BTreeMap::from([
+            ("allowedKinds".to_owned(), policy.isolation.allowed_kinds.join(",")),
+            ("deployerRole".to_owned(), policy.isolation.deployer_role.clone()),
+            ("podSecurity".to_owned(), policy.isolation.pod_security.to_owned()),
+            ("ingressClass".to_owned(), policy.url.ingress_class.clone().unwrap_or_default()),
+            ("limits".to_owned(), format!("{:?}", policy.limits)),
+        ]),
+        cluster: ClusterFacts::default(),
+    })
+}
+
+/// The commit is refused: nothing of it is written, and what stood before goes on standing.
+async fn refuse(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    digest: String,
+    refusal: Refusal,
+) -> Result<Next, ReconcileError> {
+    let Refusal { reason, findings } = refusal;
+    record.status.findings = findings;
+    record.status.inputs_digest = Some(digest);
+    let all = refusal_lines(record);
+    judge(context, record, &Judgement::no("Rendered", reason, all.join("; ")));
+    show_refusal(context, record);
+    record.save(context).await?;
+    tell::tell(context, record, served, &Telling::of(decision)).await;
+    record.save(context).await?;
+    Ok(until(context, record, context.intervals.resync))
+}
+
+/// Phase, reason and `Ready` of a refused commit, from its findings: an error in between may have put others there.
+fn show_refusal(context: &Context, record: &mut Record) {
+    let first = refusal_lines(record).into_iter().next().unwrap_or_default();
+    let reason = record.status.condition("Rendered").map_or("Refused", |rendered| {
+        match rendered.reason.as_str() {
+            "SourceRefused" => "SourceRefused",
+            "RenderFailed" => "RenderFailed",
+            "GuardRefused" => "GuardRefused",
+            _ => "Refused",
+        }
+    });
+    record.status.phase = Some(Phase::Refused);
+    record.status.reason = Some(bounded(&first, 1024));
+    judge(context, record, &Judgement::no("Ready", reason, first));
+}
+
+/// One line for each finding.
+fn refusal_lines(record: &Record) -> Vec<String> {
+    let line = |finding: &FindingEntry| match (&finding.file, finding.line) {
+        (Some(file), Some(line)) => {
+            format!("{file}:{line}: {} ({})", finding.message, finding.rule)
+        }
+        (Some(file), None) => format!("{file}: {} ({})", finding.message, finding.rule),
+        _ => format!("{} ({})", finding.message, finding.rule),
+    };
+    record.status.findings.iter().map(line).collect()
+}
+
+/// Guardrails, and the wait until the camp can be used.
+async fn prepared(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: &RenderInputs,
+    fence: &Fence<'_>,
+) -> Result<String, ReconcileError> {
+    let Some(camp) = camp_of(context, record) else { return Err(ReconcileError::Stale) };
+    let guardrails = Guardrails {
+        camp,
+        pod_security: served.policy.isolation.pod_security,
+        hosts: record.status.hosts.clone(),
+        deployer_role: served.policy.isolation.deployer_role.clone(),
+        service_account: context.service_account.clone(),
+        config: render_inputs::environment_config(inputs),
+    };
+    let deadline = context.clock.now() + PREPARE;
+    loop {
+        match apply::prepare(&context.target, &guardrails).await {
+            Ok(uid) => return Ok(uid),
+            Err(ApplyError::NotPrepared { .. }) if context.clock.now() < deadline => {
+                if !apply::Fence::holds(fence).await {
+                    return Err(ReconcileError::Apply(ApplyError::Superseded));
+                }
+                context.clock.sleep(AGAIN).await;
+            }
+            Err(ApplyError::NotPrepared { what }) => {
+                return Err(ReconcileError::CampUnusable { what, seconds: PREPARE.as_secs() });
+            }
+            Err(error) => return Err(ReconcileError::Apply(error)),
+        }
+    }
+}
+
+fn note_applied(
+    context: &Context,
+    record: &mut Record,
+    revision: &Revision,
+    bundle: &Bundle,
+    applied: &apply::Applied,
+) {
+    let now = context.clock.now();
+    for (entry, conflict) in &applied.forced {
+        tracing::info!(
+            environment.name = record.name(),
+            object.kind = entry.kind,
+            object.name = entry.name,
+            "fields were taken back: {conflict}"
+        );
+    }
+    let kept = match applied.kept.as_slice() {
+        [] => String::new(),
+        kept => format!("; {} objects that left the bundle could not be deleted yet", kept.len()),
+    };
+    let message = format!("commit {}{kept}", revision.short());
+    // What could not be pruned is tried again by the next run.
+    let judgement = if applied.kept.is_empty() {
+        Judgement::yes("Applied", "Applied", message)
+    } else {
+        Judgement::no("Applied", "PruneIncomplete", message)
+    };
+    judge(context, record, &judgement);
+    let status = &mut record.status;
+    status.inventory = to_status(&applied.inventory);
+    status.revision = Some(revision.as_str().to_owned());
+    status.short_revision = Some(revision.short().to_owned());
+    status.digest = Some(bundle.digest.clone());
+    let entry = HistoryEntry {
+        revision: revision.as_str().to_owned(),
+        digest: bundle.digest.clone(),
+        at: now.into(),
+        ready_at: None,
+    };
+    if status
+        .history
+        .first()
+        .is_none_or(|newest| newest.digest != entry.digest || newest.revision != entry.revision)
+    {
+        status.history.insert(0, entry);
+        status.history.truncate(HISTORY);
+    }
+}
+
+/// Stage *health*, then *status* and *report*.
+async fn look(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+) -> Result<Next, ReconcileError> {
+    let Some(namespace) = record.status.namespace.clone() else {
+        return Err(ReconcileError::Stale);
+    };
+    let deployer = Deployer::of(&context.target, &namespace);
+    let health = apply::observe_health(&deployer, &inventory_of(record))
+        .await
+        .map_err(ReconcileError::Apply)?;
+    let short = record.status.short_revision.clone().unwrap_or_default();
+    let revision = record.status.revision.clone();
+    let newest = record
+        .status
+        .history
+        .first_mut()
+        .filter(|newest| Some(&newest.revision) == revision.as_ref());
+    let was_ready = newest.as_ref().is_some_and(|newest| newest.ready_at.is_some());
+    if health.is_ready()
+        && let Some(newest) = newest
+        && newest.ready_at.is_none()
+    {
+        newest.ready_at = Some(context.clock.now().into());
+    }
+    let next = if health.is_ready() {
+        record.status.phase = Some(Phase::Ready);
+        record.status.reason = Some(format!("commit {short} runs"));
+        judge(
+            context,
+            record,
+            &Judgement::yes("Healthy", "AllReady", "everything that runs is ready"),
+        );
+        judge(context, record, &Judgement::yes("Ready", "Ready", format!("commit {short} runs")));
+        until(context, record, context.intervals.resync)
+    } else {
+        let why = why_not_ready(&health);
+        let degraded = health.failed || health.trouble.is_some() || was_ready;
+        record.status.phase = Some(if degraded { Phase::Degraded } else { Phase::Progressing });
+        record.status.reason = Some(bounded(&why, 1024));
+        let reason = if degraded { "Degraded" } else { "Progressing" };
+        judge(context, record, &Judgement::no("Healthy", reason, why.clone()));
+        judge(context, record, &Judgement::no("Ready", reason, why));
+        if health.missing {
+            // Somebody deleted one of the objects: the next run applies the bundle again.
+            judge(
+                context,
+                record,
+                &Judgement::unknown("Applied", "ObjectMissing", "an object of the bundle is gone"),
+            );
+        }
+        if degraded { until(context, record, SLOW_POLL) } else { growing(context, record) }
+    };
+    record.save(context).await?;
+    if record.status.phase != Some(Phase::Progressing) || !is_young(context, record) {
+        tell::tell(context, record, served, &Telling::of(decision).health(health)).await;
+        record.save(context).await?;
+    }
+    Ok(next)
+}
+
+/// Applied a moment ago. "Is being made" is not said then: the forge wants a second between two writes, and the one that
+/// people wait for is the next.
+fn is_young(context: &Context, record: &Record) -> bool {
+    let applied = record.status.history.first().map(|newest| newest.at.0);
+    applied.is_some_and(|at| (context.clock.now() - at).to_std().unwrap_or_default() < QUIET)
+}
+
+/// The pause until the next look, cut at the camp's end.
+fn until(context: &Context, record: &Record, pause: Duration) -> Next {
+    let left = record
+        .status
+        .expires_at
+        .map_or(Duration::MAX, |at| (at.0 - context.clock.now()).to_std().unwrap_or_default());
+    Next::requeue(context.rng.jitter(pause, 10).min(left.saturating_add(Duration::from_secs(1))))
+}
+
+fn why_not_ready(health: &CampHealth) -> String {
+    let objects = health.not_ready.join("; ");
+    match &health.trouble {
+        Some(trouble) => format!("{}; {objects}", trouble.message),
+        None => objects,
+    }
+}
+
+fn judge(context: &Context, record: &mut Record, judgement: &Judgement) {
+    let generation = record.generation();
+    set_condition(&mut record.status.conditions, judgement, generation, context.clock.now());
+}
+
+fn inventory_of(record: &Record) -> Vec<Entry> {
+    let entries = record.status.inventory.iter().cloned();
+    entries
+        .map(|InventoryEntry { api_version, kind, name }| Entry { api_version, kind, name })
+        .collect()
+}
+
+fn to_status(inventory: &[Entry]) -> Vec<InventoryEntry> {
+    let entries = inventory.iter().cloned();
+    entries
+        .map(|Entry { api_version, kind, name }| InventoryEntry { api_version, kind, name })
+        .collect()
+}

@@ -1,0 +1,244 @@
+//! The driver: watches the records, brings each through the stages, and writes down what came of it.
+//!
+//! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
+
+mod build;
+
+mod camp;
+
+mod credentials;
+
+mod deploy;
+
+mod error;
+
+mod fence;
+
+mod observe;
+
+mod reconcile;
+
+mod record;
+
+mod repository;
+
+mod retry;
+
+mod sweep;
+
+mod tell;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{self, watcher};
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+
+pub use credentials::{Credential, Credentials};
+pub use error::ReconcileError;
+
+use crate::apply::Target;
+use crate::crd::{Environment, Repository};
+use crate::domain::naming::Instance;
+use crate::forge::Apis;
+use crate::seams::{Clock, Fetch, Rng};
+use crate::source::SourceCache;
+
+/// How often things happen by themselves. Each gets jitter.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Open pull requests of a repository are compared with the records.
+    pub sweep: Duration,
+    /// A standing camp is looked at again.
+    pub resync: Duration,
+    /// A record of a closed source is kept for this long after its camp is gone.
+    pub keep_closed: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Self {
+            sweep: Duration::from_secs(300),
+            resync: Duration::from_secs(300),
+            keep_closed: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// Everything the stages work with.
+pub struct Context {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness for jitter.
+    pub rng: Rng,
+    /// The cluster of our own resources.
+    pub home: Client,
+    /// The namespace of our own resources.
+    pub namespace: String,
+    /// The cluster of the camps.
+    pub target: Target,
+    /// Names and labels of this installation.
+    pub instance: Instance,
+    /// Namespace and name of the service's own service account, when it runs as one.
+    pub service_account: Option<(String, String)>,
+    /// Tokens and webhook secrets of the Repositories, shared with the webhook.
+    pub credentials: Credentials,
+    /// Clients of the forges.
+    pub forges: Apis,
+    /// Plain `http://` to a forge is allowed: for a sandbox on loopback.
+    pub allow_http: bool,
+    /// Brings commits.
+    pub fetch: Arc<dyn Fetch>,
+    /// Bare repositories of what was fetched.
+    pub cache: SourceCache,
+    /// How often things happen by themselves.
+    pub intervals: Intervals,
+    attempts: Mutex<BTreeMap<String, u32>>,
+    promises: Mutex<BTreeMap<String, retry::Next>>,
+    gates: Mutex<BTreeMap<String, retry::Gate>>,
+    untold: Mutex<BTreeMap<String, tell::Untold>>,
+    repositories: Mutex<Option<Store<Repository>>>,
+}
+
+/// What [`Context::new`] takes: the same as [`Context`], without what it keeps to itself.
+pub struct Parts {
+    /// See [`Context::clock`].
+    pub clock: Clock,
+    /// See [`Context::rng`].
+    pub rng: Rng,
+    /// See [`Context::home`].
+    pub home: Client,
+    /// See [`Context::namespace`].
+    pub namespace: String,
+    /// See [`Context::target`].
+    pub target: Target,
+    /// See [`Context::instance`].
+    pub instance: Instance,
+    /// See [`Context::service_account`].
+    pub service_account: Option<(String, String)>,
+    /// See [`Context::credentials`].
+    pub credentials: Credentials,
+    /// See [`Context::forges`].
+    pub forges: Apis,
+    /// See [`Context::allow_http`].
+    pub allow_http: bool,
+    /// See [`Context::fetch`].
+    pub fetch: Arc<dyn Fetch>,
+    /// See [`Context::cache`].
+    pub cache: SourceCache,
+    /// See [`Context::intervals`].
+    pub intervals: Intervals,
+}
+
+impl Context {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            clock,
+            rng,
+            home,
+            namespace,
+            target,
+            instance,
+            service_account,
+            credentials,
+            forges,
+            allow_http,
+            fetch,
+            cache,
+            intervals,
+        } = parts;
+        Self {
+            clock,
+            rng,
+            home,
+            namespace,
+            target,
+            instance,
+            service_account,
+            credentials,
+            forges,
+            allow_http,
+            fetch,
+            cache,
+            intervals,
+            attempts: Mutex::default(),
+            promises: Mutex::default(),
+            gates: Mutex::default(),
+            untold: Mutex::default(),
+            repositories: Mutex::default(),
+        }
+    }
+
+    fn environments(&self) -> Api<Environment> {
+        Api::namespaced(self.home.clone(), &self.namespace)
+    }
+
+    fn repositories_api(&self) -> Api<Repository> {
+        Api::namespaced(self.home.clone(), &self.namespace)
+    }
+}
+
+/// Records that are worked on at once.
+const SIDE_BY_SIDE: u16 = 16;
+
+/// Runs both controllers until `stop`; then no new run begins, and those under way end.
+pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
+        .with_config(Config::default().concurrency(SIDE_BY_SIDE));
+    let repository_store = repositories.store();
+    if let Ok(mut slot) = context.repositories.lock() {
+        *slot = Some(repository_store);
+    }
+    let repositories = repositories
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(repository::reconcile, repository::on_error, context.clone())
+        .for_each(tell_of_trouble);
+
+    let environments = Controller::new(context.environments(), watcher::Config::default())
+        .with_config(Config::default().concurrency(SIDE_BY_SIDE));
+    let records = environments.store();
+    let environments = environments
+        // A changed policy concerns every record of its Repository.
+        .watches(
+            context.repositories_api(),
+            watcher::Config::default(),
+            move |repository: Repository| {
+                let name = repository.metadata.name.unwrap_or_default();
+                let mut concerned: Vec<_> = records
+                    .state()
+                    .iter()
+                    .filter(|record| record.spec.repository == name)
+                    .map(|record| ObjectRef::from_obj(record.as_ref()))
+                    .collect();
+                concerned.sort_by(|a, b| a.name.cmp(&b.name));
+                concerned
+            },
+        )
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile::reconcile, reconcile::on_error, context)
+        .for_each(tell_of_trouble);
+
+    futures::future::join(repositories, environments).await;
+}
+
+/// A watch that fails is tried again by itself; somebody must be able to see that it does.
+async fn tell_of_trouble<T>(result: Result<T, RuntimeError>) {
+    match result {
+        // The run has logged it, with the name of what it was about.
+        Ok(_)
+        | Err(
+            runtime::controller::Error::ReconcilerFailed(..)
+            | runtime::controller::Error::ObjectNotFound(_),
+        ) => {}
+        Err(error) => tracing::warn!("the watch failed: {}", error::chain(&error)),
+    }
+}
+
+type RuntimeError = runtime::controller::Error<ReconcileError, watcher::Error>;

@@ -1,0 +1,199 @@
+//! Stage *observe*: the source from the forge and the namespace from the target, into the status. I/O.
+
+use chrono::{DateTime, Utc};
+
+use super::Context;
+use super::error::ReconcileError;
+use super::reconcile::Served;
+use super::record::Record;
+use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
+use crate::domain::decision::Situation;
+use crate::domain::id::PrNumber;
+use crate::domain::lifetime::{self, Seen};
+use crate::domain::policy::Policy;
+use crate::domain::pull_request::PullRequest;
+use crate::domain::selection::{Subject, select};
+use crate::domain::status::{Judgement, bounded};
+
+/// Number of the pull request of a record.
+pub(super) fn number_of(record: &Record) -> PrNumber {
+    PrNumber(u64::try_from(record.stored().spec.source.pull_request.number).unwrap_or_default())
+}
+
+/// Reads the source when a hint came or nothing is known of it, and notes what changed.
+///
+/// 401, 403, 404, 410 and 451 are errors here and never an end of the camp: they prove nothing about the source.
+pub(super) async fn observe_source(
+    record: &mut Record,
+    served: &Served,
+    now: DateTime<Utc>,
+) -> Result<(), ReconcileError> {
+    let Served { repository, forge, policy: _ } = served;
+    // Without the id of the repository that is served, nobody can tell it from another of its name.
+    let known = repository.status.as_ref().and_then(|status| status.forge.as_ref());
+    let Some(expected) = known.map(|forge| forge.repository_id) else {
+        return Err(ReconcileError::NoCredentials {
+            repository: record.stored().spec.repository.clone(),
+        });
+    };
+    // Noted before the forge is read: a hint that comes while we read is not lost.
+    let hint = record.stored().open_hint().map(str::to_owned);
+    let before = seen(record);
+    if hint.is_some() || record.status.head.is_none() {
+        let pull_request =
+            forge.pull_request(number_of(record)).await.map_err(ReconcileError::Forge)?;
+        let found = pull_request.base.repository_id;
+        if u64::try_from(expected).ok() != Some(found) {
+            return Err(ReconcileError::AnotherRepository {
+                name: forge.name().to_string(),
+                expected,
+                found,
+            });
+        }
+        note_head(record, &pull_request, now);
+        record.status.source =
+            Some(format!("{}#{}", pull_request.base.repository, pull_request.number));
+    }
+    if let Some(hint) = hint {
+        record.status.handled_hint = Some(hint);
+    }
+    record.status.observed_want = Some(record.stored().spec.want);
+    if let Some(after) = seen(record)
+        && lifetime::renewal(before.as_ref(), &after).is_some()
+    {
+        record.status.renewed_at = Some(now.into());
+        record.status.expired_at = None;
+    }
+    Ok(())
+}
+
+fn seen(record: &Record) -> Option<Seen> {
+    let head = record.status.head.as_ref()?;
+    let want = record.status.observed_want.unwrap_or_default();
+    Some(Seen { revision: head.revision.clone(), state: head.state.into(), want: want.into() })
+}
+
+fn note_head(record: &mut Record, pull_request: &PullRequest, now: DateTime<Utc>) {
+    let revision = pull_request.head.revision.as_str();
+    let seen_at = match &record.status.head {
+        Some(head) if head.revision == revision => head.seen_at,
+        _ => Timestamp::from(now),
+    };
+    let state = SourcePhase::from(pull_request.state);
+    record.status.closed_at = match state {
+        SourcePhase::Open => None,
+        SourcePhase::Closed => record.status.closed_at.or(Some(now.into())),
+    };
+    record.status.head = Some(HeadStatus {
+        revision: revision.to_owned(),
+        base: pull_request.base.revision.as_str().to_owned(),
+        state,
+        draft: pull_request.draft,
+        merged: pull_request.merged,
+        labels: pull_request.labels.iter().take(100).map(|label| bounded(label, 100)).collect(),
+        branch: bounded(&pull_request.head.branch, 255),
+        base_branch: bounded(&pull_request.base.branch, 255),
+        author: bounded(&pull_request.author.login, 100),
+        bot: pull_request.author.bot,
+        fork: pull_request.is_from_fork(),
+        seen_at,
+    });
+}
+
+/// Everything the decision looks at.
+pub(super) fn situation(
+    record: &mut Record,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Option<Situation> {
+    let head = record.status.head.clone()?;
+    let expires_at = end_of(record, policy);
+    if let Some(end) = expires_at
+        && now >= end
+        && record.status.expired_at.is_none()
+        // What was renewed after the end of its longest life goes, and may come again.
+        && record.status.renewed_at.is_none_or(|renewed| renewed.0 < end)
+    {
+        record.status.expired_at = Some(now.into());
+    }
+    let untrusted = if head.fork {
+        Some("its head is in another repository".to_owned())
+    } else if head.bot {
+        Some(format!("its author {} is a bot", head.author))
+    } else {
+        None
+    };
+    let approved =
+        record.stored().spec.approved.as_ref().is_some_and(|approval| {
+            approval.revision == head.revision && approval.base == head.base
+        });
+    let subject = Subject {
+        head_branch: &head.branch,
+        base_branch: &head.base_branch,
+        labels: &head.labels,
+        draft: head.draft,
+    };
+    Some(Situation {
+        record_deleted: record.is_deleted(),
+        source: head.state.into(),
+        want: record.stored().spec.want.into(),
+        expires_at,
+        expired: record.status.expired_at.is_some(),
+        untrusted,
+        approved,
+        forks: policy.forks,
+        selected: select(&policy.select, &subject),
+    })
+}
+
+/// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.
+pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<DateTime<Utc>> {
+    let since = record.status.camp_since?.0;
+    let renewed = record.status.renewed_at.map_or(since, |at| at.0.max(since));
+    let mut spans = policy.lifetime;
+    if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+        spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
+    }
+    Some(lifetime::expires_at(spans, renewed, Some(since)))
+}
+
+/// What is known without asking anybody: the record is to go, nobody wants the camp, or its time is up.
+pub(super) fn must_end(record: &Record, now: DateTime<Utc>) -> bool {
+    let status = &record.status;
+    let past = status.expires_at.is_some_and(|end| now >= end.0);
+    let unwanted = record.stored().spec.want == Want::Down && status.namespace.is_some();
+    let going = status.phase == Some(Phase::TearingDown) && status.namespace.is_some();
+    record.is_deleted() || past || unwanted || going
+}
+
+/// The condition `Observed`, which is there from the first time that the source could not be read.
+pub(super) fn note_observed(context: &Context, record: &mut Record, error: Option<&str>) {
+    let judgement = match error {
+        Some(text) => Judgement::no("Observed", "CanNotBeRead", text),
+        None if record.status.condition("Observed").is_some() => {
+            Judgement::yes("Observed", "Read", "the source can be read")
+        }
+        None => return,
+    };
+    let generation = record.generation();
+    set_condition(&mut record.status.conditions, &judgement, generation, context.clock.now());
+}
+
+/// `want` has lost its object: the source is closed, or its time was up while `Up` stood there.
+pub(super) fn want_is_spent(record: &Record, situation: &Situation) -> bool {
+    let want = record.stored().spec.want;
+    let closed = record.status.head.as_ref().is_some_and(|head| head.state == SourcePhase::Closed);
+    want != Want::Auto
+        && !record.is_deleted()
+        && (closed || (want == Want::Up && situation.expired))
+}
+
+/// The camp's identity, when one is recorded.
+pub(super) fn camp_of(context: &Context, record: &Record) -> Option<crate::apply::CampId> {
+    Some(crate::apply::CampId {
+        instance: context.instance.name.as_str().to_owned(),
+        environment: record.name().to_owned(),
+        environment_uid: record.uid().to_owned(),
+        namespace: record.status.namespace.clone()?,
+    })
+}

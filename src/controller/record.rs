@@ -1,0 +1,110 @@
+//! Our own resources, written with `resourceVersion`. I/O with home.
+
+use kube::api::PostParams;
+
+use super::Context;
+use super::error::ReconcileError;
+use crate::crd::{CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
+
+/// One record during a run: as it was last written, and the status as it is to be.
+pub(super) struct Record {
+    stored: Environment,
+    /// What the run knows; written by [`save`](Record::save).
+    pub(super) status: EnvironmentStatus,
+}
+
+impl Record {
+    /// A record as it was read.
+    pub(super) fn new(stored: Environment) -> Self {
+        let status = stored.status.clone().unwrap_or_default();
+        Self { stored, status }
+    }
+
+    /// As it is stored now.
+    pub(super) fn stored(&self) -> &Environment {
+        &self.stored
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.stored.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        self.stored.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn generation(&self) -> Option<i64> {
+        self.stored.metadata.generation
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.stored.metadata.deletion_timestamp.is_some()
+    }
+
+    pub(super) fn has_finalizer(&self) -> bool {
+        self.stored
+            .metadata
+            .finalizers
+            .as_ref()
+            .is_some_and(|all| all.iter().any(|one| one == CAMP_FINALIZER))
+    }
+
+    /// Writes the status, when it differs from what is stored.
+    pub(super) async fn save(&mut self, context: &Context) -> Result<(), ReconcileError> {
+        self.status.observed_generation = self.generation();
+        if self.stored.status.as_ref() == Some(&self.status) {
+            return Ok(());
+        }
+        let mut wanted = self.stored.clone();
+        wanted.status = Some(self.status.clone());
+        self.stored = context
+            .environments()
+            .replace_status(self.name(), &PostParams::default(), &wanted)
+            .await
+            .map_err(|error| ReconcileError::record("write the status of the record", error))?;
+        Ok(())
+    }
+
+    /// Puts the finalizer on or takes it off.
+    pub(super) async fn set_finalizer(
+        &mut self,
+        context: &Context,
+        on: bool,
+    ) -> Result<(), ReconcileError> {
+        if self.has_finalizer() == on {
+            return Ok(());
+        }
+        let mut wanted = self.stored.clone();
+        let finalizers = wanted.metadata.finalizers.get_or_insert_default();
+        finalizers.retain(|one| one != CAMP_FINALIZER);
+        if on {
+            finalizers.push(CAMP_FINALIZER.to_owned());
+        }
+        self.replace(context, wanted, "write the finalizer of the record").await
+    }
+
+    /// Sets `want` back to `Auto`: a command that was carried out or has lost its object.
+    pub(super) async fn reset_want(&mut self, context: &Context) -> Result<(), ReconcileError> {
+        let mut wanted = self.stored.clone();
+        wanted.spec.want = Want::Auto;
+        self.status.observed_want = Some(Want::Auto);
+        self.replace(context, wanted, "set want of the record back").await
+    }
+
+    async fn replace(
+        &mut self,
+        context: &Context,
+        wanted: Environment,
+        what: &'static str,
+    ) -> Result<(), ReconcileError> {
+        let name = self.name().to_owned();
+        let answer = context.environments().replace(&name, &PostParams::default(), &wanted).await;
+        match answer {
+            Ok(stored) => self.stored = stored,
+            // The last finalizer of a deleted record takes the record with it.
+            Err(kube::Error::Api(status)) if status.code == 404 && self.is_deleted() => {}
+            Err(error) => return Err(ReconcileError::record(what, error)),
+        }
+        Ok(())
+    }
+}

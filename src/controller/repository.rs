@@ -1,0 +1,414 @@
+//! One Repository: credentials, access, and the sweep that repairs what nobody told us. I/O with home and the forge.
+
+use std::sync::{Arc, PoisonError};
+
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::controller::Action as Next;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::credentials::Credential;
+use super::error::{ReconcileError, chain};
+use super::sweep::sweep;
+use super::{Context, retry};
+use crate::crd::{ForgeStatus, Repository, RepositoryStatus, set_condition};
+use crate::domain::id::RepoName;
+use crate::domain::status::Judgement;
+use crate::forge::{ApiUrl, Forge, ForgeError};
+
+/// A Repository with camps is not let go.
+const FINALIZER: &str = "bivouac.dev/camps";
+/// GitHub's own API.
+const GITHUB_API: &str = "https://api.github.com";
+
+impl Context {
+    /// The Repository of that name, as the watch last showed it.
+    pub(super) fn repository(&self, name: &str) -> Option<Arc<Repository>> {
+        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        store.get(&ObjectRef::new(name).within(&self.namespace))
+    }
+
+    /// Whether the watch has shown all Repositories: before, one that is not there may be on its way.
+    pub(super) fn knows_repositories(&self) -> bool {
+        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        store.is_some_and(|store| {
+            store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+        })
+    }
+
+    /// Every Repository was looked at, so that each webhook finds the secret that it is signed with.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.knows_repositories()
+            && store.is_some_and(|store| {
+                store.state().iter().all(|repository| {
+                    // A status may be of an earlier life of this process: only what says "no" needs no credential.
+                    let refused = repository.status.as_ref().is_some_and(|status| {
+                        status.conditions.iter().any(|condition| condition.status == "False")
+                    });
+                    refused
+                        || self
+                            .credentials
+                            .of(repository.metadata.name.as_deref().unwrap_or_default())
+                            .is_some()
+                })
+            })
+    }
+
+    /// An older Repository that serves the same repository of the same forge.
+    fn older_twin(&self, repository: &Repository, id: i64) -> Option<String> {
+        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let age = |one: &Repository| {
+            (
+                one.metadata.creation_timestamp.as_ref().map(|at| at.0),
+                one.metadata.name.clone().unwrap_or_default(),
+            )
+        };
+        let mut twins: Vec<_> = store
+            .state()
+            .iter()
+            .filter(|other| {
+                let known = other
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.forge.as_ref())
+                    .map(|forge| forge.repository_id);
+                known == Some(id)
+                    && self.api_url(other) == self.api_url(repository)
+                    && age(other) < age(repository)
+            })
+            .map(|other| other.metadata.name.clone().unwrap_or_default())
+            .collect();
+        twins.sort();
+        twins.into_iter().next()
+    }
+
+    /// The forge's client for a Repository.
+    pub(super) fn forge_of(
+        &self,
+        name: &str,
+        repository: &Repository,
+    ) -> Result<Forge, ReconcileError> {
+        let github = &repository.spec.forge.github;
+        let credential = self
+            .credentials
+            .of(name)
+            .ok_or_else(|| ReconcileError::NoCredentials { repository: name.to_owned() })?;
+        let invalid = |field, value: &str, rule| {
+            ReconcileError::Policy(crate::crd::InvalidPolicy {
+                field,
+                value: value.to_owned(),
+                rule,
+            })
+        };
+        let url = self.api_url(repository);
+        let api = ApiUrl::parse(url, self.allow_http).map_err(|_| {
+            invalid("forge.github.apiUrl", url, "write an https:// address without user or query")
+        })?;
+        let repo = RepoName::parse(&github.owner, &github.name).map_err(|error| {
+            invalid("forge.github", &error.value, "owner and name as GitHub spells them")
+        })?;
+        Ok(self.forges.api(&api, &credential.token).map_err(ReconcileError::Forge)?.forge(repo))
+    }
+
+    /// Where commits of a Repository are fetched from.
+    #[expect(clippy::unused_self, reason = "stands beside forge_of, which needs it")]
+    pub(super) fn clone_url(&self, repository: &Repository) -> String {
+        let github = &repository.spec.forge.github;
+        github.clone_url.clone().unwrap_or_else(|| {
+            let api = github.api_url.as_deref().unwrap_or(GITHUB_API);
+            let web = if api.trim_end_matches('/') == GITHUB_API {
+                "https://github.com"
+            } else {
+                api.trim_end_matches('/').trim_end_matches("/api/v3")
+            };
+            format!("{web}/{}/{}.git", github.owner, github.name)
+        })
+    }
+
+    /// The forge's API for a Repository.
+    #[expect(clippy::unused_self, reason = "stands beside forge_of, which needs it")]
+    pub(super) fn api_url<'a>(&self, repository: &'a Repository) -> &'a str {
+        repository.spec.forge.github.api_url.as_deref().unwrap_or(GITHUB_API)
+    }
+}
+
+/// One run.
+pub(super) async fn reconcile(
+    repository: Arc<Repository>,
+    context: Arc<Context>,
+) -> Result<Next, ReconcileError> {
+    let name = repository.metadata.name.clone().unwrap_or_default();
+    let result = stages(&context, &name, &repository).await;
+    if result.is_ok() {
+        retry::succeeded(&context, &format!("repository/{name}"));
+    }
+    result
+}
+
+async fn stages(
+    context: &Context,
+    name: &str,
+    repository: &Repository,
+) -> Result<Next, ReconcileError> {
+    if repository.metadata.deletion_timestamp.is_some() {
+        return let_go(context, name, repository).await;
+    }
+    set_finalizer(context, repository, true).await?;
+    let now = context.clock.now();
+    let mut status = repository.status.clone().unwrap_or_default();
+    let due = status
+        .last_sweep
+        .is_none_or(|last| (now - last.0).to_std().unwrap_or_default() >= context.intervals.sweep);
+    let changed = status.observed_generation != repository.metadata.generation;
+    if context.credentials.of(name).is_some() && !due && !changed {
+        let left = status.last_sweep.map_or(context.intervals.sweep, |last| {
+            context.intervals.sweep.saturating_sub((now - last.0).to_std().unwrap_or_default())
+        });
+        return Ok(Next::requeue(context.rng.jitter(left, 10)));
+    }
+    let mut judge = |judgement: &Judgement| {
+        set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
+    };
+    match read_credential(context, repository).await? {
+        Ok(credential) => context.credentials.set(name, Some(credential)),
+        Err(missing) => {
+            context.credentials.set(name, None);
+            judge(&Judgement::no("CredentialsValid", "SecretIncomplete", missing));
+            return finish(context, repository, status).await;
+        }
+    }
+    let forge = match context.forge_of(name, repository) {
+        Ok(forge) => forge,
+        Err(error) => {
+            judge(&Judgement::no("Accessible", "Invalid", chain(&error)));
+            return finish(context, repository, status).await;
+        }
+    };
+    if let Err(invalid) = repository.spec.policy() {
+        judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
+        return finish(context, repository, status).await;
+    }
+    match look(context, name, repository, &forge, status.forge.as_ref()).await {
+        Ok(Looked { info, camps }) => {
+            judge(&Judgement::yes("CredentialsValid", "Accepted", "the forge accepts the token"));
+            judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
+            judge(&Judgement::yes(
+                "Unique",
+                "ServedOnce",
+                "no older Repository serves the same repository",
+            ));
+            status.forge = Some(info);
+            status.camps = Some(camps);
+            status.last_sweep = Some(now.into());
+            finish(context, repository, status).await
+        }
+        Err(Trouble::Forge(error)) => {
+            let text = chain(&error);
+            if matches!(error, ForgeError::Unauthorized { .. }) {
+                judge(&Judgement::no("CredentialsValid", error.category(), text.clone()));
+            }
+            judge(&Judgement::no("Accessible", error.category(), text));
+            finish(context, repository, status).await?;
+            Err(ReconcileError::Forge(error))
+        }
+        Err(Trouble::AnotherRepository { expected, found }) => {
+            let text = format!(
+                "the repository of this name has the id {found}, and the one that is served has {expected}: nothing is \
+                 fetched from it; delete this Repository and make it again to serve the new one"
+            );
+            judge(&Judgement::no("Accessible", "AnotherRepository", text));
+            finish(context, repository, status).await
+        }
+        Err(Trouble::Twin(older)) => {
+            let text = format!(
+                "Repository {older} serves the same repository: this one makes no environments"
+            );
+            judge(&Judgement::no("Unique", "ServedTwice", text));
+            context.credentials.set(name, None);
+            finish(context, repository, status).await
+        }
+        Err(Trouble::Home(error)) => Err(error),
+    }
+}
+
+enum Trouble {
+    Forge(ForgeError),
+    AnotherRepository { expected: i64, found: i64 },
+    Twin(String),
+    Home(ReconcileError),
+}
+
+struct Looked {
+    info: ForgeStatus,
+    camps: i32,
+}
+
+/// Access, then the sweep.
+async fn look(
+    context: &Context,
+    name: &str,
+    repository: &Repository,
+    forge: &Forge,
+    known: Option<&ForgeStatus>,
+) -> Result<Looked, Trouble> {
+    let info = forge.repository().await.map_err(Trouble::Forge)?;
+    let found = i64::try_from(info.id).unwrap_or(i64::MAX);
+    if let Some(known) = known
+        && known.repository_id != found
+    {
+        return Err(Trouble::AnotherRepository { expected: known.repository_id, found });
+    }
+    if let Some(older) = context.older_twin(repository, found) {
+        return Err(Trouble::Twin(older));
+    }
+    let open = forge.open_pull_requests().await.map_err(Trouble::Forge)?;
+    let camps = sweep(context, name, repository, &open).await.map_err(Trouble::Home)?;
+    let permissions =
+        info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
+    Ok(Looked { info: ForgeStatus { repository_id: found, permissions }, camps })
+}
+
+/// The Secret of a Repository, or what is missing in it.
+async fn read_credential(
+    context: &Context,
+    repository: &Repository,
+) -> Result<Result<Credential, String>, ReconcileError> {
+    let name = &repository.spec.forge.github.credentials.secret_name;
+    let api: Api<Secret> = Api::namespaced(context.home.clone(), &context.namespace);
+    let found = api
+        .get_opt(name)
+        .await
+        .map_err(|error| ReconcileError::record("read the Secret of the Repository", error))?;
+    let Some(secret) = found else {
+        return Ok(Err(format!("there is no Secret {name} in namespace {}", context.namespace)));
+    };
+    let value = |key: &str| {
+        let bytes = secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .map(|value| value.0.as_slice())
+            .unwrap_or_default();
+        // A newline at the end comes from an editor or `echo`; no token has one.
+        let text = std::str::from_utf8(bytes).unwrap_or_default().trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            Err(format!("Secret {name} has no value for the key {key}"))
+        } else {
+            Ok(SecretString::from(text))
+        }
+    };
+    let github = &repository.spec.forge.github;
+    let id = repository
+        .status
+        .as_ref()
+        .and_then(|status| status.forge.as_ref())
+        .map(|forge| forge.repository_id);
+    let id = id.and_then(|id| u64::try_from(id).ok());
+    Ok(value("token").and_then(|token| {
+        let name =
+            RepoName::parse(&github.owner, &github.name).map_err(|error| error.to_string())?;
+        Ok(Credential { token, webhook_secret: value("webhookSecret")?, name, id })
+    }))
+}
+
+/// Writes the status when it differs, and says when to look again.
+async fn finish(
+    context: &Context,
+    repository: &Repository,
+    mut status: RepositoryStatus,
+) -> Result<Next, ReconcileError> {
+    status.observed_generation = repository.metadata.generation;
+    if repository.status.as_ref() != Some(&status) {
+        let name = repository.metadata.name.as_deref().unwrap_or_default();
+        // Of this status this controller is the only writer, and it runs once at a time for each Repository.
+        let patch = json!({"status": status});
+        context
+            .repositories_api()
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(|error| ReconcileError::record("write the status of the Repository", error))?;
+    }
+    Ok(Next::requeue(context.rng.jitter(context.intervals.sweep, 20)))
+}
+
+async fn set_finalizer(
+    context: &Context,
+    repository: &Repository,
+    on: bool,
+) -> Result<(), ReconcileError> {
+    let mut finalizers = repository.metadata.finalizers.clone().unwrap_or_default();
+    if finalizers.iter().any(|one| one == FINALIZER) == on {
+        return Ok(());
+    }
+    finalizers.retain(|one| one != FINALIZER);
+    if on {
+        finalizers.push(FINALIZER.to_owned());
+    }
+    let name = repository.metadata.name.as_deref().unwrap_or_default();
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": repository.metadata.resource_version}});
+    match context
+        .repositories_api()
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(ReconcileError::record("write the finalizer of the Repository", error)),
+    }
+}
+
+/// A Repository that is deleted: its records go first, each with its camp.
+async fn let_go(
+    context: &Context,
+    name: &str,
+    repository: &Repository,
+) -> Result<Next, ReconcileError> {
+    let api = context.environments();
+    let found = api
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| ReconcileError::record("list the records of the Repository", error))?;
+    let mut left = 0;
+    for record in found.items.iter().filter(|record| record.spec.repository == name) {
+        left += 1;
+        if record.metadata.deletion_timestamp.is_none() {
+            let record_name = record.metadata.name.as_deref().unwrap_or_default();
+            match api.delete(record_name, &kube::api::DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => {
+                    return Err(ReconcileError::record("delete a record of the Repository", error));
+                }
+            }
+        }
+    }
+    if left > 0 {
+        return Ok(Next::requeue(std::time::Duration::from_secs(1)));
+    }
+    context.credentials.set(name, None);
+    set_finalizer(context, repository, false).await?;
+    Ok(Next::await_change())
+}
+
+/// When a run that ended with an error is repeated.
+#[expect(clippy::needless_pass_by_value, reason = "the controller runtime's signature")]
+pub(super) fn on_error(
+    repository: Arc<Repository>,
+    error: &ReconcileError,
+    context: Arc<Context>,
+) -> Next {
+    let name = repository.metadata.name.as_deref().unwrap_or_default();
+    tracing::warn!(
+        repository.name = name,
+        error.category = error.category(),
+        "run ended: {}",
+        chain(error)
+    );
+    retry::after(&context, &format!("repository/{name}"), error).into()
+}

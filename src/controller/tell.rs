@@ -1,0 +1,403 @@
+//! Stage *report*: what the record says, as the one comment on the pull request. I/O with the forge. Never an error of
+//! the run: what can't be told is noted in the condition `Reported` and told later.
+
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Context;
+use super::error::{Class, ReconcileError, chain};
+use super::observe::{self, number_of};
+use super::reconcile::Served;
+use super::record::Record;
+use crate::apply::CampHealth;
+use crate::crd::{CommentRecord, FindingEntry, Phase, ReportStatus, set_condition};
+use crate::domain::comment::{
+    AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, RenderedFrom,
+};
+use crate::domain::decision::{Absence, Decision};
+use crate::domain::id::Revision;
+use crate::domain::pull_request::State;
+use crate::domain::status::{Judgement, bounded};
+use crate::forge::Class as ForgeClass;
+use crate::report::comment::{CommentPlan, Recorded, ReportError, post};
+use crate::source::SourceError;
+
+/// The forge refuses, and will go on: no right, no such pull request.
+const NOT_TOLD: &str = "ForgeNotTold";
+/// It may work the next time.
+const OWED: &str = "WillTryAgain";
+/// Pause before a text is offered again that the forge could not take.
+pub(super) const AGAIN: Duration = Duration::from_secs(30);
+/// The same for one that it will not take: somebody has to give a right first.
+const NOT_SOON: Duration = Duration::from_secs(900);
+/// A forge that does not answer holds up a teardown for this long at most.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What the record's status does not say and the comment shows.
+pub(super) struct Telling {
+    absence: Option<Absence>,
+    blocked: Option<String>,
+    health: Option<CampHealth>,
+    failure: Option<Failure>,
+}
+
+/// An error of a run, as people are told of it.
+pub(super) struct Failure {
+    reason: String,
+    /// Id of what only the log may say.
+    incident: Option<String>,
+}
+
+impl Telling {
+    pub(super) fn of(decision: &Decision) -> Self {
+        Self { absence: decision.absence, blocked: None, health: None, failure: None }
+    }
+
+    /// What holds up the end of a camp.
+    pub(super) fn blocked(mut self, by: Option<String>) -> Self {
+        self.blocked = by;
+        self
+    }
+
+    pub(super) fn health(mut self, health: CampHealth) -> Self {
+        self.health = Some(health);
+        self
+    }
+}
+
+/// One CamelCase word for why there is no camp.
+pub(super) fn word(absence: Absence) -> &'static str {
+    match absence {
+        Absence::RecordDeleted => "RecordDeleted",
+        Absence::SourceClosed => "SourceClosed",
+        Absence::WantedDown => "WantedDown",
+        Absence::Expired => "Expired",
+        Absence::UntrustedDenied => "UntrustedDenied",
+        Absence::WaitingForApproval => "WaitingForApproval",
+        Absence::NotSelected => "NotSelected",
+    }
+}
+
+/// The condition `Ready`.
+#[expect(clippy::needless_pass_by_value, reason = "a judgement is written once and then done with")]
+pub(super) fn note_ready(context: &Context, record: &mut Record, judgement: Judgement) {
+    let generation = record.generation();
+    set_condition(&mut record.status.conditions, &judgement, generation, context.clock.now());
+}
+
+/// An error of the run, in the status. `false`: nothing worth writing.
+pub(super) fn note_failure(
+    context: &Context,
+    record: &mut Record,
+    error: &ReconcileError,
+    text: &str,
+) -> bool {
+    match error.class() {
+        Class::Waiting => false,
+        // The camp that stands is none the worse for a forge or an API server that can't be asked for a moment.
+        Class::Transient | Class::UserMustAct
+            if matches!(
+                error,
+                ReconcileError::Forge(_)
+                    | ReconcileError::Record { .. }
+                    | ReconcileError::AnotherRepository { .. }
+                    | ReconcileError::NoRepository { .. }
+            ) && record.status.phase.is_some_and(|phase| phase != Phase::Failed) =>
+        {
+            observe::note_observed(context, record, Some(text));
+            true
+        }
+        Class::Transient | Class::UserMustAct => {
+            if record.status.phase.is_none() || error.class() == Class::UserMustAct {
+                record.status.phase = Some(Phase::Failed);
+            }
+            record.status.reason = Some(bounded(text, 1024));
+            note_ready(context, record, Judgement::no("Ready", error.category(), text));
+            true
+        }
+    }
+}
+
+/// What people are told of an error; `None` when it concerns nobody (yet), or can't be told.
+pub(super) fn failure_of(record: &Record, error: &ReconcileError, lasts: bool) -> Option<Failure> {
+    let plain = |reason: String| Some(Failure { reason, incident: None });
+    if error.class() != Class::UserMustAct && !lasts {
+        return None;
+    }
+    match error {
+        ReconcileError::Apply(refusal) if error.class() == Class::UserMustAct => {
+            plain(refusal.to_string())
+        }
+        // What stands below a failed fetch is of the network and nobody else's business.
+        ReconcileError::Source(SourceError::Fetch(cause)) => plain(format!("{error}: {cause}")),
+        ReconcileError::CampUnusable { .. } => plain(error.to_string()),
+        ReconcileError::Source(_) | ReconcileError::Apply(_) => Some(Failure {
+            reason: "something failed inside of the service; it is tried again by itself".into(),
+            incident: Some(incident(record, error)),
+        }),
+        _ => None,
+    }
+}
+
+/// Derived from what failed and where, so that it stays the same at each new try.
+pub(super) fn incident(record: &Record, error: &ReconcileError) -> String {
+    let digest = crate::domain::bundle::sha256_hex(
+        format!("{}\n{}", error.category(), record.uid()).as_bytes(),
+    );
+    digest.get(..8).unwrap_or_default().to_owned()
+}
+
+/// Makes the comment say what went wrong.
+pub(super) async fn tell_failure(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    failure: Failure,
+) {
+    let telling = Telling { absence: None, blocked: None, health: None, failure: Some(failure) };
+    tell(context, record, served, &telling).await;
+}
+
+/// Makes the comment say what the record says.
+pub(super) async fn tell(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    telling: &Telling,
+) {
+    // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.
+    let told = record.status.report.as_ref().and_then(|report| report.comment.as_ref());
+    if told.is_none()
+        && matches!(
+            telling.absence,
+            Some(Absence::SourceClosed | Absence::NotSelected | Absence::RecordDeleted)
+        )
+    {
+        return;
+    }
+    let plain = text_of(context, record, served, telling, false);
+    if told.is_some_and(|comment| comment.basis == plain.hash())
+        || refrains(context, record, plain.hash())
+    {
+        return;
+    }
+    match tokio::time::timeout(LONGEST, write(context, record, served, telling)).await {
+        Ok(Ok(Some(posted))) => {
+            let Recorded { id, url, hash, sequence } = posted;
+            let comment = CommentRecord {
+                id: i64::try_from(id).unwrap_or_default(),
+                url: bounded(&url, 300),
+                hash,
+                basis: plain.hash().to_owned(),
+                sequence: i64::try_from(sequence).unwrap_or_default(),
+            };
+            record.status.report = Some(ReportStatus { comment: Some(comment) });
+            untold(context).remove(record.name());
+            note_ready(
+                context,
+                record,
+                Judgement::yes("Reported", "Written", "the comment says what is"),
+            );
+        }
+        // Somebody pushed: the next run tells about the newer head.
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => {
+            let (reason, pause) =
+                if error.ends_the_telling() { (NOT_TOLD, NOT_SOON) } else { (OWED, AGAIN) };
+            let until = match error.class() {
+                ForgeClass::Transient { not_before: Some(until) } => until,
+                _ => context.clock.now() + pause,
+            };
+            untold(context)
+                .insert(record.name().to_owned(), Untold { basis: plain.hash().to_owned(), until });
+            note_ready(context, record, Judgement::no("Reported", reason, chain(&error)));
+        }
+        Err(_) => {
+            let until = context.clock.now() + AGAIN;
+            untold(context)
+                .insert(record.name().to_owned(), Untold { basis: plain.hash().to_owned(), until });
+            note_ready(
+                context,
+                record,
+                Judgement::no("Reported", OWED, "the forge did not answer in time"),
+            );
+        }
+    }
+}
+
+/// A text that the forge did not take, and when it is offered again. Another text is offered at once.
+pub(super) struct Untold {
+    basis: String,
+    until: DateTime<Utc>,
+}
+
+fn untold(context: &Context) -> MutexGuard<'_, BTreeMap<String, Untold>> {
+    context.untold.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refrains(context: &Context, record: &Record, basis: &str) -> bool {
+    untold(context)
+        .get(record.name())
+        .is_some_and(|last| last.basis == basis && context.clock.now() < last.until)
+}
+
+/// The comment is not what it should be, and the forge may take it later.
+pub(super) fn is_owed(record: &Record) -> bool {
+    record.status.condition("Reported").is_some_and(|reported| reported.reason == OWED)
+}
+
+/// Writes; `None` when what it is about is no longer the head.
+async fn write(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    telling: &Telling,
+) -> Result<Option<Recorded>, ReportError> {
+    let pr = number_of(record);
+    let about = record.status.head.as_ref();
+    let fresh =
+        served.forge.pull_request(pr).await.map_err(|source| ReportError::Forge { pr, source })?;
+    let same = about.is_some_and(|head| {
+        head.revision == fresh.head.revision.as_str() && State::from(head.state) == fresh.state
+    });
+    if !same {
+        return Ok(None);
+    }
+    let recorded =
+        record.status.report.as_ref().and_then(|report| report.comment.as_ref()).map(|comment| {
+            Recorded {
+                id: u64::try_from(comment.id).unwrap_or_default(),
+                url: comment.url.clone(),
+                hash: comment.hash.clone(),
+                sequence: u64::try_from(comment.sequence).unwrap_or_default(),
+            }
+        });
+    let plan = CommentPlan {
+        pr,
+        instance: context.instance.name.as_str().to_owned(),
+        record: record.uid().to_owned(),
+        recorded,
+        text: text_of(context, record, served, telling, true),
+    };
+    post(&served.forge, &plan).await.map(|posted| Some(posted.recorded))
+}
+
+fn text_of(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    telling: &Telling,
+    with_log: bool,
+) -> CommentText {
+    let status = &record.status;
+    let head = status.head.as_ref().and_then(|head| Revision::parse(&head.revision).ok());
+    let web = context.clone_url(&served.repository);
+    let web = web.trim_end_matches(".git");
+    let view = CommentView {
+        instance: context.instance.name.as_str().to_owned(),
+        namespace: context.namespace.clone(),
+        environment: record.name().to_owned(),
+        revision: head.map(|revision| Commit { url: format!("{web}/commit/{revision}"), revision }),
+        phase: shown(record, telling, with_log),
+        // An address is one once its namespace is there.
+        apps: status
+            .urls
+            .iter()
+            .filter(|_| status.namespace_uid.is_some())
+            .map(|entry| AppUrl { app: entry.app.clone(), url: entry.url.clone() })
+            .collect(),
+        expires_at: status.expires_at.map(|at| at.0),
+        took: took(record),
+        rendered_from: status
+            .rendered_from
+            .iter()
+            .map(|from| RenderedFrom { path: from.path.clone(), guessed: from.guessed })
+            .collect(),
+        why: status.why.iter().map(|why| format!("{}: {}", why.rule, why.answer)).collect(),
+    };
+    crate::domain::comment::render(&view)
+}
+
+fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
+    let status = &record.status;
+    if let Some(Failure { reason, incident }) = &telling.failure {
+        let (reason, incident) = (reason.clone(), incident.clone());
+        return Shown::Failed { reason, hint: None, log: None, incident };
+    }
+    let reason = status.reason.clone().unwrap_or_default();
+    if status.phase == Some(Phase::TearingDown) && telling.absence == Some(Absence::SourceClosed) {
+        return Shown::Closing { blocked_by: telling.blocked.clone() };
+    }
+    match telling.absence {
+        Some(Absence::SourceClosed) => return closed(record),
+        Some(Absence::WantedDown) => return Shown::Down,
+        Some(Absence::Expired) => {
+            let at = status.expired_at.map_or(DateTime::<Utc>::UNIX_EPOCH, |at| at.0);
+            return Shown::Expired { at };
+        }
+        Some(Absence::UntrustedDenied) => return Shown::Forbidden { reason },
+        Some(Absence::NotSelected | Absence::RecordDeleted) => {
+            return Shown::NotEligible { reason };
+        }
+        Some(Absence::WaitingForApproval) => {
+            return match status.head.as_ref().and_then(|head| Revision::parse(&head.base).ok()) {
+                Some(base) => Shown::AwaitingApproval { reason, base },
+                None => Shown::NotEligible { reason },
+            };
+        }
+        None => {}
+    }
+    let log = || {
+        let health =
+            telling.health.as_ref().filter(|health| with_log && !health.log_tail.is_empty())?;
+        let trouble = health.trouble.as_ref()?;
+        Some(LogTail {
+            of: format!("{}/{}", trouble.pod, trouble.container.as_deref().unwrap_or_default()),
+            lines: health.log_tail.lines().map(str::to_owned).collect(),
+        })
+    };
+    match status.phase {
+        Some(Phase::Ready) => Shown::Ready,
+        Some(Phase::Degraded) => Shown::Degraded { reason, log: log() },
+        Some(Phase::Refused) => {
+            Shown::Refused { findings: status.findings.iter().map(finding).collect() }
+        }
+        Some(Phase::Failed) => Shown::Failed { reason, hint: None, log: log(), incident: None },
+        _ => Shown::Working { stage: "rendered and applied".into() },
+    }
+}
+
+fn closed(record: &Record) -> Shown {
+    let status = &record.status;
+    let last = status.last_camp.as_ref();
+    let revisions: std::collections::BTreeSet<&str> =
+        status.history.iter().map(|entry| entry.revision.as_str()).collect();
+    Shown::Closed {
+        lived: last.and_then(|camp| (camp.until.0 - camp.since.0).to_std().ok()),
+        revisions: u32::try_from(revisions.len()).unwrap_or(u32::MAX),
+        last_url: last.and_then(|camp| camp.url.clone()),
+    }
+}
+
+fn finding(entry: &FindingEntry) -> Finding {
+    Finding {
+        rule: entry.rule.clone(),
+        file: entry.file.clone(),
+        line: entry.line.and_then(|line| u32::try_from(line).ok()),
+        message: entry.message.clone(),
+        hint: entry.hint.clone(),
+    }
+}
+
+/// From the commit being seen to ready, in whole seconds; for the running head only.
+fn took(record: &Record) -> Option<Duration> {
+    let status = &record.status;
+    let head =
+        status.head.as_ref().filter(|head| status.revision.as_deref() == Some(&head.revision))?;
+    let ready_at =
+        status.history.first().filter(|newest| newest.revision == head.revision)?.ready_at?;
+    (ready_at.0 - head.seen_at.0).to_std().ok()
+}
