@@ -34,3 +34,11 @@ pub mod report;
 pub mod controller;
 
 pub mod sandbox;
+
+pub mod telemetry;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

@@ -1,3 +1,9 @@
 //! Parse, start logging, call.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    bivouac::cli::Cli::parse().run()
+}

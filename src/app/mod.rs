@@ -1,0 +1,203 @@
+//! The composition root: builds what `serve` runs, starts and ends every task.
+
+pub mod stage;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use http::StatusCode;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::Target;
+use crate::config::Settings;
+use crate::controller::{self, Context, Credential, Credentials, Intervals, Parts};
+use crate::crd::{Environment, Repository};
+use crate::forge::Apis;
+use crate::seams::{Clock, Fetch, Rng, Transport};
+use crate::source::SourceCache;
+use crate::webhook::{self, Recorder, Secrets, Served, Webhook};
+
+/// A connection to a forge comes about within this time, or it does not.
+pub const CONNECT: Duration = Duration::from_secs(10);
+/// A request to a forge is answered within this time.
+pub const TOTAL: Duration = Duration::from_secs(30);
+/// Most bytes of fetched commits of one repository on disk; a cache that grows bigger is thrown away whole.
+const CACHE_BYTES: u64 = 1 << 30;
+
+/// Everybody the service talks to, and the seams.
+pub struct Peers {
+    /// The cluster of our own resources.
+    pub home: Client,
+    /// The cluster of the camps.
+    pub target: Client,
+    /// The forges.
+    pub forge: Transport,
+    /// Brings commits.
+    pub fetch: Arc<dyn Fetch>,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+/// Why the service did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The cluster does not know our resources.
+    #[error("the cluster does not serve {name}: apply deploy/crds.yaml first")]
+    NotInstalled {
+        /// Name of the definition.
+        name: String,
+    },
+    /// The cluster can't be asked.
+    #[error("the cluster of KUBECONFIG can't be asked")]
+    Cluster(#[source] Box<kube::Error>),
+    /// The folder for commits can't be used.
+    #[error("the cache folder {path} can't be used")]
+    Cache {
+        /// Its path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server for webhooks ended.
+    #[error("the server for webhooks ended")]
+    Server(#[source] std::io::Error),
+}
+
+/// The service, put together and not yet running.
+pub struct Service {
+    context: Arc<Context>,
+    router: Router,
+    known: watch::Receiver<BTreeMap<String, Credential>>,
+    secrets: watch::Sender<Arc<Secrets>>,
+}
+
+/// Puts the service together. Nothing runs yet, nothing is asked.
+#[must_use]
+pub fn assemble(settings: &Settings, peers: Peers) -> Service {
+    let Peers { home, target, forge, fetch, clock, rng } = peers;
+    let credentials = Credentials::default();
+    let namespace = settings.instance.own_namespace.clone();
+    let known = credentials.watch();
+    let (secrets, current) = watch::channel(Arc::new(Secrets::default()));
+    let recorder = Recorder::new(home.clone(), &namespace);
+    let intervals = Intervals { sweep: settings.sweep_interval, ..Intervals::default() };
+    let context = Arc::new(Context::new(Parts {
+        forges: Apis::new(forge, clock.clone()),
+        clock,
+        rng,
+        home,
+        namespace,
+        target: Target::new(target),
+        instance: settings.instance.clone(),
+        service_account: settings.service_account.clone(),
+        credentials,
+        allow_http: settings.allow_http,
+        fetch,
+        cache: SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES),
+        intervals,
+    }));
+    let router = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readyz))
+        .with_state(context.clone())
+        .merge(webhook::router(Webhook::new(current, recorder)));
+    Service { context, router, known, secrets }
+}
+
+impl Service {
+    /// The webhook's router, to be called in process.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The controllers, until `stop`; and the webhook is told of each secret that comes or goes.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut known = self.known.clone();
+        let tell = async {
+            loop {
+                let served = known.borrow_and_update().clone();
+                let pairs = served.into_iter().map(|(resource, credential)| {
+                    let Credential { token: _, webhook_secret, name, id } = credential;
+                    (webhook_secret, Served { resource, id, name })
+                });
+                self.secrets.send_replace(Arc::new(Secrets::new(pairs)));
+                if known.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = controller::run(self.context.clone(), stop) => {}
+            () = tell => {}
+        }
+    }
+}
+
+/// Ready once every Repository was looked at: before, a signed delivery could not be told from a forged one.
+async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
+    if context.is_ready() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not every Repository was looked at yet")
+    }
+}
+
+/// Runs the service until `stop`; then no webhook is taken and no run begins, and those under way end.
+pub async fn serve(
+    settings: &Settings,
+    peers: Peers,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    std::fs::create_dir_all(&settings.cache_dir).map_err(|source| ServeError::Cache {
+        path: settings.cache_dir.display().to_string(),
+        source,
+    })?;
+    installed(&peers.home, &settings.instance.own_namespace).await?;
+    let service = assemble(settings, peers);
+    let server = axum::serve(listener, service.router())
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let (served, ()) = futures::future::join(
+        async {
+            let served = server.await;
+            // Without webhooks the service is deaf; it must not look alive.
+            stop.cancel();
+            served
+        },
+        service.run(stop.clone()),
+    )
+    .await;
+    served.map_err(ServeError::Server)
+}
+
+/// Our definitions must be there before anything is watched.
+async fn installed(home: &Client, namespace: &str) -> Result<(), ServeError> {
+    let one = ListParams::default().limit(1);
+    let environments: Api<Environment> = Api::namespaced(home.clone(), namespace);
+    let repositories: Api<Repository> = Api::namespaced(home.clone(), namespace);
+    for (name, answer) in [
+        ("environments.bivouac.dev", environments.list_metadata(&one).await.map(drop)),
+        ("repositories.bivouac.dev", repositories.list_metadata(&one).await.map(drop)),
+    ] {
+        match answer {
+            Ok(()) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                return Err(ServeError::NotInstalled { name: name.into() });
+            }
+            Err(error) => return Err(ServeError::Cluster(Box::new(error))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,451 @@
+//! A whole world on this machine: embedded Kubernetes, embedded GitHub, and the service between them. The demo plays on
+//! it over sockets, tests and simulation in process.
+
+mod install;
+
+mod listeners;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::IntoResponse as _;
+use http::{Request, header};
+use http_body_util::BodyExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use secrecy::SecretString;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+pub use self::install::Tokens;
+use self::install::{Accounts, DEFINITIONS, ROLES, apply, declare};
+use self::listeners::{Listeners, start_agents};
+use super::{Peers, assemble};
+use crate::config::Settings;
+use crate::crd::{Environment, Repository};
+use crate::domain::naming::{self, Instance, Label};
+use crate::sandbox::cluster::api::{ApiServer, Options, Serving};
+use crate::sandbox::cluster::controllers::client_over_with_token;
+use crate::sandbox::cluster::nodes::ingress::Ingress;
+use crate::sandbox::github::{GitHub, HookConfig};
+use crate::seams::{BoxError, Clock, Rng, Transport, body};
+
+/// Namespace of the service's own resources.
+pub const NAMESPACE: &str = "bivouac-system";
+/// The repository that is served.
+pub const REPOSITORY: &str = "acme/campfire";
+/// Who maintains it.
+pub const MAINTAINER: &str = "ada";
+/// Who contributes from a fork.
+pub const STRANGER: &str = "sam";
+/// The service's account at the forge.
+pub const BOT: &str = "bivouac-bot";
+/// Name of the Repository resource.
+pub const NAME: &str = "campfire";
+/// The wildcard domain of the previews. Browsers resolve it to this machine by themselves (RFC 6761).
+pub const DOMAIN: &str = "preview.localhost";
+
+/// The files of the repository that is served.
+pub const FILES: &[(&str, &str)] = &[
+    (".bivouac.yaml", include_str!("../../../templates/demo/.bivouac.yaml")),
+    ("README.md", include_str!("../../../templates/demo/README.md")),
+    ("deploy/preview/README.md", include_str!("../../../templates/demo/deploy/preview/README.md")),
+    (
+        "deploy/preview/page.yaml.hbs",
+        include_str!("../../../templates/demo/deploy/preview/page.yaml.hbs"),
+    ),
+    (
+        "deploy/preview/web.yaml.hbs",
+        include_str!("../../../templates/demo/deploy/preview/web.yaml.hbs"),
+    ),
+];
+
+/// How the parts reach one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wiring {
+    /// Over loopback, for browsers and `kubectl`.
+    Sockets,
+    /// In process: no socket, no child process, no thread.
+    InProcess,
+}
+
+/// The world.
+pub struct Stage {
+    /// The embedded Kubernetes.
+    pub cluster: ApiServer,
+    /// The embedded GitHub.
+    pub github: GitHub,
+    /// The cluster's administrator.
+    pub admin: Client,
+    /// Where things are, with sockets.
+    pub addresses: Option<Addresses>,
+    /// Time.
+    pub clock: Clock,
+    /// Tokens at the forge.
+    pub tokens: Tokens,
+    /// What webhooks are signed with.
+    pub webhook_secret: String,
+    /// Id of the webhook at the forge.
+    pub hook: u64,
+    /// The webhook's receiver, to be called in process.
+    pub receiver: Transport,
+    door: Transport,
+    service: Installed,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    _serving: Option<Serving>,
+}
+
+/// Addresses on loopback.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The API server.
+    pub cluster: SocketAddr,
+    /// GitHub: pages, API and git.
+    pub github: SocketAddr,
+    /// The previews.
+    pub ingress: SocketAddr,
+    /// The service.
+    pub service: SocketAddr,
+    /// A kubeconfig of the administrator.
+    pub kubeconfig: PathBuf,
+}
+
+impl Stage {
+    /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
+    pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
+        Self::raise(folder, Wiring::Sockets, clock, rng, false).await
+    }
+
+    /// Builds the world below `folder` and waits until the service has looked at its Repository.
+    pub async fn build(
+        folder: &Path,
+        wiring: Wiring,
+        clock: Clock,
+        rng: Rng,
+    ) -> Result<Self, BoxError> {
+        let stage = Self::raise(folder, wiring, clock, rng, true).await?;
+        stage.until("the Repository is served", async || stage.is_served().await).await?;
+        Ok(stage)
+    }
+
+    async fn raise(
+        folder: &Path,
+        wiring: Wiring,
+        clock: Clock,
+        rng: Rng,
+        with_service: bool,
+    ) -> Result<Self, BoxError> {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let listeners = match wiring {
+            Wiring::InProcess => None,
+            Wiring::Sockets => Some(Listeners::bind().await?),
+        };
+        let cluster = ApiServer::new(clock.clone(), &rng, Options::default());
+        let ingress = Ingress::new();
+        start_agents(&cluster, &ingress, &clock, &rng, &stop, &mut tasks);
+        let door = ingress.transport();
+
+        let github_url = match &listeners {
+            None => "http://github.test".to_owned(),
+            Some(listeners) => format!("http://{}", listeners.github.local_addr()?),
+        };
+        let github = GitHub::new(folder.join("github"), &github_url, clock.clone(), rng.fork());
+        let accounts = Accounts::populate(&github, &rng)?;
+
+        let admin_token = cluster.admin_token();
+        let (addresses, service_listener, serving) = match listeners {
+            None => (None, None, None),
+            Some(listeners) => {
+                let kubeconfig = folder.join("kubeconfig");
+                let address = listeners.cluster.local_addr()?.to_string();
+                std::fs::write(&kubeconfig, cluster.kubeconfig(&address, &admin_token))?;
+                let (addresses, listener, serving) =
+                    listeners.serve(&cluster, &github, &ingress, kubeconfig, &stop, &mut tasks)?;
+                (Some(addresses), Some(listener), Some(serving))
+            }
+        };
+
+        let admin = client_over_with_token(cluster.transport(), &SecretString::from(admin_token));
+        apply(&admin, DEFINITIONS).await?;
+        apply(&admin, ROLES).await?;
+        let port = addresses.as_ref().map(|addresses| addresses.ingress.port());
+        declare(&admin, &github_url, &accounts, port).await?;
+
+        let settings = settings(folder, addresses.as_ref())?;
+        std::fs::create_dir_all(&settings.cache_dir)?;
+        let front = Front::default();
+        let mut service = Installed {
+            settings,
+            wiring,
+            cluster: cluster.clone(),
+            github: github.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            front: front.clone(),
+            running: None,
+        };
+        let receiver = front.receiver();
+        let hook = github.add_hook(
+            REPOSITORY,
+            HookConfig {
+                url: match &addresses {
+                    None => "http://bivouac.test/webhook".to_owned(),
+                    Some(addresses) => format!("http://{}/webhook", addresses.service),
+                },
+                transport: match wiring {
+                    Wiring::InProcess => Some(receiver.clone()),
+                    Wiring::Sockets => None,
+                },
+                secret: accounts.webhook_secret.clone(),
+                events: vec!["pull_request".into()],
+            },
+        )?;
+        if let Some(listener) = service_listener.filter(|_| with_service) {
+            let (router, end) = (front.router(), stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, router)
+                    .with_graceful_shutdown(end.cancelled_owned())
+                    .await
+                {
+                    tracing::error!("the webhook server ended: {error}");
+                }
+            });
+        }
+        if with_service {
+            service.start(stop.child_token())?;
+        }
+        let Accounts { tokens, webhook_secret } = accounts;
+        Ok(Self {
+            cluster,
+            github,
+            admin,
+            addresses,
+            clock,
+            tokens,
+            webhook_secret,
+            hook,
+            receiver,
+            door,
+            service,
+            stop,
+            tasks,
+            _serving: serving,
+        })
+    }
+
+    /// Drops the service where it stands, as `kill -9` does: nothing is finished, nothing is said. Webhooks are answered
+    /// 503 meanwhile.
+    pub async fn kill_service(&mut self) {
+        self.service.kill().await;
+    }
+
+    /// Starts the service anew, with an empty memory.
+    pub fn start_service(&mut self) -> Result<(), BoxError> {
+        self.service.start(self.stop.child_token())
+    }
+
+    /// The name that the namespace of a pull request's camp has.
+    #[must_use]
+    pub fn namespace_of(&self, number: u64) -> String {
+        naming::namespace_name(&self.service.settings.instance, &format!("{NAME}-pr-{number}"))
+            .to_string()
+    }
+
+    /// Ends every task of the world.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.service.running.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), running).await;
+        }
+        self.github.stop();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // A connection that somebody holds open (a browser, `kubectl --watch`) is no reason to stay.
+        let _ = tokio::time::timeout(Duration::from_secs(2), ended).await;
+        self.tasks.abort_all();
+    }
+
+    /// Waits until `condition` gives something; 30 seconds at most.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        condition: impl AsyncFn() -> Option<T>,
+    ) -> Result<T, BoxError> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(found) = condition().await {
+                return Ok(found);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(format!("waited 30 s in vain until {what}").into());
+            }
+            self.clock.sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    async fn is_served(&self) -> Option<()> {
+        let repository =
+            Api::<Repository>::namespaced(self.admin.clone(), NAMESPACE).get(NAME).await.ok()?;
+        let conditions = repository.status?.conditions;
+        conditions.iter().any(|c| c.r#type == "Accessible" && c.status == "True").then_some(())
+    }
+
+    /// The record of a pull request.
+    pub async fn environment(&self, number: u64) -> Option<Environment> {
+        let api: Api<Environment> = Api::namespaced(self.admin.clone(), NAMESPACE);
+        api.get_opt(&format!("{NAME}-pr-{number}")).await.ok().flatten()
+    }
+
+    /// All records.
+    #[must_use]
+    pub fn environments(&self) -> Api<Environment> {
+        Api::namespaced(self.admin.clone(), NAMESPACE)
+    }
+
+    /// Names of all namespaces that camps are in.
+    pub async fn camps(&self) -> Result<Vec<String>, BoxError> {
+        let api: Api<Namespace> = Api::all(self.admin.clone());
+        let found = api.list(&ListParams::default().labels("bivouac.dev/environment")).await?;
+        Ok(found.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect())
+    }
+
+    /// Asks for the page at `url` as a browser would: over a socket where there is one. Gives status and text.
+    pub async fn browse(&self, url: &str) -> Result<(u16, String), BoxError> {
+        let uri: http::Uri = url.parse()?;
+        let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+        if let Some(addresses) = &self.addresses {
+            // `*.localhost` does not resolve through every resolver; a browser does it by itself.
+            let client = reqwest::Client::builder()
+                .resolve(uri.host().unwrap_or_default(), addresses.ingress)
+                .timeout(Duration::from_secs(10))
+                .build()?;
+            let answer = client.get(url).send().await?;
+            return Ok((answer.status().as_u16(), answer.text().await?));
+        }
+        let request = Request::get(uri.path()).header(header::HOST, host).body(body(""))?;
+        let answer = self.door.clone().oneshot(request).await?;
+        let status = answer.status().as_u16();
+        let bytes = answer.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, BoxError> {
+    Ok(Settings {
+        instance: Instance {
+            name: Label::parse("demo").ok_or("the instance's name is a label")?,
+            own_namespace: NAMESPACE.into(),
+            target: "sandbox".into(),
+            namespace_prefix: "camp-".into(),
+        },
+        service_account: Some((NAMESPACE.into(), "bivouac".into())),
+        listen: addresses
+            .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
+        cache_dir: folder.join("cache"),
+        sweep_interval: Duration::from_secs(300),
+        allow_http: true,
+    })
+}
+
+/// Whom the service talks to: as its own service account, not as an administrator.
+fn peers(
+    cluster: &ApiServer,
+    github: &GitHub,
+    wiring: Wiring,
+    clock: &Clock,
+    rng: &Rng,
+) -> Result<Peers, BoxError> {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
+    let token = cluster.user_token(&format!("system:serviceaccount:{NAMESPACE}:bivouac"), &groups);
+    let home = client_over_with_token(cluster.transport(), &SecretString::from(token));
+    let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
+        Wiring::InProcess => Arc::new(github.clone()),
+        Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
+            http: true,
+            file: false,
+        })),
+    };
+    Ok(Peers {
+        target: home.clone(),
+        home,
+        forge: match wiring {
+            Wiring::InProcess => github.transport(),
+            Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
+        },
+        fetch,
+        clock: clock.clone(),
+        rng: rng.fork(),
+    })
+}
+
+/// The service as it is installed in this world: all that is needed to start it once more.
+struct Installed {
+    settings: Settings,
+    wiring: Wiring,
+    cluster: ApiServer,
+    github: GitHub,
+    clock: Clock,
+    rng: Rng,
+    front: Front,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Installed {
+    fn start(&mut self, stop: CancellationToken) -> Result<(), BoxError> {
+        let peers = peers(&self.cluster, &self.github, self.wiring, &self.clock, &self.rng)?;
+        let service = assemble(&self.settings, peers);
+        self.front.leads_to(Some(service.router()));
+        self.running = Some(tokio::spawn(async move { service.run(stop).await }));
+        Ok(())
+    }
+
+    async fn kill(&mut self) {
+        self.front.leads_to(None);
+        if let Some(running) = self.running.take() {
+            running.abort();
+            // Cancelled, as asked.
+            let _ = running.await;
+        }
+    }
+}
+
+/// The address of the service: leads to the one that runs, and answers 503 when none does.
+#[derive(Clone, Default)]
+struct Front(Arc<Mutex<Option<Router>>>);
+
+impl Front {
+    fn leads_to(&self, router: Option<Router>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    fn router(&self) -> Router {
+        let front = self.clone();
+        Router::new().fallback(async move |request: Request<axum::body::Body>| {
+            let router = front.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match router {
+                Some(router) => {
+                    router.oneshot(request).await.unwrap_or_else(|never| match never {})
+                }
+                None => http::StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            }
+        })
+    }
+
+    /// The same as a transport.
+    fn receiver(&self) -> Transport {
+        let router = self.router();
+        Transport::new(tower::service_fn(move |request: Request<crate::seams::Body>| {
+            let router = router.clone();
+            async move {
+                let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
+                Ok::<_, BoxError>(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+            }
+        }))
+    }
+}
