@@ -1,0 +1,77 @@
+//! Who writes what: read from the API server's list of requests.
+
+use std::collections::BTreeSet;
+
+use crate::support::{SERVICE, World, one, start};
+
+/// A write of a kind that a bundle may hold, as it must never come from the service itself.
+const OF_BUNDLES: &[&str] =
+    &["deployments", "services", "ingresses", "pods", "secrets", "jobs", "persistentvolumeclaims"];
+
+#[tokio::test(start_paused = true)]
+async fn no_object_of_a_bundle_was_ever_written_by_the_services_own_identity() {
+    let world = World::new(1).await;
+    let (number, _) = world.camp("sparks").await;
+    let head = world.push("sparks", &one("CHANGES.md", "more sparks"));
+    world.ready(number, &head).await;
+    let camp = world.stage.namespace_of(number);
+    world.close(number);
+    world.closed(number).await;
+
+    let writes = world.writes_since(start());
+    let deployer = format!("system:serviceaccount:{camp}:bivouac-deployer");
+    let mut own = BTreeSet::new();
+    let mut as_deployer = BTreeSet::new();
+    for event in writes.iter().filter(|event| event.user == SERVICE) {
+        let place = event.namespace.replace(&camp, "CAMP");
+        let name = event.name.replace(&camp, "CAMP");
+        let sub = if event.subresource.is_empty() { "" } else { "/" };
+        let resource = format!("{}{sub}{}", event.resource, event.subresource);
+        let parts = [event.verb.as_str(), &resource, &place, &name];
+        let line = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        match event.impersonated.as_deref() {
+            None => {
+                assert!(!matches!(event.code, 401 | 403), "the service was refused: {event:?}");
+                assert!(!OF_BUNDLES.contains(&event.resource.as_str()), "{event:?}");
+                own.insert(line);
+            }
+            Some(whom) => {
+                assert_eq!(
+                    (whom, event.namespace.as_str()),
+                    (
+                        deployer.as_str(),
+                        match resource.as_str() {
+                            "selfsubjectaccessreviews" => "",
+                            _ => camp.as_str(),
+                        }
+                    )
+                );
+                as_deployer.insert(line);
+            }
+        }
+    }
+    let expected = [
+        "create environments bivouac-system",
+        "create namespaces",
+        "delete namespaces CAMP CAMP",
+        "patch configmaps CAMP bivouac-env",
+        "patch environments bivouac-system campfire-pr-1",
+        "patch namespaces CAMP CAMP",
+        "patch repositories bivouac-system campfire",
+        "patch repositories/status bivouac-system campfire",
+        "patch rolebindings CAMP bivouac-deployer",
+        "patch rolebindings CAMP bivouac-guardian",
+        "patch serviceaccounts CAMP bivouac-deployer",
+        "update environments bivouac-system campfire-pr-1",
+        "update environments/status bivouac-system campfire-pr-1",
+    ];
+    assert_eq!(own, expected.map(str::to_owned).into(), "what the service writes as itself");
+    let expected = [
+        "create selfsubjectaccessreviews",
+        "patch configmaps CAMP page",
+        "patch deployments CAMP web",
+        "patch ingresses CAMP web",
+        "patch services CAMP web",
+    ];
+    assert_eq!(as_deployer, expected.map(str::to_owned).into(), "what is written as the deployer");
+}
