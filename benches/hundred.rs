@@ -96,7 +96,8 @@ fn start(stage: &Stage, folder: &Path, args: &Args) -> Result<Child, BoxError> {
     let kubeconfig = folder.join("serve.kubeconfig");
     std::fs::write(&kubeconfig, stage.cluster.kubeconfig(&at.cluster.to_string(), &token))?;
     let child = Command::new(env!("CARGO_BIN_EXE_bivouac"))
-        .args(["serve", "--allow-http", "--sweep-interval", &args.sweep_interval])
+        .args(["serve", "--instance", "demo", "--allow-http"])
+        .args(["--sweep-interval", &args.sweep_interval])
         .args(["--listen", &at.service.to_string()])
         .arg("--cache-dir")
         .arg(folder.join("cache"))
