@@ -10,7 +10,7 @@ pub(super) const ENVIRONMENT_LABEL: &str = "bivouac.dev/environment";
 pub(super) const ENVIRONMENT_UID_LABEL: &str = "bivouac.dev/environment-uid";
 /// Label on what the service itself put into a camp.
 pub(super) const GUARDRAIL_LABEL: &str = "bivouac.dev/guardrail";
-/// Annotation of the namespace with the hosts that its routes may use, comma separated; read by admission policies.
+/// Annotation of the namespace with the hosts that its routes may use, comma separated: for an admission policy of the target.
 pub(super) const HOSTS_ANNOTATION: &str = "bivouac.dev/hosts";
 
 /// Which camp: all that is needed to make it, to know it again and to take it down.

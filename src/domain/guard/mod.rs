@@ -1,7 +1,7 @@
 //! PURE · bundle and policy → what is refused, with rule, place and what to do.
 //!
-//! The guard comes first, to explain. RBAC, Pod Security and the admission policy of the target stop the same things
-//! again for whoever gets around it. Stopped *only* here: annotations of Ingress, finalizers and owner references.
+//! The guard comes first, to explain. RBAC and Pod Security of the target stop most of it again for whoever gets around
+//! it. What is stopped *only* here, as long as no admission policy is shipped, is listed in `docs/guard.md`.
 
 mod pods;
 mod routes;
