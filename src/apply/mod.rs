@@ -27,7 +27,7 @@ pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
 pub use prepare::{Guardrails, prepare};
 pub use target::{As, Target, client_over};
-pub use teardown::{CampState, census, delete_namespace, observe_namespace};
+pub use teardown::{CampState, delete_namespace, observe_namespace};
 
 /// The one field manager of everything we apply.
 pub const FIELD_MANAGER: &str = "bivouac";

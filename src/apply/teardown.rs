@@ -77,12 +77,3 @@ pub async fn delete_namespace(target: &Target, camp: &CampId, uid: &str) -> Resu
         Err(error) => Err(ApplyError::own(format!("delete namespace {}", camp.namespace), error)),
     }
 }
-
-/// Names of all namespaces that carry the label of this installation.
-pub async fn census(target: &Target, instance: &str) -> Result<Vec<String>, ApplyError> {
-    let api: Api<Namespace> = Api::all(target.client(&As::Service));
-    let ours = kube::api::ListParams::default()
-        .labels(&format!("{}={instance}", super::camp::INSTANCE_LABEL));
-    let found = api.list(&ours).await.map_err(|error| ApplyError::own("list namespaces", error))?;
-    Ok(found.items.into_iter().filter_map(|namespace| namespace.metadata.name).collect())
-}

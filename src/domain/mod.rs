@@ -17,7 +17,7 @@ pub mod lifetime;
 
 pub mod decision;
 
-pub mod slug;
+pub mod dns;
 
 pub mod document;
 

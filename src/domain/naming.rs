@@ -135,6 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::dns::is_dns_label;
 
     fn instance(name: &str, prefix: &str) -> Instance {
         Instance {
@@ -174,7 +175,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_hostile_branch_becomes_a_plain_word() {
+        assert_eq!(slug("Feature/{{env}} \"x\"\n@all", 40), "feature-env-x-all");
+        assert_eq!(slug("///", 40), "x");
+        assert_eq!(slug("ab-cd", 3), "ab");
+    }
+
     proptest! {
+        #[test]
+        fn every_slug_is_a_dns_label(text in ".*", most in 1_usize..63) {
+            let slug = slug(&text, most);
+            prop_assert!(is_dns_label(&slug, most), "{}", slug);
+        }
+
         #[test]
         fn every_name_is_a_label(repository in ".{0,200}", app in ".{0,100}", number in 1_u64.., prefix in "[a-z-]{0,70}") {
             let environment = environment_name(&repository, PrNumber(number));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::dns::is_dns_label;
 use super::document::{Key, Node, Position};
-use super::slug::is_dns_label;
 
 /// Its name at the root of a repository.
 pub const PREVIEW_FILE: &str = ".bivouac.yaml";

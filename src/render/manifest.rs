@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::{Place, RenderError};
 use crate::domain::bundle::{BundleObject, Origin, group_of, wave_of};
+use crate::domain::dns::{is_dns_label, is_dns_subdomain};
 use crate::domain::document::{Node, Position};
 use crate::domain::render_inputs::RenderInputs;
-use crate::domain::slug::{is_dns_label, is_dns_subdomain};
 
 /// Kinds whose names end up in a label, a host name or a DNS record.
 const SHORT_NAMES: [&str; 9] = [
