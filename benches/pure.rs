@@ -21,10 +21,21 @@ use bivouac::domain::naming::{Instance, Label, environment_name, host_label, nam
 use bivouac::domain::policy::Forks;
 use bivouac::domain::pull_request::State;
 use bivouac::domain::render_inputs::{ClusterFacts, RenderInputs};
-use bivouac::render::{RenderLimits, render};
+use bivouac::render::tools::NoTools;
+use bivouac::render::{RenderError, RenderLimits, Rendered};
 use chrono::DateTime;
 use criterion::{BenchmarkId, Criterion};
 use tokio::time::Instant;
+
+/// Without charts and overlays nothing is awaited.
+fn render(
+    tree: &FileTree,
+    inputs: &RenderInputs,
+    limits: RenderLimits,
+) -> Result<Rendered, RenderError> {
+    let tools = NoTools::because("this benchmark renders without tools");
+    futures::executor::block_on(bivouac::render::render(tree, inputs, limits, &tools))
+}
 
 /// The sizes that are compared.
 const FEW: usize = 10;
@@ -154,6 +165,7 @@ fn policy(inputs: &RenderInputs) -> GuardPolicy {
         assigned_hosts: [inputs.host.clone()].into(),
         ingress_class: None,
         pod_security: PodSecurity::Baseline,
+        image_registries: Vec::new(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::controller::{self, Context, Credential, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
+use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
 use crate::webhook::{self, Recorder, Secrets, Served, Webhook};
@@ -42,6 +43,8 @@ pub struct Peers {
     pub forge: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
+    /// Renders charts and overlays.
+    pub tools: Arc<dyn Tools>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -85,7 +88,7 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, fetch, clock, rng } = peers;
+    let Peers { home, target, forge, fetch, tools, clock, rng } = peers;
     let credentials = Credentials::default();
     let namespace = settings.instance.own_namespace.clone();
     let known = credentials.watch();
@@ -104,6 +107,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         credentials,
         allow_http: settings.allow_http,
         fetch,
+        tools,
         cache: SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES),
         intervals,
     }));

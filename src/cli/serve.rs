@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Outcome;
 use crate::app::{self, Peers};
 use crate::config::Raw;
+use crate::render::tools::NoTools;
 use crate::seams::{Clock, Rng};
 use crate::source::{GixFetch, Schemes};
 
@@ -41,6 +42,7 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 fetch: Arc::new(fetch),
+                tools: Arc::new(NoTools::because("this version renders plain YAML and Handlebars")),
                 clock,
                 rng: Rng::system(),
             };

@@ -9,7 +9,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use crate::crd::{FindingEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
-use crate::domain::guard::{self, Finding, GroupKind, GuardPolicy, PodSecurity};
+use crate::domain::guard::{self, Finding, GuardPolicy};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
 use crate::render::{self, Chosen, RenderLimits};
@@ -57,12 +57,7 @@ pub(super) async fn build(
         pull_request: Some(number_of(record)),
         timeout: FETCH_TIME,
     };
-    let tree_limits = TreeLimits {
-        files: u64::try_from(policy.limits.files).unwrap_or(u64::MAX),
-        file_bytes: policy.limits.file_bytes,
-        tree_bytes: policy.limits.tree_bytes,
-        ..TreeLimits::default()
-    };
+    let tree_limits = TreeLimits::of(&policy.limits);
     let tree = match source::prepare(
         &context.cache,
         context.fetch.as_ref(),
@@ -81,17 +76,17 @@ pub(super) async fn build(
             });
         }
     };
-    let limits = RenderLimits {
-        objects: policy.limits.objects,
-        file_bytes: usize::try_from(policy.limits.file_bytes).unwrap_or(usize::MAX),
-        rendered_bytes: usize::try_from(policy.limits.rendered_bytes).unwrap_or(usize::MAX),
-    };
-    let rendered = render::render(&tree, inputs, limits)
-        .map_err(|error| refused("RenderFailed", "render", &chain(&error)))?;
+    let rendered =
+        render::render(&tree, inputs, RenderLimits::of(&policy.limits), context.tools.as_ref())
+            .await
+            .map_err(|error| refused("RenderFailed", "render", &chain(&error)))?;
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
     record.status.expires_at = observe::end_of(record, policy).map(Into::into);
-    let findings = guard::guard(&rendered.bundle, &guard_policy(inputs, served));
+    let findings = guard::guard(
+        &rendered.bundle,
+        &GuardPolicy::of(policy, &inputs.namespace, &record.status.hosts),
+    );
     if !findings.is_empty() {
         let findings = findings.iter().take(FINDINGS).map(entry_of).collect();
         return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
@@ -155,34 +150,5 @@ fn is_the_commits(error: &SourceError) -> bool {
     match error {
         SourceError::Refused { .. } | SourceError::TooBig { .. } => true,
         SourceError::Fetch(_) | SourceError::Cache { .. } => false,
-    }
-}
-
-/// What the guard lets into this camp.
-fn guard_policy(inputs: &RenderInputs, served: &Served) -> GuardPolicy {
-    let policy = &served.policy;
-    let allowed_kinds = if policy.isolation.allowed_kinds.is_empty() {
-        guard::default_allowed_kinds()
-    } else {
-        policy
-            .isolation
-            .allowed_kinds
-            .iter()
-            .map(|name| {
-                let (kind, group) = name.split_once('.').unwrap_or((name, ""));
-                GroupKind::new(group, kind)
-            })
-            .collect()
-    };
-    GuardPolicy {
-        namespace: inputs.namespace.clone(),
-        allowed_kinds,
-        assigned_hosts: [inputs.host.clone()].into(),
-        ingress_class: policy.url.ingress_class.clone(),
-        pod_security: if policy.isolation.pod_security == "restricted" {
-            PodSecurity::Restricted
-        } else {
-            PodSecurity::Baseline
-        },
     }
 }

@@ -148,13 +148,7 @@ fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileErr
         pull_request: Some(number_of(record)),
         branch_slug: naming::slug(head.map_or("", |head| &head.branch), naming::LABEL_MAX),
         parameters: BTreeMap::new(),
-        policy: BTreeMap::from([
-            ("allowedKinds".to_owned(), policy.isolation.allowed_kinds.join(",")),
-            ("deployerRole".to_owned(), policy.isolation.deployer_role.clone()),
-            ("podSecurity".to_owned(), policy.isolation.pod_security.to_owned()),
-            ("ingressClass".to_owned(), policy.url.ingress_class.clone().unwrap_or_default()),
-            ("limits".to_owned(), format!("{:?}", policy.limits)),
-        ]),
+        policy: RenderInputs::policy_of(policy),
         cluster: ClusterFacts::default(),
     })
 }

@@ -3,32 +3,21 @@
 //! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
 
 mod build;
-
 mod camp;
-
 mod credentials;
-
 mod deploy;
-
 mod error;
-
 mod fence;
-
 mod observe;
-
 mod reconcile;
-
 mod record;
-
 mod repository;
-
 mod retry;
-
 mod sweep;
-
 mod tell;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +35,7 @@ use crate::apply::Target;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
+use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng};
 use crate::source::SourceCache;
 
@@ -70,8 +60,8 @@ impl Default for Intervals {
     }
 }
 
-/// Everything the stages work with.
-pub struct Context {
+/// What the stages work with: peers, seams and settings.
+pub struct Parts {
     /// Time.
     pub clock: Clock,
     /// Randomness for jitter.
@@ -94,10 +84,17 @@ pub struct Context {
     pub allow_http: bool,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
+    /// Renders charts and overlays.
+    pub tools: Arc<dyn Tools>,
     /// Bare repositories of what was fetched.
     pub cache: SourceCache,
     /// How often things happen by themselves.
     pub intervals: Intervals,
+}
+
+/// [`Parts`], and what the controller remembers of its own work; losing that costs time, never truth.
+pub struct Context {
+    parts: Parts,
     attempts: Mutex<BTreeMap<String, u32>>,
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
@@ -105,69 +102,20 @@ pub struct Context {
     repositories: Mutex<Option<Store<Repository>>>,
 }
 
-/// What [`Context::new`] takes: the same as [`Context`], without what it keeps to itself.
-pub struct Parts {
-    /// See [`Context::clock`].
-    pub clock: Clock,
-    /// See [`Context::rng`].
-    pub rng: Rng,
-    /// See [`Context::home`].
-    pub home: Client,
-    /// See [`Context::namespace`].
-    pub namespace: String,
-    /// See [`Context::target`].
-    pub target: Target,
-    /// See [`Context::instance`].
-    pub instance: Instance,
-    /// See [`Context::service_account`].
-    pub service_account: Option<(String, String)>,
-    /// See [`Context::credentials`].
-    pub credentials: Credentials,
-    /// See [`Context::forges`].
-    pub forges: Apis,
-    /// See [`Context::allow_http`].
-    pub allow_http: bool,
-    /// See [`Context::fetch`].
-    pub fetch: Arc<dyn Fetch>,
-    /// See [`Context::cache`].
-    pub cache: SourceCache,
-    /// See [`Context::intervals`].
-    pub intervals: Intervals,
+impl Deref for Context {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Context {
-    /// Puts the parts together.
+    /// With nothing remembered yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts {
-            clock,
-            rng,
-            home,
-            namespace,
-            target,
-            instance,
-            service_account,
-            credentials,
-            forges,
-            allow_http,
-            fetch,
-            cache,
-            intervals,
-        } = parts;
         Self {
-            clock,
-            rng,
-            home,
-            namespace,
-            target,
-            instance,
-            service_account,
-            credentials,
-            forges,
-            allow_http,
-            fetch,
-            cache,
-            intervals,
+            parts,
             attempts: Mutex::default(),
             promises: Mutex::default(),
             gates: Mutex::default(),

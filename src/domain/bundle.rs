@@ -18,6 +18,17 @@ pub struct Bundle {
     pub inputs_digest: String,
     /// Identifies what came out: SHA-256 of [`Bundle::canonical`], 64 hex digits.
     pub digest: String,
+    /// Fields that a chart drew at random: rendered again they would differ.
+    pub random: Vec<RandomField>,
+}
+
+/// A field that a chart drew at random (`randAlphaNum`, `genCA`, `now`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RandomField {
+    /// The object.
+    pub object: ObjectIdentity,
+    /// JSON pointer of the field.
+    pub pointer: String,
 }
 
 /// One object of a bundle.
@@ -55,10 +66,14 @@ impl fmt::Display for Origin {
 pub enum Wave {
     /// Configuration and storage.
     Config,
+    /// Hooks that run before the workloads change, say the migration of a database.
+    BeforeApply,
     /// What runs, and the Services before it.
     Workloads,
     /// What brings people to it.
     Routes,
+    /// Hooks that run when the rest is there, say a smoke test.
+    AfterReady,
 }
 
 /// What tells one object from another in a cluster. The API version is not part of it: `apps/v1` and `apps/v1beta1`
@@ -118,7 +133,7 @@ impl Bundle {
     #[must_use]
     pub fn new(mut objects: Vec<BundleObject>, inputs_digest: String) -> Self {
         objects.sort_by(apply_order);
-        let mut bundle = Self { objects, inputs_digest, digest: String::new() };
+        let mut bundle = Self { objects, inputs_digest, digest: String::new(), random: Vec::new() };
         bundle.digest = sha256_hex(bundle.canonical().as_bytes());
         bundle
     }

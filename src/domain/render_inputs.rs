@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::bundle::{canonical_json, sha256_hex};
 use super::id::{PrNumber, RepoName, Revision};
+use super::policy::Policy;
 
 /// All inputs of a bundle. Two equal values give two equal bundles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,18 @@ pub struct ClusterFacts {
 const RENDERER: &str = "bivouac/1";
 
 impl RenderInputs {
+    /// The part of a Repository's policy that changes what is rendered or accepted.
+    #[must_use]
+    pub fn policy_of(policy: &Policy) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("allowedKinds".to_owned(), policy.isolation.allowed_kinds.join(",")),
+            ("deployerRole".to_owned(), policy.isolation.deployer_role.clone()),
+            ("podSecurity".to_owned(), policy.isolation.pod_security.to_owned()),
+            ("ingressClass".to_owned(), policy.url.ingress_class.clone().unwrap_or_default()),
+            ("limits".to_owned(), format!("{:?}", policy.limits)),
+        ])
+    }
+
     /// SHA-256 of the canonical JSON of all inputs and of the renderer's version, 64 hex digits.
     #[must_use]
     pub fn inputs_digest(&self) -> String {

@@ -1,4 +1,4 @@
-//! Files of a commit and inputs in, bundle out. PURE: no clock, no network, no file of the machine.
+//! Files of a commit and inputs in, bundle out. PURE but for the child processes behind [`tools::Tools`].
 //!
 //! [`wanted`] says which part of a commit is needed, `source` reads it, [`render`] does the rest. The same tree and
 //! inputs give the same bytes.
@@ -8,6 +8,7 @@
 
 mod handlebars;
 mod manifest;
+pub mod tools;
 mod yaml;
 mod yaml_scalar;
 
@@ -15,9 +16,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use tools::Tools;
+
 use crate::domain::bundle::{Bundle, BundleObject, ObjectIdentity};
 use crate::domain::document::Position;
 use crate::domain::file_tree::{FileTree, Wanted};
+use crate::domain::policy::Limits;
 use crate::domain::preview_file::{App, CONVENTIONAL_PATHS, PREVIEW_FILE, PreviewFile};
 use crate::domain::render_inputs::RenderInputs;
 
@@ -30,6 +34,19 @@ pub struct RenderLimits {
     pub file_bytes: usize,
     /// Bytes of all rendered text together, and of the canonical bundle.
     pub rendered_bytes: usize,
+}
+
+impl RenderLimits {
+    /// What the Repository allows.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        let bytes = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            objects: limits.objects,
+            file_bytes: bytes(limits.file_bytes),
+            rendered_bytes: bytes(limits.rendered_bytes),
+        }
+    }
 }
 
 impl Default for RenderLimits {
@@ -178,10 +195,11 @@ pub fn wanted(preview_file: Option<&[u8]>) -> Wanted {
 
 /// Renders what `tree` holds for `inputs`. The tree is what [`wanted`] asked for, with the preview file if there is
 /// one; it may hold more.
-pub fn render(
+pub async fn render(
     tree: &FileTree,
     inputs: &RenderInputs,
     limits: RenderLimits,
+    _tools: &dyn Tools,
 ) -> Result<Rendered, RenderError> {
     if let Some(name) = inputs.unsafe_context_value() {
         return Err(RenderError::Inputs { name });

@@ -7,6 +7,15 @@ use crate::domain::guard::{GuardPolicy, PodSecurity, default_allowed_kinds, guar
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::render_inputs::{ClusterFacts, environment_config};
 
+fn render(
+    tree: &FileTree,
+    inputs: &RenderInputs,
+    limits: RenderLimits,
+) -> Result<Rendered, RenderError> {
+    let tools = tools::NoTools::because("this test renders without tools");
+    futures::executor::block_on(super::render(tree, inputs, limits, &tools))
+}
+
 fn inputs() -> RenderInputs {
     RenderInputs {
         revision: Revision::parse("0123e4567890abcdef0123456789abcdef012345").expect("a hash"),
@@ -81,6 +90,7 @@ fn a_real_tree_becomes_the_golden_bundle() {
         assigned_hosts: [inputs().host].into(),
         ingress_class: None,
         pod_security: PodSecurity::Baseline,
+        image_registries: Vec::new(),
     };
     assert_eq!(guard(&rendered.bundle, &policy), Vec::new());
 }
@@ -278,6 +288,7 @@ fn a_finding_of_the_guard_names_the_line_of_the_field() {
         assigned_hosts: [inputs().host].into(),
         ingress_class: None,
         pod_security: PodSecurity::Baseline,
+        image_registries: Vec::new(),
     };
     let lines: Vec<_> = guard(&rendered.bundle, &policy)
         .iter()

@@ -8,6 +8,7 @@ use gix::object::tree::EntryKind;
 use super::{SourceError, boxed};
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::id::Revision;
+use crate::domain::policy::Limits;
 use crate::domain::preview_file::PREVIEW_FILE;
 
 /// How much of one commit may be read.
@@ -21,6 +22,19 @@ pub struct TreeLimits {
     pub tree_bytes: u64,
     /// Directories within directories.
     pub depth: u64,
+}
+
+impl TreeLimits {
+    /// What the Repository allows.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            files: u64::try_from(limits.files).unwrap_or(u64::MAX),
+            file_bytes: limits.file_bytes,
+            tree_bytes: limits.tree_bytes,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for TreeLimits {

@@ -29,6 +29,7 @@ use super::{Peers, assemble};
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
+use crate::render::tools::NoTools;
 use crate::sandbox::cluster::api::{ApiServer, Options, Serving};
 use crate::sandbox::cluster::controllers::client_over_with_token;
 use crate::sandbox::cluster::nodes::ingress::Ingress;
@@ -379,6 +380,7 @@ fn peers(
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
         },
         fetch,
+        tools: Arc::new(NoTools::because("charts and overlays are not rendered in the sandbox")),
         clock: clock.clone(),
         rng: rng.fork(),
     })

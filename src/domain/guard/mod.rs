@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::bundle::{Bundle, BundleObject, ObjectIdentity, Origin};
 use super::document::pointer_token;
+use super::policy::Policy;
 
 /// What a camp may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,36 @@ pub struct GuardPolicy {
     pub ingress_class: Option<String>,
     /// The Pod Security level that the namespace enforces.
     pub pod_security: PodSecurity,
+    /// Registries that images may come from, as prefixes (`ghcr.io/acme/`); empty allows any.
+    pub image_registries: Vec<String>,
+}
+
+impl GuardPolicy {
+    /// What the Repository allows a camp with these names.
+    #[must_use]
+    pub fn of(policy: &Policy, namespace: &str, hosts: &[String]) -> Self {
+        let isolation = &policy.isolation;
+        let listed = |name: &String| {
+            let (kind, group) = name.split_once('.').unwrap_or((name, ""));
+            GroupKind::new(group, kind)
+        };
+        Self {
+            namespace: namespace.to_owned(),
+            allowed_kinds: if isolation.allowed_kinds.is_empty() {
+                default_allowed_kinds()
+            } else {
+                isolation.allowed_kinds.iter().map(listed).collect()
+            },
+            assigned_hosts: hosts.iter().cloned().collect(),
+            ingress_class: policy.url.ingress_class.clone(),
+            pod_security: if isolation.pod_security == "restricted" {
+                PodSecurity::Restricted
+            } else {
+                PodSecurity::Baseline
+            },
+            image_registries: Vec::new(),
+        }
+    }
 }
 
 /// Levels of Pod Security that a camp may have.
@@ -142,6 +173,8 @@ impl Rule {
 pub enum Severity {
     /// Nothing of the bundle is applied.
     Refused,
+    /// It is applied, and people are told.
+    Warning,
 }
 
 /// One thing the guard found.

@@ -17,6 +17,7 @@ fn policy() -> GuardPolicy {
         assigned_hosts: BTreeSet::from(["shop-pr-7.example.com".to_owned()]),
         ingress_class: Some("nginx".into()),
         pod_security: PodSecurity::Baseline,
+        image_registries: Vec::new(),
     }
 }
 
