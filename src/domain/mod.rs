@@ -32,6 +32,7 @@ pub mod bundle;
 pub mod guard;
 
 pub mod health;
+pub mod hosts;
 
 pub mod status;
 

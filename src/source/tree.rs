@@ -1,6 +1,7 @@
 //! Object database and revision in, files out. I/O: reads one bare repository. Sizes come from object headers before
 //! any blob is loaded.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use gix::object::tree::EntryKind;
@@ -48,7 +49,11 @@ const MAX_TREE_OBJECT: u64 = 1 << 20;
 /// A pointer that `git lfs` left where the file would be.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file.
+/// An overlay over an overlay over …: more rounds than this is no repository that people wrote.
+const MAX_ROUNDS: u64 = 20;
+
+/// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file. It is asked again with what
+/// was read, until it wants nothing new.
 ///
 /// Links, submodules and LFS pointers are refused on and below the wanted paths only. What is wanted and not there is
 /// left out.
@@ -56,7 +61,7 @@ pub fn read_tree(
     repository: &Path,
     revision: &Revision,
     limits: TreeLimits,
-    wanted: fn(Option<&[u8]>) -> Wanted,
+    wanted: fn(&FileTree) -> Wanted,
 ) -> Result<FileTree, SourceError> {
     let cache = |error: &gix::Error| SourceError::Cache {
         revision: revision.to_string(),
@@ -80,22 +85,28 @@ pub fn read_tree(
         tree: FileTree::new(),
     };
     reader.path(PREVIEW_FILE)?;
-    match wanted(reader.tree.get(PREVIEW_FILE)) {
-        Wanted::All(paths) => {
-            for path in paths {
+    let mut asked = BTreeSet::new();
+    for round in 0.. {
+        let paths = match wanted(&reader.tree) {
+            Wanted::All(paths) => paths,
+            Wanted::FirstOf(paths) if round == 0 => {
+                reader.first_of(&paths)?;
+                continue;
+            }
+            // None of them is there.
+            Wanted::FirstOf(_) => break,
+        };
+        let before = asked.len();
+        for path in paths {
+            if asked.insert(path.clone()) {
                 reader.path(&path)?;
             }
         }
-        Wanted::FirstOf(paths) => {
-            for path in paths {
-                let found = match path.strip_suffix("/*") {
-                    Some(parent) => reader.first_directory(parent)?,
-                    None => reader.path(&path)?,
-                };
-                if found {
-                    break;
-                }
-            }
+        if asked.len() == before {
+            break;
+        }
+        if round >= MAX_ROUNDS {
+            return Err(too_big(".", MAX_ROUNDS, "overlays over each other"));
         }
     }
     Ok(reader.tree)
@@ -147,6 +158,19 @@ impl Reader<'_> {
         }
         self.entry(&here, &walked, 0)?;
         Ok(true)
+    }
+
+    fn first_of(&mut self, paths: &[String]) -> Result<(), SourceError> {
+        for path in paths {
+            let found = match path.strip_suffix("/*") {
+                Some(parent) => self.first_directory(parent)?,
+                None => self.path(path)?,
+            };
+            if found {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn first_directory(&mut self, parent: &str) -> Result<bool, SourceError> {
