@@ -72,6 +72,7 @@ pub(super) async fn bring_up(
             format!("commit {} is on its way", inputs.revision.short()),
         ),
     );
+    let before_build = fence_of(context, record, served, &inputs);
     let bundle = match build(context, served, record, &inputs).await {
         Ok(bundle) => bundle,
         Err(Unbuilt::Refused(refusal)) => {
@@ -79,6 +80,9 @@ pub(super) async fn bring_up(
         }
         Err(Unbuilt::Failed(error)) => return Err(error),
     };
+    if !apply::Fence::holds(&before_build).await {
+        return Err(ReconcileError::Apply(ApplyError::Superseded));
+    }
     record.status.findings.clear();
     judge(
         context,
@@ -107,13 +111,7 @@ pub(super) async fn bring_up(
     record.status.inventory = to_status(&union);
     record.save(context).await?;
 
-    let fence = Fence::new(
-        context,
-        &served.forge,
-        record.stored(),
-        number_of(record),
-        inputs.revision.as_str(),
-    );
+    let fence = fence_of(context, record, served, &inputs);
     let uid = prepared(context, record, served, &inputs, &fence).await?;
     record.status.namespace_uid = Some(uid);
     let deployer = Deployer::of(&context.target, &inputs.namespace);
@@ -127,6 +125,17 @@ pub(super) async fn bring_up(
     note_applied(context, record, &inputs.revision, &bundle, &applied);
     record.save(context).await?;
     look(context, record, served, decision).await
+}
+
+/// The fence around what is done for the record as it is stored now.
+fn fence_of<'a>(
+    context: &'a Context,
+    record: &Record,
+    served: &'a Served,
+    inputs: &'a RenderInputs,
+) -> Fence<'a> {
+    let Served { repository, forge, policy: _ } = served;
+    Fence::new(context, forge, record.stored(), number_of(record), inputs, repository)
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
