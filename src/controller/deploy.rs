@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::Context;
 use super::build::{Refusal, Unbuilt, build, refused};
 use super::camp;
@@ -13,7 +15,7 @@ use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
-use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails};
+use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails, Prepared};
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
@@ -24,6 +26,8 @@ use crate::domain::status::{Judgement, bounded};
 
 /// A camp that can't be used after this long is reported as an error and tried again.
 const PREPARE: Duration = Duration::from_secs(15);
+/// What a camp refuses for so long after its deployer was bound may be on its way.
+const SETTLING: TimeDelta = TimeDelta::seconds(10);
 /// Pause between two tries to prepare a camp.
 const AGAIN: Duration = Duration::from_millis(200);
 /// Pause between two looks at a camp in trouble: it may mend itself, but not soon.
@@ -112,9 +116,13 @@ pub(super) async fn bring_up(
     record.save(context).await?;
 
     let fence = fence_of(context, record, served, &inputs);
-    let uid = prepared(context, record, served, &inputs, &fence).await?;
+    let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
     record.status.namespace_uid = Some(uid);
-    let deployer = Deployer::of(&context.target, &inputs.namespace);
+    // At most from now on: the target's clock may be ahead of ours.
+    let now = context.clock.now();
+    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
+    let deployer =
+        Deployer::of(&context.target, &inputs.namespace).patient_until(&context.clock, settled);
     let applied = match apply::apply_bundle(&deployer, &bundle, &before, &fence).await {
         Ok(applied) => applied,
         Err(error) => {
@@ -218,7 +226,7 @@ async fn prepared(
     served: &Served,
     inputs: &RenderInputs,
     fence: &Fence<'_>,
-) -> Result<String, ReconcileError> {
+) -> Result<Prepared, ReconcileError> {
     let Some(camp) = camp_of(context, record) else { return Err(ReconcileError::Stale) };
     let guardrails = Guardrails {
         camp,
@@ -231,7 +239,7 @@ async fn prepared(
     let deadline = context.clock.now() + PREPARE;
     loop {
         match apply::prepare(&context.target, &guardrails).await {
-            Ok(uid) => return Ok(uid),
+            Ok(prepared) => return Ok(prepared),
             Err(ApplyError::NotPrepared { .. }) if context.clock.now() < deadline => {
                 if !apply::Fence::holds(fence).await {
                     return Err(ReconcileError::Apply(ApplyError::Superseded));
