@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Context;
-use super::build::{Refusal, Unbuilt, build, refused};
+use super::build::{Refusal, Unbuilt, refused};
 use super::camp;
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
@@ -14,6 +14,7 @@ use super::observe::{self, camp_of, number_of};
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
+use super::stored::stored_or_built;
 use super::tell::{self, Telling};
 use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails, Prepared};
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
@@ -77,7 +78,7 @@ pub(super) async fn bring_up(
         ),
     );
     let before_build = fence_of(context, record, served, &inputs);
-    let bundle = match build(context, served, record, &inputs).await {
+    let bundle = match stored_or_built(context, served, record, &inputs).await {
         Ok(bundle) => bundle,
         Err(Unbuilt::Refused(refusal)) => {
             return refuse(context, record, served, decision, digest, refusal).await;

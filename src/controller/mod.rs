@@ -13,6 +13,7 @@ mod reconcile;
 mod record;
 mod repository;
 mod retry;
+mod stored;
 mod sweep;
 mod tell;
 
