@@ -102,10 +102,20 @@ fn send<'a>(
     fence: &'a dyn Fence,
 ) -> BoxFuture<'a, Result<(Entry, Written), ApplyError>> {
     Box::pin(async move {
-        if !fence.holds().await {
-            return Err(ApplyError::Superseded);
+        loop {
+            if !fence.holds().await {
+                return Err(ApplyError::Superseded);
+            }
+            match deployer.apply(object).await {
+                Ok(written) => return Ok((entry(object), written)),
+                Err(ApplyError::Settling { object, origin, message }) => {
+                    if !deployer.waits().await {
+                        return Err(ApplyError::Refused { object, origin, message });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok((entry(object), deployer.apply(object).await?))
     })
 }
 

@@ -1,20 +1,28 @@
 //! The only one who may send objects of a bundle: a camp's own service account, impersonated. I/O with the target.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::Value;
 
 use super::FIELD_MANAGER;
-use super::error::{ApplyError, is_not_found, is_terminating, status};
+use super::error::{ApplyError, is_not_found, is_settling, is_terminating, status};
 use super::target::{As, Known, Target};
 use crate::domain::bundle::BundleObject;
+use crate::seams::Clock;
+
+/// Pause between two tries in a camp that settles.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Acts as `system:serviceaccount:<camp>:bivouac-deployer` in one namespace.
 pub struct Deployer {
     target: Target,
     client: Client,
     namespace: String,
+    patience: Option<(Clock, DateTime<Utc>)>,
 }
 
 /// How one object was written.
@@ -34,7 +42,25 @@ impl Deployer {
     #[must_use]
     pub fn of(target: &Target, namespace: &str) -> Self {
         let client = target.client(&As::Deployer(namespace.to_owned()));
-        Self { target: target.clone(), client, namespace: namespace.to_owned() }
+        Self { target: target.clone(), client, namespace: namespace.to_owned(), patience: None }
+    }
+
+    /// Until then, refusals of a kind that a fresh camp gives are tried again and not told.
+    #[must_use]
+    pub fn patient_until(mut self, clock: &Clock, until: DateTime<Utc>) -> Self {
+        self.patience = Some((clock.clone(), until));
+        self
+    }
+
+    /// Waits a moment; `false` when the time for that is over.
+    pub(super) async fn waits(&self) -> bool {
+        match &self.patience {
+            Some((clock, until)) if clock.now() < *until => {
+                clock.sleep(PAUSE).await;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// An API for a kind, in this camp's namespace and nowhere else.
@@ -67,6 +93,11 @@ impl Deployer {
         Err(match status(&error) {
             Some(s) if is_terminating(s) => ApplyError::NotPrepared {
                 what: format!("namespace {} is going away", self.namespace),
+            },
+            Some(s) if is_settling(s) => ApplyError::Settling {
+                object: identity.to_string(),
+                origin: object.origin.to_string(),
+                message: s.message.clone(),
             },
             Some(s) if matches!(s.code, 400 | 403 | 404 | 405 | 409 | 413 | 415 | 422) => {
                 if s.code == 404 {

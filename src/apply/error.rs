@@ -48,6 +48,17 @@ pub enum ApplyError {
         /// What the API server said.
         message: String,
     },
+    /// The API server refused an object as it does for a moment in a fresh camp: rights, service account or quota are
+    /// on their way.
+    #[error("{object} ({origin}): the camp was made a moment ago, and the cluster says: {message}")]
+    Settling {
+        /// Kind and name.
+        object: String,
+        /// File and line.
+        origin: String,
+        /// What the API server said.
+        message: String,
+    },
     /// The service may not do what it has to.
     #[error(
         "the service may not {what}: {message}; add the rule to its role (deploy/rbac.yaml has them all)"
@@ -87,7 +98,7 @@ impl ApplyError {
             | Self::KindUnknown { .. }
             | Self::Refused { .. }
             | Self::NotAllowed { .. } => Class::UserMustAct,
-            Self::NotPrepared { .. } | Self::Superseded => Class::Waiting,
+            Self::Settling { .. } | Self::NotPrepared { .. } | Self::Superseded => Class::Waiting,
             Self::Cluster { .. } => Class::Transient,
         }
     }
@@ -102,6 +113,16 @@ impl ApplyError {
             _ => Self::Cluster { what, source: Box::new(error) },
         }
     }
+}
+
+/// 403 that a fresh camp gives for a moment: the authoriser's cache does not know the binding yet, the service account
+/// of pods is not made, a quota is not counted. What a policy or Pod Security says is none of these.
+pub(super) fn is_settling(status: &Status) -> bool {
+    let message = &status.message;
+    let right = message.contains("is forbidden: User \"") && message.contains("\" cannot ");
+    let account = message.contains("error looking up service account ");
+    let quota = message.contains("status unknown for quota: ");
+    status.code == 403 && (right || account || quota)
 }
 
 /// The API server's answer, when there was one.
@@ -120,4 +141,33 @@ pub(super) fn is_not_found(error: &kube::Error) -> bool {
 /// 403 because the namespace is going away; no right is missing.
 pub(super) fn is_terminating(status: &Status) -> bool {
     status.message.contains("because it is being terminated")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_settling() {
+        let said = |code: u16, message: &str| {
+            let status = Status { code, message: message.into(), ..Status::default() };
+            is_settling(&status)
+        };
+        for message in [
+            "configmaps \"page\" is forbidden: User \"system:serviceaccount:camp:bivouac-deployer\" cannot patch resource \"configmaps\" in API group \"\" in the namespace \"camp\"",
+            "pods \"web\" is forbidden: error looking up service account camp/default: serviceaccount \"default\" not found",
+            "pods \"web\" is forbidden: status unknown for quota: camp, resources: requests.cpu",
+        ] {
+            assert!(said(403, message), "{message}");
+            assert!(!said(422, message), "{message}");
+        }
+        for message in [
+            "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\": privileged",
+            "pods \"web\" is forbidden: exceeded quota: camp, requested: cpu=9, used: cpu=0, limited: cpu=1",
+            "ingresses.networking.k8s.io \"web\" is forbidden: ValidatingAdmissionPolicy 'hosts' with binding 'hosts' denied request: no",
+            "unable to create new content in namespace camp because it is being terminated",
+        ] {
+            assert!(!said(403, message), "{message}");
+        }
+    }
 }

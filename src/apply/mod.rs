@@ -25,7 +25,7 @@ pub use camp::{CampId, labels};
 pub use deployer::Deployer;
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
-pub use prepare::{Guardrails, prepare};
+pub use prepare::{Guardrails, Prepared, prepare};
 pub use target::{As, Target, client_over};
 pub use teardown::{CampState, delete_namespace, observe_namespace};
 

@@ -1,15 +1,16 @@
 //! Guardrails, and the wait until a fresh camp can be used. Input: what the camp is to have; output: nothing, but no
 //! object of a bundle may be sent before it returned. I/O with the target, by the service's own identity.
 
+use chrono::{DateTime, Utc};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::FIELD_MANAGER;
 use super::camp::{CampId, GUARDRAIL_LABEL, HOSTS_ANNOTATION, labels};
-use super::error::{ApplyError, status};
+use super::error::{ApplyError, is_not_found, status};
 use super::target::{As, DEPLOYER, Target};
 
 /// ClusterRole that gives the service its rights inside a camp, bound there by itself.
@@ -33,17 +34,33 @@ pub struct Guardrails {
     pub config: Value,
 }
 
-/// Makes namespace and guardrails and waits until the deployer may work. Gives the namespace's UID.
+/// A namespace that a bundle may be sent into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The namespace's UID.
+    pub uid: String,
+    /// When the deployer was bound, by the target's clock: what the target refuses right after may be on its way.
+    pub bound_at: Option<DateTime<Utc>>,
+}
+
+/// Makes namespace and guardrails and waits until the deployer may work.
 ///
 /// Everything is repeatable: what is there and equal is written again without effect.
-pub async fn prepare(target: &Target, guardrails: &Guardrails) -> Result<String, ApplyError> {
+pub async fn prepare(target: &Target, guardrails: &Guardrails) -> Result<Prepared, ApplyError> {
     let camp = &guardrails.camp;
     let uid = ensure_namespace(target, guardrails).await?;
+    let mut bound_at = None;
     for object in own_objects(guardrails) {
-        apply_own(target, &camp.namespace, &object).await?;
+        let written = apply_own(target, &camp.namespace, &object).await?;
+        if written.types.is_some_and(|types| types.kind == "RoleBinding") {
+            bound_at = written
+                .metadata
+                .creation_timestamp
+                .and_then(|at| DateTime::from_timestamp(at.0.as_second(), 0));
+        }
     }
     is_prepared(target, camp).await?;
-    Ok(uid)
+    Ok(Prepared { uid, bound_at })
 }
 
 /// The namespace, made when it is not there, taken when it is ours, refused when it is somebody else's.
@@ -145,17 +162,30 @@ fn own_objects(guardrails: &Guardrails) -> Vec<Value> {
 }
 
 /// Applies one of our own objects. 403 right after the binding that gives the right is the authoriser's cache.
-async fn apply_own(target: &Target, namespace: &str, object: &Value) -> Result<(), ApplyError> {
+async fn apply_own(
+    target: &Target,
+    namespace: &str,
+    object: &Value,
+) -> Result<DynamicObject, ApplyError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     let api: Api<DynamicObject> =
         Api::namespaced_with(target.client(&As::Service), namespace, &resource);
-    let written =
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await;
+    let write = async || {
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
+    };
+    let mut written = write().await;
+    if let Err(error) = &written
+        && is_other_role(error)
+    {
+        // The role of a binding never changes. For a moment the deployer may do nothing, and nothing is sent then.
+        unbind(&api, name, namespace).await?;
+        written = write().await;
+    }
     match written {
-        Ok(_) => Ok(()),
+        Ok(written) => Ok(written),
         Err(error) if status(&error).is_some_and(|status| status.code == 403) => {
             Err(ApplyError::NotPrepared {
                 what: format!(
@@ -165,6 +195,24 @@ async fn apply_own(target: &Target, namespace: &str, object: &Value) -> Result<(
             })
         }
         Err(error) => Err(ApplyError::own(format!("write {kind} {name} in {namespace}"), error)),
+    }
+}
+
+/// The binding that stands names another role.
+fn is_other_role(error: &kube::Error) -> bool {
+    status(error).is_some_and(|status| {
+        status.code == 422 && status.message.contains("cannot change roleRef")
+    })
+}
+
+/// Deletes a binding of ours. One that is gone already is fine.
+async fn unbind(api: &Api<DynamicObject>, name: &str, namespace: &str) -> Result<(), ApplyError> {
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_not_found(&error) => Ok(()),
+        Err(error) => {
+            Err(ApplyError::own(format!("delete RoleBinding {name} in {namespace}"), error))
+        }
     }
 }
 

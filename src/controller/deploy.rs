@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::Context;
-use super::build::{Refusal, Unbuilt, build, refused};
+use super::build::{Refusal, Unbuilt, refused};
 use super::camp;
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
@@ -12,8 +14,9 @@ use super::observe::{self, camp_of, number_of};
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
+use super::stored::stored_or_built;
 use super::tell::{self, Telling};
-use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails};
+use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails, Prepared};
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
@@ -24,6 +27,8 @@ use crate::domain::status::{Judgement, bounded};
 
 /// A camp that can't be used after this long is reported as an error and tried again.
 const PREPARE: Duration = Duration::from_secs(15);
+/// What a camp refuses for so long after its deployer was bound may be on its way.
+const SETTLING: TimeDelta = TimeDelta::seconds(10);
 /// Pause between two tries to prepare a camp.
 const AGAIN: Duration = Duration::from_millis(200);
 /// Pause between two looks at a camp in trouble: it may mend itself, but not soon.
@@ -71,7 +76,9 @@ pub(super) async fn bring_up(
             format!("commit {} is on its way", inputs.revision.short()),
         ),
     );
-    let built = build(context, served, record, &mut inputs).await;
+    let known = inputs.clone();
+    let before_build = fence_of(context, record, served, &known);
+    let built = stored_or_built(context, served, record, &mut inputs).await;
     // Hosts may have been assigned meanwhile: this is the digest that the next run computes.
     let digest = inputs.inputs_digest();
     let bundle = match built {
@@ -81,6 +88,9 @@ pub(super) async fn bring_up(
         }
         Err(Unbuilt::Failed(error)) => return Err(error),
     };
+    if !apply::Fence::holds(&before_build).await {
+        return Err(ReconcileError::Apply(ApplyError::Superseded));
+    }
     record.status.findings.clear();
     judge(
         context,
@@ -109,16 +119,14 @@ pub(super) async fn bring_up(
     record.status.inventory = to_status(&union);
     record.save(context).await?;
 
-    let fence = Fence::new(
-        context,
-        &served.forge,
-        record.stored(),
-        number_of(record),
-        inputs.revision.as_str(),
-    );
-    let uid = prepared(context, record, served, &inputs, &fence).await?;
+    let fence = fence_of(context, record, served, &inputs);
+    let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
     record.status.namespace_uid = Some(uid);
-    let deployer = Deployer::of(&context.target, &inputs.namespace);
+    // At most from now on: the target's clock may be ahead of ours.
+    let now = context.clock.now();
+    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
+    let deployer =
+        Deployer::of(&context.target, &inputs.namespace).patient_until(&context.clock, settled);
     let applied = match apply::apply_bundle(&deployer, &bundle, &before, &fence).await {
         Ok(applied) => applied,
         Err(error) => {
@@ -129,6 +137,17 @@ pub(super) async fn bring_up(
     note_applied(context, record, &inputs.revision, &bundle, &applied);
     record.save(context).await?;
     look(context, record, served, decision).await
+}
+
+/// The fence around what is done for the record as it is stored now.
+fn fence_of<'a>(
+    context: &'a Context,
+    record: &Record,
+    served: &'a Served,
+    inputs: &'a RenderInputs,
+) -> Fence<'a> {
+    let Served { repository, forge, policy: _ } = served;
+    Fence::new(context, forge, record.stored(), number_of(record), inputs, repository)
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
@@ -213,7 +232,7 @@ async fn prepared(
     served: &Served,
     inputs: &RenderInputs,
     fence: &Fence<'_>,
-) -> Result<String, ReconcileError> {
+) -> Result<Prepared, ReconcileError> {
     let Some(camp) = camp_of(context, record) else { return Err(ReconcileError::Stale) };
     let guardrails = Guardrails {
         camp,
@@ -226,7 +245,7 @@ async fn prepared(
     let deadline = context.clock.now() + PREPARE;
     loop {
         match apply::prepare(&context.target, &guardrails).await {
-            Ok(uid) => return Ok(uid),
+            Ok(prepared) => return Ok(prepared),
             Err(ApplyError::NotPrepared { .. }) if context.clock.now() < deadline => {
                 if !apply::Fence::holds(fence).await {
                     return Err(ReconcileError::Apply(ApplyError::Superseded));

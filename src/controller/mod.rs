@@ -13,6 +13,7 @@ mod reconcile;
 mod record;
 mod repository;
 mod retry;
+mod stored;
 mod sweep;
 mod tell;
 
@@ -100,6 +101,7 @@ pub struct Context {
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     untold: Mutex<BTreeMap<String, tell::Untold>>,
     repositories: Mutex<Option<Store<Repository>>>,
+    records: Mutex<Option<Store<Environment>>>,
 }
 
 impl Deref for Context {
@@ -121,6 +123,7 @@ impl Context {
             gates: Mutex::default(),
             untold: Mutex::default(),
             repositories: Mutex::default(),
+            records: Mutex::default(),
         }
     }
 
@@ -152,6 +155,9 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let environments = Controller::new(context.environments(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let records = environments.store();
+    if let Ok(mut slot) = context.records.lock() {
+        *slot = Some(records.clone());
+    }
     let environments = environments
         // A changed policy concerns every record of its Repository.
         .watches(

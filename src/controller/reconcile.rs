@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, observe, retry, tell};
+use super::{Context, camp, deploy, observe, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -192,6 +192,7 @@ async fn rest(
     decision: &Decision,
 ) -> Result<Next, ReconcileError> {
     if record.status.namespace.is_some() {
+        stored::clear(context, record).await?;
         camp::forget_camp(record, context.clock.now());
     }
     let absence = decision.absence.unwrap_or(Absence::NotSelected);
@@ -262,6 +263,9 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
         return Ok(growing(context, record));
     }
     let now = context.clock.now();
+    if record.status.namespace.is_some() {
+        stored::clear(context, record).await?;
+    }
     camp::forget_camp(record, now);
     record.status.phase = Some(Phase::NoCamp);
     record.status.reason = Some(why.into());

@@ -1,10 +1,30 @@
 //! Our own resources, written with `resourceVersion`. I/O with home.
 
+use std::sync::{Arc, PoisonError};
+
+use futures::FutureExt as _;
 use kube::api::PostParams;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::error::ReconcileError;
 use crate::crd::{CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
+
+impl Context {
+    /// The record of that name, as the watch last showed it: maybe older than what a run wrote.
+    pub(super) fn record(&self, name: &str) -> Option<Arc<Environment>> {
+        let store = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        store.get(&ObjectRef::new(name).within(&self.namespace))
+    }
+
+    /// Whether the watch has shown all records: before, one that is not there may be on its way.
+    pub(super) fn knows_records(&self) -> bool {
+        let store = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        store.is_some_and(|store| {
+            store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+        })
+    }
+}
 
 /// One record during a run: as it was last written, and the status as it is to be.
 pub(super) struct Record {

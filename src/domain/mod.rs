@@ -28,6 +28,7 @@ pub mod preview_file;
 pub mod render_inputs;
 
 pub mod bundle;
+pub mod carry_over;
 
 pub mod guard;
 

@@ -25,6 +25,8 @@ async fn no_object_of_a_bundle_was_ever_written_by_the_services_own_identity() {
     for event in writes.iter().filter(|event| event.user == SERVICE) {
         let place = event.namespace.replace(&camp, "CAMP");
         let name = event.name.replace(&camp, "CAMP");
+        // Named by the digest of what is in it.
+        let name = if name.starts_with("bundle-") { "BUNDLE".to_owned() } else { name };
         let sub = if event.subresource.is_empty() { "" } else { "/" };
         let resource = format!("{}{sub}{}", event.resource, event.subresource);
         let parts = [event.verb.as_str(), &resource, &place, &name];
@@ -32,7 +34,10 @@ async fn no_object_of_a_bundle_was_ever_written_by_the_services_own_identity() {
         match event.impersonated.as_deref() {
             None => {
                 assert!(!matches!(event.code, 401 | 403), "the service was refused: {event:?}");
-                assert!(!OF_BUNDLES.contains(&event.resource.as_str()), "{event:?}");
+                let in_a_camp = event.namespace == camp;
+                let of_bundles = OF_BUNDLES.contains(&event.resource.as_str());
+                assert!(!(in_a_camp && of_bundles), "{event:?}");
+                assert!(in_a_camp || !of_bundles || event.resource == "secrets", "{event:?}");
                 own.insert(line);
             }
             Some(whom) => {
@@ -53,7 +58,9 @@ async fn no_object_of_a_bundle_was_ever_written_by_the_services_own_identity() {
     let expected = [
         "create environments bivouac-system",
         "create namespaces",
+        "create secrets bivouac-system",
         "delete namespaces CAMP CAMP",
+        "delete secrets bivouac-system BUNDLE",
         "patch configmaps CAMP bivouac-env",
         "patch environments bivouac-system campfire-pr-1",
         "patch namespaces CAMP CAMP",

@@ -8,5 +8,6 @@ mod identities;
 mod lifetime;
 mod prune;
 mod restarts;
+mod rights;
 mod supersede;
 mod support;

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use bivouac::app::stage::NAMESPACE;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+
 use crate::support::{World, one};
 
 #[tokio::test(start_paused = true)]
@@ -82,4 +88,76 @@ async fn a_deleted_record_means_from_scratch() {
         })
         .await;
     world.ready(number, &head).await;
+}
+
+/// Names of the stored bundles' Secrets.
+async fn stored(world: &World) -> Vec<String> {
+    let api: Api<Secret> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
+    let bundles = ListParams::default().labels("bivouac.dev/bundle");
+    let found = api.list(&bundles).await.expect("a list").items;
+    found.into_iter().filter_map(|secret| secret.metadata.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_put_back_without_the_forge_and_its_source() {
+    let mut world = World::new(5).await;
+    let (number, head) = world.camp("sparks").await;
+    world.sleep(Duration::from_secs(30)).await;
+    assert_eq!(stored(&world).await.len(), 1);
+    let camp = world.stage.namespace_of(number);
+    let requests = world.stage.github.requests().len();
+
+    // The service forgets all, its cache too, and nothing at the forge answers any more.
+    world.stage.kill_service().await;
+    world.forget_fetched();
+    world.stage.github.set_outage(true);
+    world.stage.github.fail_next("FETCH", "*", 503, u32::MAX);
+    let deployments: Api<Deployment> = Api::namespaced(world.stage.admin.clone(), &camp);
+    deployments.delete("web", &DeleteParams::background()).await.expect("deleted");
+    world.stage.start_service().expect("a start");
+    world
+        .until("the deployment is there again", async || {
+            deployments.get_opt("web").await.expect("an answer").map(drop)
+        })
+        .await;
+    let fetched = world.stage.github.requests();
+    let fetched: Vec<_> = fetched.iter().skip(requests).filter(|r| r.method == "FETCH").collect();
+    assert!(fetched.is_empty(), "{fetched:?}");
+
+    // The whole namespace, too.
+    let before = world.camp_uid(number).await;
+    let namespaces: Api<Namespace> = Api::all(world.stage.admin.clone());
+    namespaces.delete(&camp, &DeleteParams::default()).await.expect("deleted");
+    world
+        .until("another namespace has the page", async || {
+            let now = world.camp_uid(number).await?;
+            let (code, page) = world.page(number).await?;
+            (Some(&now) != before.as_ref() && code == 200 && page.contains(&head)).then_some(())
+        })
+        .await;
+
+    world.stage.github.set_outage(false);
+    world.stage.github.fail_no_more();
+    world.ready(number, &head).await;
+    world.close(number);
+    world.closed(number).await;
+    assert_eq!(stored(&world).await, Vec::<String>::new(), "no trace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_running_bundle_and_the_last_four_are_stored() {
+    let world = World::new(6).await;
+    let (number, _) = world.camp("sparks").await;
+    for round in 0..7 {
+        let head = world.push("sparks", &one("CHANGES.md", &format!("round {round}")));
+        world.ready(number, &head).await;
+    }
+    assert_eq!(stored(&world).await.len(), 5);
+    let name = format!("campfire-pr-{number}");
+    let records = world.stage.environments();
+    records.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    world.close(number);
+    world
+        .until("the bundles are gone", async || stored(&world).await.is_empty().then_some(()))
+        .await;
 }

@@ -34,7 +34,7 @@ pub(crate) type Files<'a> = BTreeMap<&'a str, &'a str>;
 /// A world of its own for one story.
 pub(crate) struct World {
     pub(crate) stage: Stage,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// When every story begins.
@@ -52,7 +52,7 @@ impl World {
         let folder = TempDir::new().expect("a folder for the story");
         let clock = Clock::simulated(start());
         let stage = Stage::build(folder.path(), Wiring::InProcess, clock, Rng::seeded(seed));
-        Self { stage: stage.await.expect("a world"), _folder: folder }
+        Self { stage: stage.await.expect("a world"), folder }
     }
 
     // === Acting ===
@@ -114,6 +114,13 @@ impl World {
         let name = format!("{NAME}-pr-{number}");
         let asked = self.stage.environments().patch(&name, &PatchParams::default(), &patch).await;
         asked.expect("a wish");
+    }
+
+    /// Throws away every commit that the service has fetched.
+    pub(crate) fn forget_fetched(&self) {
+        let cache = self.folder.path().join("cache");
+        std::fs::remove_dir_all(&cache).expect("the cache is gone");
+        std::fs::create_dir_all(&cache).expect("an empty cache");
     }
 
     pub(crate) async fn sleep(&self, time: Duration) {
