@@ -6,17 +6,19 @@
 //! A path is read with everything below it. `*.yaml` and `*.yml` are manifests; with `.hbs` after it (`web.yaml.hbs`)
 //! the file's text is a Handlebars template first. Other files (README, scripts) are left alone.
 
+pub mod fuzz_entry;
 mod handlebars;
 mod manifest;
 pub mod tools;
 mod yaml;
-mod yaml_scalar;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use handlebars::Partials;
 use tools::Tools;
+pub use yaml::{YamlLimit, YamlLimits};
 
 use crate::domain::bundle::{Bundle, BundleObject, ObjectIdentity};
 use crate::domain::document::Position;
@@ -272,8 +274,8 @@ fn read_preview_file(bytes: &[u8], limits: RenderLimits) -> Result<PreviewFile, 
         place: Place::at(PREVIEW_FILE, position),
         message,
     };
-    let documents =
-        yaml::documents(bytes, limits.file_bytes).map_err(|e| wrong(e.position, e.message))?;
+    let documents = yaml::documents(bytes, &YamlLimits::of_file(limits.file_bytes))
+        .map_err(|e| wrong(e.position, e.message))?;
     match documents.as_slice() {
         [document] => {
             PreviewFile::from_document(document).map_err(|e| wrong(e.position, e.message))
@@ -308,45 +310,52 @@ impl Work<'_> {
             };
             return Err(RenderError::Unsupported { path: app.path.clone(), what });
         }
+        let partials = Partials::of(tree.below(&app.path));
         for (path, bytes) in tree.below(&app.path) {
-            if path == PREVIEW_FILE {
+            if path == PREVIEW_FILE || handlebars::partial_name(path).is_some() {
                 continue;
             }
             let plain =
                 if has_extension(path, "hbs") { path.trim_end_matches(".hbs") } else { path };
             if has_extension(plain, "yaml") || has_extension(plain, "yml") {
-                self.file(app, path, bytes)?;
+                self.file(app, path, bytes, &partials)?;
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, app: &App, path: &str, bytes: &[u8]) -> Result<(), RenderError> {
-        let filled;
-        let is_template = has_extension(path, "hbs");
-        let text = if is_template {
+    fn file(
+        &mut self,
+        app: &App,
+        path: &str,
+        bytes: &[u8],
+        partials: &Partials,
+    ) -> Result<(), RenderError> {
+        let yaml_limits = YamlLimits::of_file(self.limits.file_bytes);
+        let (size, documents) = if has_extension(path, "hbs") {
             let context = self.inputs.context(&app.name);
-            filled = handlebars::fill(bytes, &context, self.limits.file_bytes).map_err(|e| {
+            let limit = self.limits.file_bytes;
+            let filled = handlebars::fill(bytes, &context, limit, partials).map_err(|e| {
                 RenderError::Template {
-                    place: Place { file: path.to_owned(), position: e.position },
+                    place: Place {
+                        file: e.file.unwrap_or_else(|| path.to_owned()),
+                        position: e.position,
+                    },
                     message: e.message,
                 }
             })?;
-            filled.as_bytes()
+            (filled.text.len(), yaml::filled_documents(&filled, &yaml_limits))
         } else {
-            bytes
+            (bytes.len(), yaml::documents(bytes, &yaml_limits))
         };
-        self.bytes = self.bytes.saturating_add(text.len());
+        self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.limits.rendered_bytes {
             let message = format!("more than {} bytes are rendered", self.limits.rendered_bytes);
             return Err(RenderError::TooMuch { place: Place::file(path), message });
         }
-        let documents = yaml::documents(text, self.limits.file_bytes).map_err(|e| {
-            let note = if is_template { " (line of the filled template)" } else { "" };
-            RenderError::Yaml {
-                place: Place::at(path, e.position),
-                message: format!("{}{note}", e.message),
-            }
+        let documents = documents.map_err(|e| RenderError::Yaml {
+            place: Place::at(path, e.position),
+            message: e.message,
         })?;
         for document in &documents {
             for object in manifest::objects(document, path, &app.name, self.inputs)? {
