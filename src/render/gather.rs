@@ -6,13 +6,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::handlebars::{self, Filled, Partials};
 use super::plan::{CHART, KUSTOMIZATIONS, Renderer};
 use super::tools::{HelmJob, KustomizeJob, ToolDocument, ToolOutput, Tools};
 use super::transform::{Hook, hook_of};
+use super::wanted;
+use super::yaml::{self, YamlProblem};
 use super::{
-    Note, Place, RenderError, RenderLimits, aside, handlebars, manifest, place_of, strings,
+    Note, Place, RenderError, RenderLimits, YamlLimit, YamlLimits, aside, manifest, place_of,
+    strings,
 };
-use super::{wanted, yaml};
 use crate::domain::bundle::BundleObject;
 use crate::domain::file_tree::FileTree;
 use crate::domain::preview_file::{App, PREVIEW_FILE};
@@ -92,6 +95,7 @@ impl<'a> Work<'a> {
     fn helm_job(&self, app: &App, index: usize) -> Result<HelmJob, RenderError> {
         let context = self.inputs.context(&app.name, self.parameters);
         let mut files = self.files_of(app);
+        let partials = Partials::of(self.tree.below(&app.path));
         let mut values = Vec::new();
         for (number, file) in app.values.iter().enumerate() {
             if !has_extension(&file.path, "hbs") {
@@ -99,7 +103,7 @@ impl<'a> Work<'a> {
                 continue;
             }
             let bytes = self.tree.get(&file.path).unwrap_or_default();
-            let filled = self.filled(&file.path, bytes, &context)?;
+            let filled = self.filled(&file.path, bytes, &context, &partials)?.text;
             // A name of its own: the file without `.hbs` may be there too.
             let path = format!(".bivouac-values/{}-{number}.yaml", app.name);
             files.insert(path.clone(), filled);
@@ -144,9 +148,10 @@ impl<'a> Work<'a> {
                 .map(|field| field.pointer.as_str())
                 .collect();
             let most = self.limits.rendered_bytes;
-            let documents = yaml::documents(yaml.as_bytes(), most).map_err(|e| {
-                let message = format!("{} (line of the rendered document)", e.message);
-                RenderError::Yaml { place: Place::at(&file, e.position), message }
+            let limits = YamlLimits::of_file(most);
+            let documents = yaml::documents(yaml.as_bytes(), &limits).map_err(|mut problem| {
+                problem.message.push_str(" (line of the rendered document)");
+                of_yaml(problem, &file)
             })?;
             for (number, document) in documents.iter().enumerate() {
                 for (prefix, mut object) in
@@ -200,16 +205,15 @@ impl<'a> Work<'a> {
             return Err(RenderError::Unsupported { place: Place::file(path), message });
         }
         let context = self.inputs.context(&app.name, self.parameters);
+        let partials = Partials::of(tree.below(&app.path));
         for (path, bytes) in tree.below(&app.path) {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let is_template = has_extension(path, "hbs");
-            // `_name.hbs` is a part of other templates.
-            if path == PREVIEW_FILE || (is_template && name.starts_with('_')) {
+            if path == PREVIEW_FILE || handlebars::partial_name(path).is_some() {
                 continue;
             }
+            let is_template = has_extension(path, "hbs");
             let plain = if is_template { path.trim_end_matches(".hbs") } else { path };
             if has_extension(plain, "yaml") || has_extension(plain, "yml") {
-                self.file(app, path, bytes, is_template.then_some(&context))?;
+                self.file(app, path, bytes, is_template.then_some((&context, &partials)))?;
             }
         }
         Ok(())
@@ -220,24 +224,18 @@ impl<'a> Work<'a> {
         app: &App,
         path: &str,
         bytes: &[u8],
-        context: Option<&Value>,
+        template: Option<(&Value, &Partials)>,
     ) -> Result<(), RenderError> {
-        let filled;
-        let text = match context {
-            Some(context) => {
-                filled = self.filled(path, bytes, context)?;
-                filled.as_bytes()
+        let limits = YamlLimits::of_file(self.limits.file_bytes);
+        let (size, documents) = match template {
+            Some((context, partials)) => {
+                let filled = self.filled(path, bytes, context, partials)?;
+                (filled.text.len(), yaml::filled_documents(&filled, &limits))
             }
-            None => bytes,
+            None => (bytes.len(), yaml::documents(bytes, &limits)),
         };
-        self.count(text.len(), path)?;
-        let documents = yaml::documents(text, self.limits.file_bytes).map_err(|e| {
-            let note = if context.is_some() { " (line of the filled template)" } else { "" };
-            RenderError::Yaml {
-                place: Place::at(path, e.position),
-                message: format!("{}{note}", e.message),
-            }
-        })?;
+        self.count(size, path)?;
+        let documents = documents.map_err(|problem| of_yaml(problem, path))?;
         for document in &documents {
             for (_, object) in manifest::objects(document, path, &app.name, self.inputs)? {
                 self.add(object)?;
@@ -246,10 +244,19 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn filled(&self, path: &str, bytes: &[u8], context: &Value) -> Result<String, RenderError> {
-        handlebars::fill(bytes, context, self.limits.file_bytes).map_err(|e| {
+    fn filled(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        context: &Value,
+        partials: &Partials,
+    ) -> Result<Filled, RenderError> {
+        handlebars::fill(bytes, context, self.limits.file_bytes, partials).map_err(|e| {
             RenderError::Template {
-                place: Place { file: path.to_owned(), position: e.position },
+                place: Place {
+                    file: e.file.unwrap_or_else(|| path.to_owned()),
+                    position: e.position,
+                },
                 message: e.message,
             }
         })
@@ -271,6 +278,19 @@ impl<'a> Work<'a> {
         }
         self.gathered.objects.push(object);
         Ok(())
+    }
+}
+
+/// What is wrong with the YAML of `file`.
+fn of_yaml(problem: YamlProblem, file: &str) -> RenderError {
+    let YamlProblem { position, message, limit } = problem;
+    let place = Place::at(file, position);
+    match limit {
+        Some(limit @ YamlLimit::Bytes) => {
+            RenderError::TooMuch { place, message: format!("{message} (limits.{})", limit.name()) }
+        }
+        Some(_) => RenderError::TooMuch { place, message },
+        None => RenderError::Yaml { place, message },
     }
 }
 

@@ -9,6 +9,7 @@
 //! the same [`transform`]s.
 
 mod error;
+pub mod fuzz_entry;
 mod gather;
 mod handlebars;
 mod limits;
@@ -19,7 +20,6 @@ pub mod tools;
 mod transform;
 mod wanted;
 mod yaml;
-mod yaml_scalar;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub use self::error::{Note, Place, RenderError};
 pub use self::limits::RenderLimits;
 pub use self::plan::{Chosen, Plan, plan};
 pub use self::wanted::wanted;
+pub use self::yaml::{YamlLimit, YamlLimits};
 use crate::domain::bundle::{Bundle, BundleObject, ObjectIdentity, RandomField};
 use crate::domain::document::Position;
 use crate::domain::file_tree::FileTree;

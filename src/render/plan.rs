@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Place, RenderError, RenderLimits, yaml};
+use super::{Place, RenderError, RenderLimits, YamlLimits, yaml};
 use crate::domain::document::Position;
 use crate::domain::file_tree::FileTree;
 use crate::domain::preview_file::{
@@ -171,8 +171,8 @@ pub(super) fn read_preview_file(
         place: Place::at(PREVIEW_FILE, position),
         message,
     };
-    let documents =
-        yaml::documents(bytes, limits.file_bytes).map_err(|e| wrong(e.position, e.message))?;
+    let documents = yaml::documents(bytes, &YamlLimits::of_file(limits.file_bytes))
+        .map_err(|e| wrong(e.position, e.message))?;
     match documents.as_slice() {
         [document] => {
             PreviewFile::from_document(document).map_err(|e| wrong(e.position, e.message))

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Place, RenderError, handlebars};
+use super::handlebars::{self, Partials};
+use super::{Place, RenderError};
 use crate::domain::document::Position;
 use crate::domain::preview_file::PREVIEW_FILE;
 
@@ -16,10 +17,7 @@ pub(super) fn fill(
     what: &str,
     position: Position,
 ) -> Result<String, RenderError> {
-    if !text.contains("{{") && !text.contains('\\') {
-        return Ok(text.to_owned());
-    }
-    handlebars::fill(text.as_bytes(), context, MAX_STRING).map_err(|problem| {
+    handlebars::fill_value(text, context, MAX_STRING, &Partials::default()).map_err(|problem| {
         RenderError::Template {
             place: Place::at(PREVIEW_FILE, position),
             message: format!("{what}: {}", problem.message),

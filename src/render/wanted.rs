@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::plan::{CHART, KUSTOMIZATIONS, Renderer, conventional_path, join, read_preview_file};
-use super::{RenderLimits, yaml};
+use super::{RenderLimits, YamlLimits, yaml};
 use crate::domain::document::Node;
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::preview_file::{App, CONVENTIONAL_PATHS, PREVIEW_FILE};
@@ -83,7 +83,10 @@ fn is_inside(path: &str, directory: &str) -> bool {
 
 /// The first document of a file, when it can be read. What is wrong with it is for the tool to say.
 fn document(tree: &FileTree, path: &str, limits: RenderLimits) -> Option<Node> {
-    yaml::documents(tree.get(path)?, limits.file_bytes.min(MAX_BYTES)).ok()?.into_iter().next()
+    yaml::documents(tree.get(path)?, &YamlLimits::of_file(limits.file_bytes.min(MAX_BYTES)))
+        .ok()?
+        .into_iter()
+        .next()
 }
 
 /// Paths in the repository that the kustomization of `directory` names.
