@@ -13,6 +13,7 @@ mod reconcile;
 mod record;
 mod repository;
 mod retry;
+mod rotation;
 mod stored;
 mod sweep;
 mod tell;
@@ -101,6 +102,7 @@ pub struct Context {
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
+    rotations: rotation::Rotations,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -123,6 +125,7 @@ impl Context {
             promises: Mutex::default(),
             gates: Mutex::default(),
             teller: teller::Teller::default(),
+            rotations: rotation::Rotations::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -149,6 +152,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         *slot = Some(repository_store);
     }
     let repositories = repositories
+        .reconcile_all_on(rotation::changes(context.clone()))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(repository::reconcile, repository::on_error, context.clone())
         .for_each(tell_of_trouble);

@@ -90,8 +90,9 @@ fn concerns(context: &Context, record: &Environment) -> String {
         (repository.metadata.uid.clone(), repository.metadata.generation, forge)
     });
     let known = context.credentials.of(&record.spec.repository).is_some();
+    let secret = context.rotations.version(&record.spec.repository);
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }

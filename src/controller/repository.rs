@@ -166,7 +166,8 @@ async fn stages(
         .last_sweep
         .is_none_or(|last| (now - last.0).to_std().unwrap_or_default() >= context.intervals.sweep);
     let changed = status.observed_generation != repository.metadata.generation;
-    if context.credentials.of(name).is_some() && !due && !changed {
+    let rotated = context.rotations.is_due(name);
+    if context.credentials.of(name).is_some() && !due && !changed && !rotated {
         let left = status.last_sweep.map_or(context.intervals.sweep, |last| {
             context.intervals.sweep.saturating_sub((now - last.0).to_std().unwrap_or_default())
         });
@@ -285,6 +286,9 @@ async fn read_credential(
         .get_opt(name)
         .await
         .map_err(|error| ReconcileError::record("read the Secret of the Repository", error))?;
+    let version = found.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
+    let repository_name = repository.metadata.name.as_deref().unwrap_or_default();
+    context.rotations.read(repository_name, name, version);
     let Some(secret) = found else {
         return Ok(Err(format!("there is no Secret {name} in namespace {}", context.namespace)));
     };
@@ -392,6 +396,7 @@ async fn let_go(
         return Ok(Next::requeue(std::time::Duration::from_secs(1)));
     }
     context.credentials.set(name, None);
+    context.rotations.forget(name);
     set_finalizer(context, repository, false).await?;
     Ok(Next::await_change())
 }
