@@ -86,7 +86,7 @@ fn concerns(context: &Context, record: &Environment) -> String {
             .status
             .as_ref()
             .and_then(|status| status.forge.as_ref())
-            .map(|forge| forge.repository_id);
+            .map(|forge| (forge.repository_id, forge.name.clone()));
         (repository.metadata.uid.clone(), repository.metadata.generation, forge)
     });
     let known = context.credentials.of(&record.spec.repository).is_some();

@@ -60,3 +60,23 @@ async fn a_rotated_token_counts_within_seconds() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_repository_is_fetched_under_its_new_name() {
+    let world = World::new(3).await;
+    let (number, _) = world.camp("sparks").await;
+    let github = &world.stage.github;
+    github.rename_repository(REPOSITORY, "bonfire", MAINTAINER).expect("renamed");
+    let files = one("CHANGES.md", "more sparks");
+    let head = github.push("acme/bonfire", "sparks", &files, MAINTAINER).expect("a push");
+    world
+        .until("the newer head runs", async || {
+            let status = world.status(number).await?;
+            (status.holds("Ready") && status.revision.as_deref() == Some(head.as_str()))
+                .then_some(())
+        })
+        .await;
+    let comments = github.comments("acme/bonfire", number).expect("comments");
+    let ours = comments.iter().filter(|comment| comment.body.contains("### Preview")).count();
+    assert_eq!(ours, 1, "{comments:?}");
+}
