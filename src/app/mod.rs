@@ -111,11 +111,13 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         cache: SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES),
         intervals,
     }));
+    let knows_all = context.clone();
+    let webhook = Webhook::new(current, recorder).ready_when(move || knows_all.is_ready());
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
         .with_state(context.clone())
-        .merge(webhook::router(Webhook::new(current, recorder)));
+        .merge(webhook::router(webhook));
     Service { context, router, known, secrets }
 }
 

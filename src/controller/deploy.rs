@@ -56,8 +56,7 @@ pub(super) async fn bring_up(
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
         record.save(context).await?;
-        tell::tell(context, record, served, &Telling::of(decision)).await;
-        record.save(context).await?;
+        tell::tell(context, record, served, &Telling::of(decision));
         return Ok(until(context, record, context.intervals.resync));
     }
     // A camp that somebody deleted is made again from its first object on.
@@ -192,8 +191,7 @@ async fn refuse(
     judge(context, record, &Judgement::no("Rendered", reason, all.join("; ")));
     show_refusal(context, record);
     record.save(context).await?;
-    tell::tell(context, record, served, &Telling::of(decision)).await;
-    record.save(context).await?;
+    tell::tell(context, record, served, &Telling::of(decision));
     Ok(until(context, record, context.intervals.resync))
 }
 
@@ -367,8 +365,7 @@ async fn look(
     };
     record.save(context).await?;
     if record.status.phase != Some(Phase::Progressing) || !is_young(context, record) {
-        tell::tell(context, record, served, &Telling::of(decision).health(health)).await;
-        record.save(context).await?;
+        tell::tell(context, record, served, &Telling::of(decision).health(health));
     }
     Ok(next)
 }

@@ -13,9 +13,11 @@ mod reconcile;
 mod record;
 mod repository;
 mod retry;
+mod rotation;
 mod stored;
 mod sweep;
 mod tell;
+mod teller;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -99,7 +101,8 @@ pub struct Context {
     attempts: Mutex<BTreeMap<String, u32>>,
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
-    untold: Mutex<BTreeMap<String, tell::Untold>>,
+    teller: teller::Teller,
+    rotations: rotation::Rotations,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -121,7 +124,8 @@ impl Context {
             attempts: Mutex::default(),
             promises: Mutex::default(),
             gates: Mutex::default(),
-            untold: Mutex::default(),
+            teller: teller::Teller::default(),
+            rotations: rotation::Rotations::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -139,7 +143,7 @@ impl Context {
 /// Records that are worked on at once.
 const SIDE_BY_SIDE: u16 = 16;
 
-/// Runs both controllers until `stop`; then no new run begins, and those under way end.
+/// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
@@ -148,6 +152,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         *slot = Some(repository_store);
     }
     let repositories = repositories
+        .reconcile_all_on(rotation::changes(context.clone()))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(repository::reconcile, repository::on_error, context.clone())
         .for_each(tell_of_trouble);
@@ -176,10 +181,15 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
             },
         )
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile::reconcile, reconcile::on_error, context)
+        .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);
 
-    futures::future::join(repositories, environments).await;
+    let quiet = CancellationToken::new();
+    let runs = async {
+        futures::future::join(repositories, environments).await;
+        quiet.cancel();
+    };
+    futures::future::join(runs, teller::run(&context, quiet.clone())).await;
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

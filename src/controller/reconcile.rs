@@ -44,11 +44,13 @@ pub(super) async fn reconcile(
     if let Some(next) = retry::too_early(&context, &name, &made_for) {
         return Ok(next.into());
     }
+    let _turn = context.teller.turn(&name).await;
     // The watch's copy may be older than our own last write.
     let found = context.environments().get_opt(&name).await;
     let Some(stored) = found.map_err(|error| ReconcileError::record("read the record", error))?
     else {
         retry::forget(&context, &name);
+        context.teller.forget(&name);
         return Ok(Runtime::await_change());
     };
     let made_for = concerns(&context, &stored);
@@ -56,7 +58,7 @@ pub(super) async fn reconcile(
     let result = stages(&context, &mut record).await;
     if let Err(error) = &result {
         note_error(&context, &mut record, error).await;
-        report_error(&context, &mut record, error).await;
+        report_error(&context, &record, error);
     } else {
         retry::succeeded(&context, &name);
     }
@@ -84,12 +86,13 @@ fn concerns(context: &Context, record: &Environment) -> String {
             .status
             .as_ref()
             .and_then(|status| status.forge.as_ref())
-            .map(|forge| forge.repository_id);
+            .map(|forge| (forge.repository_id, forge.name.clone()));
         (repository.metadata.uid.clone(), repository.metadata.generation, forge)
     });
     let known = context.credentials.of(&record.spec.repository).is_some();
+    let secret = context.rotations.version(&record.spec.repository);
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }
@@ -167,8 +170,7 @@ async fn end(
     record.save(context).await?;
     // Beside the teardown, never before it. "Nothing is left" is said by the run that finds nothing left.
     if !matches!(decision.absence, Some(Absence::Expired | Absence::WantedDown)) {
-        tell::tell(context, record, served, &Telling::of(decision).blocked(blocked)).await;
-        record.save(context).await?;
+        tell::tell(context, record, served, &Telling::of(decision).blocked(blocked));
     }
     Ok(growing(context, record))
 }
@@ -209,14 +211,9 @@ async fn rest(
     );
     record.save(context).await?;
     record.set_finalizer(context, false).await?;
-    // After the finalizer: a record that goes never waits for the forge.
-    tell::tell(context, record, served, &Telling::of(decision)).await;
+    tell::tell(context, record, served, &Telling::of(decision));
     if record.is_deleted() {
         return Ok(Next::await_change());
-    }
-    record.save(context).await?;
-    if tell::is_owed(record) {
-        return Ok(Next::requeue(context.rng.jitter(tell::AGAIN, 20)));
     }
     if absence == Absence::SourceClosed
         && let Some(closed_at) = record.status.closed_at
@@ -322,18 +319,11 @@ async fn note_error(context: &Context, record: &mut Record, error: &ReconcileErr
 }
 
 /// The same into the comment, when people have to act or when it did not pass by itself.
-async fn report_error(context: &Context, record: &mut Record, error: &ReconcileError) {
+fn report_error(context: &Context, record: &Record, error: &ReconcileError) {
     let lasts = retry::failures(context, record.name()) >= TOLD_AFTER;
     let Some(failure) = tell::failure_of(record, error, lasts) else { return };
     let Ok(served) = served(context, record) else { return };
-    tell::tell_failure(context, record, &served, failure).await;
-    if let Err(unwritten) = record.save(context).await {
-        tracing::warn!(
-            environment.name = record.name(),
-            "status not written: {}",
-            chain(&unwritten)
-        );
-    }
+    tell::tell_failure(context, record, &served, failure);
 }
 
 /// When a run that ended with an error is repeated.

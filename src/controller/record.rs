@@ -72,6 +72,14 @@ impl Record {
     /// Writes the status, when it differs from what is stored.
     pub(super) async fn save(&mut self, context: &Context) -> Result<(), ReconcileError> {
         self.status.observed_generation = self.generation();
+        self.save_as_observed(context).await
+    }
+
+    /// The same by somebody who has not looked at what the record asks for.
+    pub(super) async fn save_as_observed(
+        &mut self,
+        context: &Context,
+    ) -> Result<(), ReconcileError> {
         if self.stored.status.as_ref() == Some(&self.status) {
             return Ok(());
         }

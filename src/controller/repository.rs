@@ -120,6 +120,10 @@ impl Context {
     #[expect(clippy::unused_self, reason = "stands beside forge_of, which needs it")]
     pub(super) fn clone_url(&self, repository: &Repository) -> String {
         let github = &repository.spec.forge.github;
+        // Git follows no redirect of a renamed repository, as the API does: the name that the forge says is the one.
+        let forge = repository.status.as_ref().and_then(|status| status.forge.as_ref());
+        let known = forge.and_then(|forge| forge.name.as_deref());
+        let name = known.map_or_else(|| format!("{}/{}", github.owner, github.name), str::to_owned);
         github.clone_url.clone().unwrap_or_else(|| {
             let api = github.api_url.as_deref().unwrap_or(GITHUB_API);
             let web = if api.trim_end_matches('/') == GITHUB_API {
@@ -127,7 +131,7 @@ impl Context {
             } else {
                 api.trim_end_matches('/').trim_end_matches("/api/v3")
             };
-            format!("{web}/{}/{}.git", github.owner, github.name)
+            format!("{web}/{name}.git")
         })
     }
 
@@ -166,7 +170,8 @@ async fn stages(
         .last_sweep
         .is_none_or(|last| (now - last.0).to_std().unwrap_or_default() >= context.intervals.sweep);
     let changed = status.observed_generation != repository.metadata.generation;
-    if context.credentials.of(name).is_some() && !due && !changed {
+    let rotated = context.rotations.is_due(name);
+    if context.credentials.of(name).is_some() && !due && !changed && !rotated {
         let left = status.last_sweep.map_or(context.intervals.sweep, |last| {
             context.intervals.sweep.saturating_sub((now - last.0).to_std().unwrap_or_default())
         });
@@ -271,7 +276,8 @@ async fn look(
     let camps = sweep(context, name, repository, &open).await.map_err(Trouble::Home)?;
     let permissions =
         info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
-    Ok(Looked { info: ForgeStatus { repository_id: found, permissions }, camps })
+    let name = Some(info.name.to_string());
+    Ok(Looked { info: ForgeStatus { repository_id: found, name, permissions }, camps })
 }
 
 /// The Secret of a Repository, or what is missing in it.
@@ -285,6 +291,9 @@ async fn read_credential(
         .get_opt(name)
         .await
         .map_err(|error| ReconcileError::record("read the Secret of the Repository", error))?;
+    let version = found.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
+    let repository_name = repository.metadata.name.as_deref().unwrap_or_default();
+    context.rotations.read(repository_name, name, version);
     let Some(secret) = found else {
         return Ok(Err(format!("there is no Secret {name} in namespace {}", context.namespace)));
     };
@@ -392,6 +401,7 @@ async fn let_go(
         return Ok(Next::requeue(std::time::Duration::from_secs(1)));
     }
     context.credentials.set(name, None);
+    context.rotations.forget(name);
     set_finalizer(context, repository, false).await?;
     Ok(Next::await_change())
 }

@@ -1,19 +1,18 @@
-//! Stage *report*: what the record says, as the one comment on the pull request. I/O with the forge. Never an error of
-//! the run: what can't be told is noted in the condition `Reported` and told later.
+//! Stage *report*: what the record says, as the text of the one comment on the pull request. No I/O: `teller` writes it,
+//! beside the runs, and notes in the condition `Reported` what came of it.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Context;
-use super::error::{Class, ReconcileError, chain};
+use super::error::{Class, ReconcileError};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
+use super::teller::Job;
 use crate::apply::CampHealth;
-use crate::crd::{CommentRecord, FindingEntry, NoteEntry, Phase, ReportStatus, set_condition};
+use crate::crd::{FindingEntry, NoteEntry, Phase, set_condition};
 use crate::domain::comment::{
     AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, RenderedFrom,
 };
@@ -21,20 +20,7 @@ use crate::domain::decision::{Absence, Decision};
 use crate::domain::id::Revision;
 use crate::domain::pull_request::State;
 use crate::domain::status::{Judgement, bounded};
-use crate::forge::Class as ForgeClass;
-use crate::report::comment::{CommentPlan, Recorded, ReportError, post};
 use crate::source::SourceError;
-
-/// The forge refuses, and will go on: no right, no such pull request.
-const NOT_TOLD: &str = "ForgeNotTold";
-/// It may work the next time.
-const OWED: &str = "WillTryAgain";
-/// Pause before a text is offered again that the forge could not take.
-pub(super) const AGAIN: Duration = Duration::from_secs(30);
-/// The same for one that it will not take: somebody has to give a right first.
-const NOT_SOON: Duration = Duration::from_secs(900);
-/// A forge that does not answer holds up a teardown for this long at most.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// What the record's status does not say and the comment shows.
 pub(super) struct Telling {
@@ -151,138 +137,38 @@ pub(super) fn incident(record: &Record, error: &ReconcileError) -> String {
 }
 
 /// Makes the comment say what went wrong.
-pub(super) async fn tell_failure(
-    context: &Context,
-    record: &mut Record,
-    served: &Served,
-    failure: Failure,
-) {
+pub(super) fn tell_failure(context: &Context, record: &Record, served: &Served, failure: Failure) {
     let telling = Telling { absence: None, blocked: None, health: None, failure: Some(failure) };
-    tell(context, record, served, &telling).await;
+    tell(context, record, served, &telling);
 }
 
-/// Makes the comment say what the record says.
-pub(super) async fn tell(
-    context: &Context,
-    record: &mut Record,
-    served: &Served,
-    telling: &Telling,
-) {
+/// Makes the comment say what the record says, soon and beside the run.
+pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling: &Telling) {
+    let report = record.status.report.as_ref();
+    let recorded = report.and_then(|report| report.comment.clone());
     // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.
-    let told = record.status.report.as_ref().and_then(|report| report.comment.as_ref());
-    if told.is_none()
+    if context.teller.told(record.uid(), recorded.as_ref()).is_none()
         && matches!(
             telling.absence,
             Some(Absence::SourceClosed | Absence::NotSelected | Absence::RecordDeleted)
         )
     {
+        context.teller.withdraw(record.name());
         return;
     }
-    let plain = text_of(context, record, served, telling, false);
-    if told.is_some_and(|comment| comment.basis == plain.hash())
-        || refrains(context, record, plain.hash())
-    {
-        return;
-    }
-    match tokio::time::timeout(LONGEST, write(context, record, served, telling)).await {
-        Ok(Ok(Some(posted))) => {
-            let Recorded { id, url, hash, sequence } = posted;
-            let comment = CommentRecord {
-                id: i64::try_from(id).unwrap_or_default(),
-                url: bounded(&url, 300),
-                hash,
-                basis: plain.hash().to_owned(),
-                sequence: i64::try_from(sequence).unwrap_or_default(),
-            };
-            record.status.report = Some(ReportStatus { comment: Some(comment) });
-            untold(context).remove(record.name());
-            note_ready(
-                context,
-                record,
-                Judgement::yes("Reported", "Written", "the comment says what is"),
-            );
-        }
-        // Somebody pushed: the next run tells about the newer head.
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => {
-            let (reason, pause) =
-                if error.ends_the_telling() { (NOT_TOLD, NOT_SOON) } else { (OWED, AGAIN) };
-            let until = match error.class() {
-                ForgeClass::Transient { not_before: Some(until) } => until,
-                _ => context.clock.now() + pause,
-            };
-            untold(context)
-                .insert(record.name().to_owned(), Untold { basis: plain.hash().to_owned(), until });
-            note_ready(context, record, Judgement::no("Reported", reason, chain(&error)));
-        }
-        Err(_) => {
-            let until = context.clock.now() + AGAIN;
-            untold(context)
-                .insert(record.name().to_owned(), Untold { basis: plain.hash().to_owned(), until });
-            note_ready(
-                context,
-                record,
-                Judgement::no("Reported", OWED, "the forge did not answer in time"),
-            );
-        }
-    }
-}
-
-/// A text that the forge did not take, and when it is offered again. Another text is offered at once.
-pub(super) struct Untold {
-    basis: String,
-    until: DateTime<Utc>,
-}
-
-fn untold(context: &Context) -> MutexGuard<'_, BTreeMap<String, Untold>> {
-    context.untold.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn refrains(context: &Context, record: &Record, basis: &str) -> bool {
-    untold(context)
-        .get(record.name())
-        .is_some_and(|last| last.basis == basis && context.clock.now() < last.until)
-}
-
-/// The comment is not what it should be, and the forge may take it later.
-pub(super) fn is_owed(record: &Record) -> bool {
-    record.status.condition("Reported").is_some_and(|reported| reported.reason == OWED)
-}
-
-/// Writes; `None` when what it is about is no longer the head.
-async fn write(
-    context: &Context,
-    record: &Record,
-    served: &Served,
-    telling: &Telling,
-) -> Result<Option<Recorded>, ReportError> {
-    let pr = number_of(record);
     let about = record.status.head.as_ref();
-    let fresh =
-        served.forge.pull_request(pr).await.map_err(|source| ReportError::Forge { pr, source })?;
-    let same = about.is_some_and(|head| {
-        head.revision == fresh.head.revision.as_str() && State::from(head.state) == fresh.state
-    });
-    if !same {
-        return Ok(None);
-    }
-    let recorded =
-        record.status.report.as_ref().and_then(|report| report.comment.as_ref()).map(|comment| {
-            Recorded {
-                id: u64::try_from(comment.id).unwrap_or_default(),
-                url: comment.url.clone(),
-                hash: comment.hash.clone(),
-                sequence: u64::try_from(comment.sequence).unwrap_or_default(),
-            }
-        });
-    let plan = CommentPlan {
-        pr,
-        instance: context.instance.name.as_str().to_owned(),
-        record: record.uid().to_owned(),
+    let job = Job {
+        record: record.name().to_owned(),
+        uid: record.uid().to_owned(),
+        repository: record.stored().spec.repository.clone(),
+        forge: served.forge.clone(),
+        pull_request: number_of(record),
+        about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
         text: text_of(context, record, served, telling, true),
+        basis: text_of(context, record, served, telling, false).hash().to_owned(),
     };
-    post(&served.forge, &plan).await.map(|posted| Some(posted.recorded))
+    context.teller.offer(job, context.clock.now());
 }
 
 fn text_of(

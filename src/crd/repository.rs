@@ -458,6 +458,10 @@ pub struct RepositoryStatus {
 pub struct ForgeStatus {
     /// Numeric id: stays through renames and transfers, and is never given twice.
     pub repository_id: i64,
+    /// Owner and name as they are now, which a rename changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub name: Option<String>,
     /// What the token may do, as the forge lists it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 50)))]

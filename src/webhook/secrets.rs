@@ -74,7 +74,6 @@ impl Secrets {
 
     /// The Repositories that the signer may speak for. `None` when no secret verifies `header` over the raw `body`.
     pub(super) fn verify(&self, header: &str, body: &[u8]) -> Option<&[Served]> {
-        self.complain_once();
         let sent = parse(header);
         let mut found = None;
         // Each is tried, also after one fits: the time says nothing of which.
@@ -86,7 +85,8 @@ impl Secrets {
         found
     }
 
-    fn complain_once(&self) {
+    /// Says what is wrong with the configuration, once.
+    pub(super) fn complain_once(&self) {
         let fine = self.without.is_empty() && !self.candidates.is_empty();
         if fine || self.told.swap(true, Ordering::Relaxed) {
             return;
@@ -165,6 +165,7 @@ mod tests {
             Secrets::new([("".into(), served("a", None)), (" \n".into(), served("b", None))]),
         ] {
             assert!(secrets.verify(&header, b"x").is_none());
+            secrets.complain_once();
             assert!(secrets.told.load(Ordering::Relaxed));
         }
     }

@@ -1,17 +1,17 @@
 //! I/O · `POST /webhook`: the cap, the headers, the signature, then the payload, then what is written, then the answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::watch;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::recorder::{RecordError, Recorder};
 use super::secrets::{Secrets, Served, named};
@@ -25,18 +25,44 @@ const TO_WRITE: Duration = Duration::from_secs(4);
 /// The annotation's value becomes `status.handledHint`, which holds 100 characters. GitHub sends a UUID.
 const LONGEST_DELIVERY: usize = 100;
 
+/// Bytes of bodies that are held at once. Whoever sends them has not shown yet that he may.
+const MOST_AT_ONCE: usize = 64 << 20;
+/// When somebody who was sent away may come again.
+const RETRY_AFTER_SECONDS: &str = "5";
+
 /// What the webhook needs: the present secrets, and where to write.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Webhook {
     secrets: watch::Receiver<Arc<Secrets>>,
     recorder: Recorder,
+    ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    room: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { secrets, recorder, ready: _, room } = self;
+        f.debug_struct("Webhook")
+            .field("secrets", secrets)
+            .field("recorder", recorder)
+            .field("room", &room.available_permits())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Webhook {
     /// `secrets` is replaced by whoever watches Repositories and their Secrets.
     #[must_use]
     pub fn new(secrets: watch::Receiver<Arc<Secrets>>, recorder: Recorder) -> Self {
-        Self { secrets, recorder }
+        let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        Self { secrets, recorder, ready: Arc::new(|| true), room }
+    }
+
+    /// Until `ready`, not every secret is known: what none of the known ones verifies is no forgery yet.
+    #[must_use]
+    pub fn ready_when(mut self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.ready = Arc::new(ready);
+        self
     }
 }
 
@@ -56,6 +82,10 @@ enum Refusal {
     TooSlow,
     #[error("the body could not be read")]
     Truncated,
+    #[error("too many deliveries are being read; deliver it again")]
+    Full,
+    #[error("not every webhook secret was read yet; deliver it again")]
+    NotReady,
     #[error("the signature is not that of a configured webhook secret")]
     Unsigned,
     #[error("the repository in the payload is none that this webhook secret may speak for")]
@@ -73,7 +103,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unsigned | Self::ForeignRepository => StatusCode::UNAUTHORIZED,
-            Self::NotWritten(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::NotReady | Self::NotWritten(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -89,7 +119,13 @@ async fn receive(State(webhook): State<Webhook>, request: Request) -> Response {
                 ),
                 other => tracing::debug!(reason = %other, "refused a delivery"),
             }
-            (refusal.status(), format!("{refusal}\n")).into_response()
+            let status = refusal.status();
+            let mut answer = (status, format!("{refusal}\n")).into_response();
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+                answer.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+            answer
         }
     }
 }
@@ -126,12 +162,17 @@ impl Headers {
 
 async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Refusal> {
     let headers = Headers::read(request.headers())?;
-    let body = read(request).await?;
+    let (body, held) = read(request, &webhook.room).await?;
     let secrets = Arc::clone(&webhook.secrets.borrow());
-    let served = secrets.verify(&headers.signature, &body).ok_or(Refusal::Unsigned)?;
+    let ready = (webhook.ready)();
+    if ready {
+        secrets.complain_once();
+    }
+    let served = secrets.verify(&headers.signature, &body);
+    let served = served.ok_or(if ready { Refusal::Unsigned } else { Refusal::NotReady })?;
     // Nothing of the body was looked at before this line.
     let Delivery { repository, event } = parse(&headers.event, &body)?;
-    drop(body);
+    drop((body, held));
     let mine: Vec<&Served> = match &repository {
         Some(repository) => named(served, repository).collect(),
         None => Vec::new(),
@@ -171,16 +212,33 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Refusal> {
+/// The whole body, and the room that it takes.
+async fn read(
+    request: Request,
+    room: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
     if announced.and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n > MOST_BYTES) {
         return Err(Refusal::TooLarge);
     }
-    let whole = Limited::new(request.into_body(), MOST_BYTES).collect();
-    match tokio::time::timeout(TO_READ, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Ok(Err(_)) => Err(Refusal::Truncated),
-        Err(_) => Err(Refusal::TooSlow),
-    }
+    let mut body = request.into_body();
+    let whole = async {
+        let (mut whole, mut held): (Vec<u8>, Option<OwnedSemaphorePermit>) = (Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refusal::Truncated)?.into_data() else { continue };
+            if whole.len() + data.len() > MOST_BYTES {
+                return Err(Refusal::TooLarge);
+            }
+            // Taken as the bytes come and not as they are announced: an announcement costs nothing.
+            let bytes = u32::try_from(data.len()).map_err(|_| Refusal::TooLarge)?;
+            let more = Arc::clone(room).try_acquire_many_owned(bytes).map_err(|_| Refusal::Full)?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok((whole, held))
+    };
+    tokio::time::timeout(TO_READ, whole).await.map_err(|_| Refusal::TooSlow)?
 }

@@ -390,6 +390,57 @@ async fn without_any_secret_nobody_gets_in() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn before_all_secrets_are_known_nobody_is_called_a_forger() {
+    let (sender, secrets) = watch::channel(Arc::new(Secrets::default()));
+    let fake = Fake::default();
+    let known = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = known.clone();
+    let webhook = Webhook::new(secrets, Recorder::new(fake.client(), "bivouac"))
+        .ready_when(move || seen.load(std::sync::atomic::Ordering::Relaxed));
+    let router = router(webhook);
+    let body = pull(1).to_string();
+    let send = async || {
+        let request = request("pull_request", "d", "hello-secret", body.as_bytes());
+        router.clone().oneshot(request).await.unwrap()
+    };
+    let answer = send().await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "5");
+    let one = || served("hello", Some(186_853_002), "Codertocat/Hello-World");
+    sender.send_replace(Arc::new(Secrets::new([("hello-secret".into(), one())])));
+    assert_eq!(send().await.status(), 202, "one that is known is known");
+    sender.send_replace(Arc::new(Secrets::new([("another".into(), one())])));
+    assert_eq!(send().await.status(), 503);
+    known.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(send().await.status(), 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_can_not_fill_the_memory() {
+    use futures::StreamExt as _;
+    let world = world();
+    // Twenty megabytes, and then nothing more.
+    let slow = || {
+        let chunk = bytes::Bytes::from(vec![b' '; 1 << 20]);
+        let sent = futures::stream::repeat(chunk).take(20).map(Ok::<_, std::io::Error>);
+        let mut request = request("push", "d", "x", b"");
+        *request.body_mut() = Body::from_stream(sent.chain(futures::stream::pending()));
+        request
+    };
+    let others = (0..3).map(|_| world.send(slow()));
+    let fourth = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let full = world.send(slow()).await;
+        // What is small has room beside them.
+        (full, world.deliver("pull_request", &pull(1)).await)
+    };
+    let (others, fourth) = futures::future::join(futures::future::join_all(others), fourth).await;
+    assert_eq!(others, [408, 408, 408]);
+    assert_eq!(fourth, (503, 202));
+    assert_eq!(world.send(slow()).await, 408, "the room is given back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_could_not_be_written_is_503_and_may_come_again() {
     let world = world();
     for code in [403, 404, 422, 500] {

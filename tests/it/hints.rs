@@ -212,8 +212,12 @@ async fn a_forge_that_is_down_does_not_hold_up_a_teardown_and_the_comment_become
         world.comment(number).expect("a comment").contains("### Preview is ready"),
         "not told yet"
     );
-    let reported = world.status(number).await.expect("a status");
-    assert_eq!(reported.condition("Reported").map(|c| c.status.as_str()), Some("False"));
+    world
+        .within(Duration::from_secs(60), "it says that it could not tell", async || {
+            let status = world.status(number).await?;
+            (status.condition("Reported")?.status == "False").then_some(())
+        })
+        .await;
     world.sleep(SWEEP).await;
     world.stage.github.fail_no_more();
     let comment = world.told(number, "### Preview is gone").await;
@@ -252,4 +256,66 @@ async fn a_repository_that_is_gone_tears_nothing_down_and_says_so() {
     world.sleep(SWEEP * 3).await;
     assert_eq!(accessible(&world).await, "False NotFound");
     assert_eq!(world.camp_uid(number).await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forge_that_hangs_holds_up_no_run() {
+    let world = World::new(9).await;
+    let mut camps = Vec::new();
+    for number in 0..24 {
+        let branch = format!("branch-{number}");
+        camps.push(world.open(&branch, &one("CHANGES.md", &branch)));
+    }
+    for (number, head) in &camps {
+        world.ready(*number, head).await;
+    }
+    let inputs = async |number: u64| {
+        let status = world.status(number).await.expect("a status");
+        if status.holds("Ready") { status.inputs_digest } else { None }
+    };
+    let mut before = Vec::new();
+    for (number, _) in &camps {
+        before.push(inputs(*number).await);
+    }
+
+    // Other limits are other inputs, and another lifetime is another text for each.
+    world.stage.github.set_latency(Duration::from_secs(24 * 3600));
+    let spec = serde_json::json!({"limits": {"objects": 77}, "lifetime": {"ttl": "48h"}});
+    world.policy(spec).await;
+    world
+        .within(Duration::from_secs(20), "all have the other inputs", async || {
+            for ((number, _), before) in camps.iter().zip(&before) {
+                let now = inputs(*number).await?;
+                (Some(&now) != before.as_ref()).then_some(())?;
+            }
+            Some(())
+        })
+        .await;
+    world.stage.github.set_latency(Duration::ZERO);
+    for (number, _) in &camps {
+        world
+            .until(&format!("#{number} is told"), async || {
+                let status = world.status(*number).await?;
+                let until = status.expires_at?.0.format("%Y-%m-%d %H:%M").to_string();
+                world.comment(*number)?.contains(&until).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_asked_to_end_tells_first_what_it_has_to_tell() {
+    let world = World::new(10).await;
+    world.stage.github.set_latency(Duration::from_millis(400));
+    let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
+    world
+        .until("it is ready and not told", async || {
+            let ready = world.status(number).await?.holds("Ready");
+            (ready && world.comment(number).is_none()).then_some(())
+        })
+        .await;
+    let github = world.stage.github.clone();
+    world.stage.end().await;
+    let comments = github.comments(REPOSITORY, number).expect("comments");
+    assert!(comments.iter().any(|comment| comment.body.contains(&head)), "{comments:?}");
 }

@@ -2,6 +2,7 @@
 //! sentence that a user may rely on.
 
 mod bad_input;
+mod changes;
 mod determinism;
 mod hints;
 mod identities;

@@ -7,6 +7,8 @@
 mod form;
 mod shelf;
 
+pub(super) use self::shelf::BUNDLE_LABEL;
+
 use self::shelf::Shelf;
 use super::Context;
 use super::build::{Unbuilt, build};

@@ -59,11 +59,16 @@ fn fetch(state: &mut State, request: &FetchRequest) -> (Result<(), FetchError>, 
         let path = path.trim_matches('/');
         path.trim_end_matches(".git").split_once('/')
     });
+    // Whoever fetches over the network gets a redirect for a repository's old name, and follows none.
+    let moved = place.is_some_and(|(owner, name)| {
+        let old = (owner.to_ascii_lowercase(), name.to_ascii_lowercase());
+        state.find_repo(owner, name).is_none() && state.moved.contains_key(&old)
+    });
+    if moved {
+        return (Err(failed("the server redirects, which is not followed".into())), user);
+    }
     let found = place
-        .and_then(|(owner, name)| {
-            let old = (owner.to_ascii_lowercase(), name.to_ascii_lowercase());
-            state.find_repo(owner, name).or_else(|| state.moved.get(&old).copied())
-        })
+        .and_then(|(owner, name)| state.find_repo(owner, name))
         .and_then(|id| state.repos.get(&id))
         .filter(|repo| state.may_fetch(actor, repo));
     let Some(repo) = found else { return (Err(denied()), user) };

@@ -28,6 +28,8 @@ use crate::seams::{BoxError, Transport, body};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// So much of an answer is read.
 const MOST_ANSWER: usize = 64 * 1024;
+/// Deliveries in the log, with their payloads. Those that wait are never dropped.
+pub(super) const MOST_DELIVERIES: usize = 5_000;
 
 /// Whose events a hook gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +192,7 @@ impl State {
             redelivery: false,
             outcome: if fate == Fate::Lost { Outcome::Lost } else { Outcome::Queued },
         };
-        self.deliveries.insert(id, delivery);
+        self.remember(id, delivery);
         let times = match fate {
             Fate::Lost => 0,
             Fate::Sent => 1,
@@ -199,6 +201,17 @@ impl State {
         for _ in 0..times {
             self.enqueue(hook, id);
         }
+    }
+
+    /// Puts a delivery into the log; of a very long log the oldest that is done goes. GitHub keeps one for three days.
+    fn remember(&mut self, id: u64, delivery: Delivery) {
+        if self.deliveries.len() >= MOST_DELIVERIES {
+            let mut done = self.deliveries.iter().filter(|(_, old)| old.outcome != Outcome::Queued);
+            if let Some(oldest) = done.next().map(|(id, _)| *id) {
+                self.deliveries.remove(&oldest);
+            }
+        }
+        self.deliveries.insert(id, delivery);
     }
 
     fn enqueue(&self, hook: u64, delivery: u64) {
@@ -220,7 +233,7 @@ impl State {
             ..old
         };
         let hook = delivery.hook;
-        self.deliveries.insert(id, delivery);
+        self.remember(id, delivery);
         self.enqueue(hook, id);
         Ok(id)
     }

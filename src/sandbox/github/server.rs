@@ -19,6 +19,8 @@ use crate::seams::{BoxError, Transport, body};
 
 /// An API request may be this big; GitHub's limit is of this order.
 const MOST_BODY: usize = 8 * 1024 * 1024;
+/// Requests in the list; a day of a busy demo has a tenth of it.
+pub(super) const MOST_REQUESTS: usize = 100_000;
 
 /// What every handler gives back.
 pub(super) type Answer = Response<crate::seams::Body>;
@@ -146,10 +148,13 @@ impl GitHub {
 }
 
 impl State {
-    /// Notes an answered request.
+    /// Notes an answered request; of a very long list the oldest goes.
     pub(super) fn record(&mut self, method: &str, path: &str, user: Option<String>, status: u16) {
         let (method, path) = (method.to_owned(), path.to_owned());
-        self.requests.push(RequestRecord { at: self.clock.now(), method, path, user, status });
+        if self.requests.len() >= MOST_REQUESTS {
+            self.requests.pop_front();
+        }
+        self.requests.push_back(RequestRecord { at: self.clock.now(), method, path, user, status });
     }
 }
 

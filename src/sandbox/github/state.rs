@@ -1,6 +1,6 @@
 //! PURE but for git objects on disk · everything the sandbox GitHub knows, and who may do what in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use super::faults::Faults;
@@ -37,7 +37,7 @@ pub(super) struct State {
     pub(super) installations: BTreeMap<u64, Installation>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
-    pub(super) requests: Vec<RequestRecord>,
+    pub(super) requests: VecDeque<RequestRecord>,
     pub(super) faults: Faults,
     pub(super) limits: Limits,
 }
@@ -59,7 +59,7 @@ impl State {
             installations: BTreeMap::new(),
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
-            requests: Vec::new(),
+            requests: VecDeque::new(),
             limits: Limits::default(),
         }
     }

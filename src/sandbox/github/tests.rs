@@ -292,6 +292,32 @@ async fn deliveries_are_lost_and_doubled_as_the_plan_says() {
     assert_eq!(got[0].guid, got[1].guid);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_lists_of_requests_and_deliveries_have_an_end() {
+    let world = World::new();
+    let github = &world.github;
+    let (config, _) = receiver(200);
+    let hook = github.add_hook("acme/shop", config).unwrap();
+    settle(github).await;
+    let ping = github.deliveries(hook).remove(0);
+    // Lost at once: what waits for its sending is never dropped.
+    github.set_delivery_faults(DeliveryFaults { lost: 100, ..DeliveryFaults::default() });
+    let mut state = github.state();
+    for n in 0..super::hooks::MOST_DELIVERIES {
+        state.queue(hook, "push", 1, &json!({ "n": n }));
+    }
+    for n in 0..super::server::MOST_REQUESTS + 7 {
+        state.record("GET", &format!("/{n}"), None, 200);
+    }
+    drop(state);
+    let log = github.deliveries(hook);
+    assert_eq!(log.len(), super::hooks::MOST_DELIVERIES);
+    assert!(log.iter().all(|delivery| delivery.id != ping.id), "the oldest is gone");
+    let requests = github.requests();
+    assert_eq!(requests.len(), super::server::MOST_REQUESTS);
+    assert_eq!(requests.last().unwrap().path, format!("/{}", super::server::MOST_REQUESTS + 6));
+}
+
 // --- the API ---
 
 #[tokio::test(start_paused = true)]

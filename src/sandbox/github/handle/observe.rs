@@ -40,10 +40,10 @@ impl GitHub {
         self.state().limits.limit = limit;
     }
 
-    /// All requests that were answered, in order.
+    /// The last 100,000 requests that were answered, in order.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
-        self.state().requests.clone()
+        self.state().requests.iter().cloned().collect()
     }
 
     /// Everything that is still open.

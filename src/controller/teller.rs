@@ -1,0 +1,514 @@
+//! The one who talks to the forge: takes texts from the runs and writes them beside, so that a slow forge holds up no
+//! run. The newest text of a record wins; one write at a time for each; what came of it goes into the status. I/O with
+//! the forge, and with home for the status.
+//!
+//! Nothing in here has to outlive the process: after a restart each run finds by the recorded hash what is not told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::error::{ReconcileError, chain};
+use super::record::Record;
+use super::tell::note_ready;
+use crate::crd::{CommentRecord, ReportStatus};
+use crate::domain::comment::CommentText;
+use crate::domain::id::PrNumber;
+use crate::domain::pull_request::State as Source;
+use crate::domain::status::{Judgement, bounded};
+use crate::forge::{Class as ForgeClass, Forge};
+use crate::report::comment::{CommentPlan, Recorded, ReportError, post};
+
+/// The forge refuses, and will go on: no right, no such pull request.
+const NOT_TOLD: &str = "ForgeNotTold";
+/// It may work the next time.
+const OWED: &str = "WillTryAgain";
+/// Pause before a text is offered again that the forge could not take.
+const AGAIN: Duration = Duration::from_secs(30);
+/// The same for one that it will not take: somebody has to give a right first.
+const NOT_SOON: Duration = Duration::from_secs(900);
+/// A forge that has not answered after this long will be asked again later.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Writes for one Repository that are on their way. The forge wants a second between two of them anyway.
+const FOR_ONE: usize = 4;
+/// Writes for all Repositories.
+const FOR_ALL: usize = 32;
+/// What is not told this long after the end of the runs is told by the next process.
+const DRAIN: Duration = Duration::from_secs(5);
+/// A status that others write at the same time is written after so many tries, or by the next telling.
+const TRIES: u32 = 5;
+/// Pause between two of them.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A text for one pull request, and what it is about.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// Name of the record.
+    pub(super) record: String,
+    /// Its UID.
+    pub(super) uid: String,
+    /// Name of its Repository.
+    pub(super) repository: String,
+    pub(super) forge: Forge,
+    pub(super) pull_request: PrNumber,
+    /// Head and state of the pull request that the text speaks of.
+    pub(super) about: Option<(String, Source)>,
+    /// What the record says was told last.
+    pub(super) recorded: Option<CommentRecord>,
+    pub(super) text: CommentText,
+    /// Hash of the same text without logs.
+    pub(super) basis: String,
+}
+
+/// Texts that wait, and what became of the last ones.
+#[derive(Default)]
+pub(super) struct Teller {
+    state: std::sync::Mutex<State>,
+    changed: Notify,
+    turns: std::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<String, Waiting>,
+    /// What is on its way, by record: its Repository and basis.
+    writing: BTreeMap<String, (String, String)>,
+    /// What was written and may not be in the status yet, by record, with its UID.
+    told: BTreeMap<String, (String, CommentRecord)>,
+    /// What the forge will not take, and until when it is not offered again.
+    refused: BTreeMap<String, (String, DateTime<Utc>)>,
+    arrived: u64,
+}
+
+struct Waiting {
+    job: Job,
+    arrived: u64,
+    not_before: Option<DateTime<Utc>>,
+}
+
+/// What came of a write.
+enum Outcome {
+    Written(CommentRecord),
+    /// Somebody pushed: the next run tells about the newer head.
+    Outdated,
+    Failed {
+        reason: &'static str,
+        message: String,
+        until: DateTime<Utc>,
+    },
+}
+
+impl Teller {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told last of a record: as it says itself, or newer.
+    pub(super) fn told(
+        &self,
+        uid: &str,
+        recorded: Option<&CommentRecord>,
+    ) -> Option<CommentRecord> {
+        let state = self.state();
+        let newer = state.told.values().find(|(of, _)| of == uid).map(|(_, comment)| comment);
+        newer.into_iter().chain(recorded).max_by_key(|comment| comment.sequence).cloned()
+    }
+
+    /// Takes a text; one that waits for the same record is dropped for it. What is told already, is on its way, or was
+    /// refused a moment ago is not offered again.
+    pub(super) fn offer(&self, job: Job, now: DateTime<Utc>) {
+        let told = self.told(&job.uid, job.recorded.as_ref());
+        let mut state = self.state();
+        let standing = match state.writing.get(&job.record) {
+            Some((_, basis)) => Some(basis.clone()),
+            None => told.map(|comment| comment.basis),
+        };
+        if standing.as_ref() == Some(&job.basis) {
+            // What waits is older than what is wanted now.
+            state.waiting.remove(&job.record);
+            return;
+        }
+        if state
+            .refused
+            .get(&job.record)
+            .is_some_and(|(basis, until)| *basis == job.basis && now < *until)
+        {
+            state.waiting.remove(&job.record);
+            return;
+        }
+        state.arrived += 1;
+        let arrived = state.arrived;
+        match state.waiting.get_mut(&job.record) {
+            Some(waiting) => {
+                if waiting.job.basis != job.basis {
+                    waiting.not_before = None;
+                }
+                // It keeps its place: a record that changes all the time must be told of, too.
+                waiting.job = job;
+            }
+            None => {
+                let record = job.record.clone();
+                state.waiting.insert(record, Waiting { job, arrived, not_before: None });
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Nothing is to be said of a record any more: what waits is dropped.
+    pub(super) fn withdraw(&self, record: &str) {
+        self.state().waiting.remove(record);
+    }
+
+    /// The next that may be written, oldest first.
+    fn next(&self, now: DateTime<Utc>) -> Option<Job> {
+        let mut state = self.state();
+        if state.writing.len() >= FOR_ALL {
+            return None;
+        }
+        let mut busy: BTreeMap<&str, usize> = BTreeMap::new();
+        for (repository, _) in state.writing.values() {
+            *busy.entry(repository).or_default() += 1;
+        }
+        let may = |waiting: &Waiting| {
+            let Job { record, repository, .. } = &waiting.job;
+            !state.writing.contains_key(record)
+                && busy.get(repository.as_str()).is_none_or(|count| *count < FOR_ONE)
+                && waiting.not_before.is_none_or(|not_before| not_before <= now)
+        };
+        let oldest = state.waiting.values().filter(|waiting| may(waiting));
+        let record = oldest.min_by_key(|waiting| waiting.arrived)?.job.record.clone();
+        let job = state.waiting.remove(&record)?.job;
+        state.writing.insert(record, (job.repository.clone(), job.basis.clone()));
+        Some(job)
+    }
+
+    /// When the next one that waits for its time is due. What is due already waits for the end of a write.
+    fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let state = self.state();
+        let times = state.waiting.values().filter_map(|waiting| waiting.not_before);
+        times.filter(|time| *time > now).min()
+    }
+
+    /// A write has ended. Another for the same record may begin.
+    fn ended(&self, job: &Job, outcome: &Outcome) {
+        let mut state = self.state();
+        state.writing.remove(&job.record);
+        match outcome {
+            Outcome::Written(comment) => {
+                state.refused.remove(&job.record);
+                state.told.insert(job.record.clone(), (job.uid.clone(), comment.clone()));
+            }
+            Outcome::Outdated => {}
+            Outcome::Failed { reason: NOT_TOLD, until, .. } => {
+                state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
+            }
+            Outcome::Failed { until, .. } => {
+                state.arrived += 1;
+                let arrived = state.arrived;
+                // A newer text that came meanwhile is offered at once.
+                state.waiting.entry(job.record.clone()).or_insert_with(|| Waiting {
+                    job: job.clone(),
+                    arrived,
+                    not_before: Some(*until),
+                });
+            }
+        }
+    }
+
+    /// The status says it now.
+    fn noted(&self, record: &str, comment: &CommentRecord) {
+        let mut state = self.state();
+        if state.told.get(record).is_some_and(|(_, told)| told == comment) {
+            state.told.remove(record);
+        }
+    }
+
+    /// Forgets a record that is gone; what waits to be told of it is told.
+    pub(super) fn forget(&self, record: &str) {
+        let mut state = self.state();
+        state.refused.remove(record);
+        if !state.waiting.contains_key(record) && !state.writing.contains_key(record) {
+            state.told.remove(record);
+        }
+        drop(state);
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(record);
+    }
+
+    /// Waits for one's turn at a record: a run and the note of what was told never write its status side by side.
+    pub(super) async fn turn(&self, record: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(record.to_owned()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// Tells until `quiet`; then what waits is told, for a bounded time.
+pub(super) async fn run(context: &Context, quiet: CancellationToken) {
+    let mut writes: FuturesUnordered<BoxFuture<'_, (Job, Outcome)>> = FuturesUnordered::new();
+    let mut notes: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut end: Option<DateTime<Utc>> = None;
+    loop {
+        let now = context.clock.now();
+        while let Some(job) = context.teller.next(now) {
+            writes.push(Box::pin(async move {
+                let outcome = write(context, &job).await;
+                (job, outcome)
+            }));
+        }
+        let due = match end {
+            None => context.teller.due(now),
+            Some(_) if writes.is_empty() && notes.is_empty() => return,
+            Some(end) => Some(end),
+        };
+        let pause = due.map(|due| (due - now).to_std().unwrap_or_default());
+        let timer = async {
+            match pause {
+                Some(pause) => context.clock.sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = quiet.cancelled(), if end.is_none() => {
+                end = Some(now + DRAIN);
+            }
+            Some((job, outcome)) = writes.next(), if !writes.is_empty() => {
+                context.teller.ended(&job, &outcome);
+                notes.push(Box::pin(note(context, job, outcome)));
+            }
+            Some(()) = notes.next(), if !notes.is_empty() => {}
+            () = context.teller.changed.notified() => {}
+            () = timer => {
+                if end.is_some_and(|end| end <= context.clock.now()) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One write, in bounded time.
+async fn write(context: &Context, job: &Job) -> Outcome {
+    let failed = |reason, message, pause: Duration| Outcome::Failed {
+        reason,
+        message,
+        until: context.clock.now() + pause,
+    };
+    match tokio::time::timeout(LONGEST, posted(context, job)).await {
+        Ok(Ok(Some(Recorded { id, url, hash, sequence }))) => Outcome::Written(CommentRecord {
+            id: i64::try_from(id).unwrap_or_default(),
+            url: bounded(&url, 300),
+            hash,
+            basis: job.basis.clone(),
+            sequence: i64::try_from(sequence).unwrap_or_default(),
+        }),
+        Ok(Ok(None)) => Outcome::Outdated,
+        Ok(Err(error)) if error.ends_the_telling() => failed(NOT_TOLD, chain(&error), NOT_SOON),
+        Ok(Err(error)) => match error.class() {
+            ForgeClass::Transient { not_before: Some(until) } => {
+                Outcome::Failed { reason: OWED, message: chain(&error), until }
+            }
+            _ => failed(OWED, chain(&error), AGAIN),
+        },
+        Err(_) => failed(OWED, "the forge did not answer in time".into(), AGAIN),
+    }
+}
+
+/// Writes; `None` when what it is about is no longer the head.
+async fn posted(context: &Context, job: &Job) -> Result<Option<Recorded>, ReportError> {
+    let pr = job.pull_request;
+    let fresh =
+        job.forge.pull_request(pr).await.map_err(|source| ReportError::Forge { pr, source })?;
+    let same = job.about.as_ref().is_some_and(|(revision, state)| {
+        revision == fresh.head.revision.as_str() && *state == fresh.state
+    });
+    if !same {
+        return Ok(None);
+    }
+    let recorded = context.teller.told(&job.uid, job.recorded.as_ref()).map(|comment| Recorded {
+        id: u64::try_from(comment.id).unwrap_or_default(),
+        url: comment.url.clone(),
+        hash: comment.hash.clone(),
+        sequence: u64::try_from(comment.sequence).unwrap_or_default(),
+    });
+    let plan = CommentPlan {
+        pr,
+        instance: context.instance.name.as_str().to_owned(),
+        record: job.uid.clone(),
+        recorded,
+        text: job.text.clone(),
+    };
+    post(&job.forge, &plan).await.map(|posted| Some(posted.recorded))
+}
+
+/// What came of it, into the status.
+async fn note(context: &Context, job: Job, outcome: Outcome) {
+    if matches!(outcome, Outcome::Outdated) {
+        return;
+    }
+    for _ in 0..TRIES {
+        match try_to_note(context, &job, &outcome).await {
+            Ok(()) => return,
+            // Somebody left a hint between our look and our write.
+            Err(ReconcileError::Stale) => context.clock.sleep(PAUSE).await,
+            Err(error) => {
+                tracing::warn!(
+                    environment.name = job.record,
+                    "what was told could not be noted: {}",
+                    chain(&error)
+                );
+                return;
+            }
+        }
+    }
+    tracing::warn!(environment.name = job.record, "what was told could not be noted: others write");
+}
+
+async fn try_to_note(
+    context: &Context,
+    job: &Job,
+    outcome: &Outcome,
+) -> Result<(), ReconcileError> {
+    let _turn = context.teller.turn(&job.record).await;
+    let found = context.environments().get_opt(&job.record).await;
+    let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
+    let Some(stored) = found.filter(|found| found.metadata.uid.as_ref() == Some(&job.uid)) else {
+        context.teller.forget(&job.record);
+        return Ok(());
+    };
+    let mut record = Record::new(stored);
+    match outcome {
+        Outcome::Written(comment) => {
+            record.status.report = Some(ReportStatus { comment: Some(comment.clone()) });
+            let told = Judgement::yes("Reported", "Written", "the comment says what is");
+            note_ready(context, &mut record, told);
+        }
+        Outcome::Outdated => {}
+        Outcome::Failed { reason, message, .. } => {
+            note_ready(context, &mut record, Judgement::no("Reported", *reason, message.clone()));
+        }
+    }
+    // What the run observed is the run's to say.
+    record.save_as_observed(context).await?;
+    if let Outcome::Written(comment) = outcome {
+        context.teller.noted(&job.record, comment);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::comment::{CommentView, Phase, render};
+    use crate::forge::fake::Fake;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).expect("a time")
+    }
+
+    fn job(record: &str, repository: &str, text: &str) -> Job {
+        let view = CommentView {
+            instance: "demo".into(),
+            namespace: "bivouac-system".into(),
+            environment: record.into(),
+            revision: None,
+            phase: Phase::NotEligible { reason: text.into() },
+            apps: Vec::new(),
+            expires_at: None,
+            took: None,
+            rendered_from: Vec::new(),
+            why: Vec::new(),
+        };
+        let text = render(&view);
+        Job {
+            record: record.into(),
+            uid: format!("uid of {record}"),
+            repository: repository.into(),
+            forge: Fake::new().forge(),
+            pull_request: PrNumber(7),
+            about: None,
+            recorded: None,
+            basis: text.hash().to_owned(),
+            text,
+        }
+    }
+
+    fn written(job: &Job, sequence: i64) -> Outcome {
+        Outcome::Written(CommentRecord {
+            id: 1,
+            basis: job.basis.clone(),
+            sequence,
+            ..CommentRecord::default()
+        })
+    }
+
+    fn failed(reason: &'static str, until: i64) -> Outcome {
+        Outcome::Failed { reason, message: "no".into(), until: at(until) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_text_wins_and_one_record_has_one_write_at_a_time() {
+        let teller = Teller::default();
+        let [first, second, third] = ["1", "2", "3"].map(|text| job("pr-1", "shop", text));
+        teller.offer(first.clone(), at(0));
+        teller.offer(second.clone(), at(0));
+        assert_eq!(teller.next(at(0)).expect("a text").basis, second.basis);
+        teller.offer(third.clone(), at(1));
+        assert!(teller.next(at(1)).is_none(), "one is on its way");
+        // Back to what is on its way: what waited is not wanted any more.
+        teller.offer(second.clone(), at(1));
+        teller.ended(&second, &written(&second, 1));
+        assert!(teller.next(at(2)).is_none());
+        // The record that a run has read may be older than what was told.
+        teller.offer(second.clone(), at(2));
+        assert!(teller.next(at(2)).is_none(), "it is told");
+        assert_eq!(teller.told(&second.uid, None).map(|told| told.sequence), Some(1));
+        teller.offer(first.clone(), at(3));
+        assert_eq!(teller.next(at(3)).expect("a text").basis, first.basis);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_text_that_was_not_taken_is_offered_again_later_and_another_at_once() {
+        let teller = Teller::default();
+        let (old, new) = (job("pr-1", "shop", "old"), job("pr-1", "shop", "new"));
+        teller.offer(old.clone(), at(0));
+        teller.ended(&teller.next(at(0)).expect("a text"), &failed(OWED, 30));
+        assert_eq!(teller.due(at(0)), Some(at(30)));
+        assert_eq!(teller.due(at(30)), None);
+        teller.offer(old.clone(), at(10));
+        assert!(teller.next(at(29)).is_none());
+        assert_eq!(teller.next(at(30)).expect("a text").basis, old.basis);
+        teller.ended(&old, &failed(OWED, 60));
+        teller.offer(new.clone(), at(31));
+        assert_eq!(teller.next(at(31)).expect("a text").basis, new.basis);
+        // One that will not be taken is left alone, until its time.
+        teller.ended(&new, &failed(NOT_TOLD, 900));
+        teller.offer(new.clone(), at(899));
+        assert!(teller.next(at(899)).is_none());
+        teller.offer(new.clone(), at(900));
+        assert!(teller.next(at(900)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_repository_can_not_take_all_places() {
+        let teller = Teller::default();
+        for number in 0..10 {
+            teller.offer(job(&format!("pr-{number}"), "slow", "text"), at(0));
+        }
+        teller.offer(job("other", "fast", "text"), at(0));
+        let taken: Vec<_> =
+            std::iter::from_fn(|| teller.next(at(0))).map(|job| job.record).collect();
+        assert_eq!(taken, ["pr-0", "pr-1", "pr-2", "pr-3", "other"]);
+    }
+}
