@@ -18,7 +18,8 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
         "HTTPRoute" | "GRPCRoute" | "TLSRoute" => {
             let spec = look.map(root, "spec");
             let hosts = spec.as_ref().map(|spec| look.items(spec, "hostnames")).unwrap_or_default();
-            if hosts.is_empty() {
+            let written = spec.as_ref().and_then(|spec| spec.get("hostnames").map(|h| h.value));
+            if written.is_none_or(is_empty) {
                 let message = "a route without hostnames takes every host of its gateway";
                 hostless(look, "/spec".into(), message);
             }

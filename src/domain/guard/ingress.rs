@@ -51,7 +51,7 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
     }
     for tls in look.maps(&spec, "tls") {
         let hosts = look.items(&tls, "hosts");
-        if hosts.is_empty() {
+        if tls.get("hosts").is_none_or(|hosts| is_empty(hosts.value)) {
             let message = "a tls entry without hosts is used for every host";
             look.found(Rule::HostNotAssigned, tls.pointer(), message, HOST_HINT);
         }
