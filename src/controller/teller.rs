@@ -428,6 +428,7 @@ mod tests {
             expires_at: None,
             took: None,
             rendered_from: Vec::new(),
+            notes: Vec::new(),
             why: Vec::new(),
         };
         let text = render(&view);
