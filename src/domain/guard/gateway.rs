@@ -138,12 +138,11 @@ fn gateway(look: &mut Look<'_>, spec: &At<'_, '_>) {
         look.found(Rule::ServiceExposure, addresses.pointer(), message, hint);
     }
     for listener in look.maps(spec, "listeners") {
-        match listener.get("hostname") {
-            Some(host) => assigned(look, &host),
-            None => {
-                let message = "a listener without hostname takes requests for every host";
-                hostless(look, listener.pointer(), message);
-            }
+        if let Some(host) = listener.get("hostname") {
+            assigned(look, &host);
+        } else {
+            let message = "a listener without hostname takes requests for every host";
+            hostless(look, listener.pointer(), message);
         }
         if let Some(tls) = look.map(&listener, "tls") {
             for reference in look.maps(&tls, "certificateRefs") {

@@ -65,16 +65,13 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
 }
 
 fn host_of(look: &mut Look<'_>, rule: &At<'_, '_>) {
-    match rule.get("host") {
-        Some(host) => assigned(look, &host),
-        None => {
-            let own = own_hosts(look);
-            let message = format!(
-                "a rule without host takes requests for every host; this preview has {own}"
-            );
-            look.found(Rule::HostNotAssigned, rule.pointer(), message, HOST_HINT);
-        }
+    if let Some(host) = rule.get("host") {
+        return assigned(look, &host);
     }
+    let own = own_hosts(look);
+    let message =
+        format!("a rule without host takes requests for every host; this preview has {own}");
+    look.found(Rule::HostNotAssigned, rule.pointer(), message, HOST_HINT);
 }
 
 fn path_of(look: &mut Look<'_>, path: &At<'_, '_>) {

@@ -65,8 +65,7 @@ fn walk(look: &mut Look<'_>, at: &At<'_, '_>, router: bool, depth: usize) {
     for element in at.elements() {
         walk(look, &element, router, depth + 1);
     }
-    let holds = |key: &&str| at.value.get(*key).is_some_and(holds_images);
-    if pods::CONTAINER_LISTS.iter().any(|key| holds(&key)) {
+    if pods::CONTAINER_LISTS.iter().any(|key| at.value.get(*key).is_some_and(holds_images)) {
         pods::pod(look, at);
     }
     for (key, value) in at.members() {
@@ -117,7 +116,7 @@ fn member(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_
         "namespace" if value.text() != Some(&look.policy.namespace) => object::foreign(look, value),
         "namespaceSelector" => object::foreign(look, value),
         "nodeName" | "nodeSelector" | "tolerations" | "schedulerName" => {
-            placement::pod(look, parent)
+            placement::pod(look, parent);
         }
         "nfs" | "iscsi" | "cephfs" | "rbd" | "flexVolume" | "glusterfs"
             if value.value.is_object() =>
