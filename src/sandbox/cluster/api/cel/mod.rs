@@ -3,10 +3,14 @@
 
 mod convert;
 mod expression;
+mod library;
+mod program;
 mod rules;
 mod types;
 
 pub use expression::{CelError, evaluate};
+pub(crate) use library::Authorizer;
+pub(crate) use program::{Bindings, Program, Wanted};
 pub use rules::{Problem, Rules};
 
 use serde_json::Value;
