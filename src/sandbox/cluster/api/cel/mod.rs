@@ -12,6 +12,7 @@ pub use expression::{CelError, evaluate};
 pub(crate) use library::Authorizer;
 pub(crate) use program::{Bindings, Program, Wanted};
 pub use rules::{Problem, Rules};
+pub(crate) use types::PLAIN_NAMES;
 
 use serde_json::Value;
 

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::{convert, expression};
 
+/// Marks a schema of the server's own: its names are written as they are, reserved words too.
+pub(crate) const PLAIN_NAMES: &str = "x-plain-names";
+
 /// A variable whose schema is known.
 pub(super) struct Typed<'s> {
     pub(super) name: &'s str,
@@ -136,9 +139,9 @@ fn member<'s>(
         return Ok(None);
     }
     let properties = schema["properties"].as_object();
-    if let Some((_, found)) =
-        properties.into_iter().flatten().find(|(name, _)| convert::escape(name) == field)
-    {
+    if let Some((_, found)) = properties.into_iter().flatten().find(|(name, _)| {
+        if schema[PLAIN_NAMES] == true { *name == field } else { convert::escape(name) == field }
+    }) {
         return Ok(Some((found, false)));
     }
     if schema["additionalProperties"].is_object() {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::auth::rbac::Attributes;
+use super::super::cel::PLAIN_NAMES;
 use super::super::state::{Call, State};
 use super::super::status::GroupResource;
 use super::matching::Matched;
@@ -219,7 +220,7 @@ pub(super) fn attributes(call: &Call, review: &Review) -> Attributes {
 fn fields(names: &[(&str, Value)]) -> Value {
     let properties: Map<String, Value> =
         names.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-    json!({"type": "object", "properties": properties})
+    json!({"type": "object", "properties": properties, (PLAIN_NAMES): true})
 }
 
 /// The type of `request`.
