@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod determinism;
+mod escape;
 mod hints;
 mod identities;
 mod lifetime;

@@ -3,6 +3,7 @@
 
 mod limits;
 mod pods;
+mod profiles;
 mod quota;
 mod security;
 

@@ -20,8 +20,10 @@ pub(super) struct Policy {
     conditions: Vec<Program>,
     variables: Vec<Variable>,
     pub(super) validations: Vec<Validation>,
-    /// The variables of the environment that one of its expressions uses.
-    pub(super) names: Vec<String>,
+    /// The variables of the environment that its conditions use; most requests are not its business and need no other.
+    pub(super) first: Vec<String>,
+    /// Those that only its other expressions use.
+    pub(super) then: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -169,20 +171,13 @@ pub(super) fn compile(object: &Value) -> (Policy, Vec<Cause>) {
     let conditions = conditions(spec, &mut compiler);
     let variables = variables(spec, &mut compiler);
     let validations = validations(spec, &mut compiler);
-    let mut names: Vec<String> = Vec::new();
-    {
-        let programs = conditions
-            .iter()
-            .chain(variables.iter().map(|variable| &variable.program))
-            .chain(validations.iter().flat_map(|validation| {
-                std::iter::once(&validation.expression).chain(&validation.message_expression)
-            }));
-        for name in programs.flat_map(|program| program.uses("")) {
-            if !name.starts_with(PREFIX) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
+    let first = names(conditions.iter());
+    let mut then = names(variables.iter().map(|variable| &variable.program).chain(
+        validations.iter().flat_map(|validation| {
+            std::iter::once(&validation.expression).chain(&validation.message_expression)
+        }),
+    ));
+    then.retain(|name| !first.contains(name));
     let policy = Policy {
         constraints: spec["matchConstraints"].clone(),
         param_kind: spec["paramKind"].clone(),
@@ -190,9 +185,21 @@ pub(super) fn compile(object: &Value) -> (Policy, Vec<Cause>) {
         conditions,
         variables,
         validations,
-        names,
+        first,
+        then,
     };
     (policy, compiler.causes)
+}
+
+/// The variables of the environment that these use.
+fn names<'p>(programs: impl Iterator<Item = &'p Program>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in programs.flat_map(|program| program.uses("")) {
+        if !name.starts_with(PREFIX) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn conditions(spec: &Value, compiler: &mut Compiler) -> Vec<Program> {

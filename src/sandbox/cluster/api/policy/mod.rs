@@ -108,7 +108,7 @@ pub(crate) fn review(state: &State, call: &Call, review: &Review) -> Result<Vec<
         let Some(matched) = matching::matches(state, call, review, &policy.constraints) else {
             continue;
         };
-        let mut subject = Subject::new(state, call, review, &matched);
+        let subject = Subject::new(state, call, review, &matched);
         for (binding_name, binding) in own {
             let narrowed = &binding["spec"]["matchResources"];
             if !narrowed.is_null() && matching::matches(state, call, review, narrowed).is_none() {
@@ -176,13 +176,12 @@ impl<'s> Subject<'s> {
         Self { state, call, review, matched, request: request::value(call, review, matched) }
     }
 
-    /// The variables that a policy uses, with their values.
-    fn bindings(&self, policy: &Policy, params: &Value) -> Bindings {
-        let mut bindings = Bindings::new();
+    /// Binds variables of the environment.
+    fn bind(&self, names: &[String], params: &Value, bindings: &mut Bindings) {
         let object = |object: Option<&Value>| {
             object.map_or(Value::Null, |object| self.matched.present(self.call, object))
         };
-        for name in &policy.names {
+        for name in names {
             match name.as_str() {
                 "request" => bindings.bind(name, &self.request),
                 "object" => bindings.bind(name, &object(self.review.object)),
@@ -199,7 +198,6 @@ impl<'s> Subject<'s> {
                 _ => {}
             }
         }
-        bindings
     }
 
     fn authorizer(&self) -> Authorizer {
@@ -207,17 +205,19 @@ impl<'s> Subject<'s> {
     }
 
     /// The validations of a policy that do not hold.
-    fn decide(&mut self, policy: &Policy, params: &Value) -> Vec<Decision> {
+    fn decide(&self, policy: &Policy, params: &Value) -> Vec<Decision> {
         let error = |message: String| {
             let decision = Decision { message, reason: "Invalid" };
             policy.fails.then_some(decision)
         };
-        let mut bindings = self.bindings(policy, params);
+        let mut bindings = Bindings::new();
+        self.bind(&policy.first, params, &mut bindings);
         match policy.applies(&bindings) {
             Err(text) => return error(text).into_iter().collect(),
             Ok(false) => return Vec::new(),
             Ok(true) => {}
         }
+        self.bind(&policy.then, params, &mut bindings);
         let mut known = Vec::new();
         let mut decisions = Vec::new();
         for validation in &policy.validations {

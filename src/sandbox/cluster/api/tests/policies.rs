@@ -1,5 +1,7 @@
 //! Validating admission policies, request by request.
 
+#![expect(clippy::too_many_lines, reason = "tables of requests")]
+
 use super::*;
 
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
