@@ -1,6 +1,8 @@
 //! Guardrails, and the wait until a fresh camp can be used. Input: what the camp is to have; output: nothing, but no
 //! object of a bundle may be sent before it returned. I/O with the target, by the service's own identity.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -9,7 +11,10 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::FIELD_MANAGER;
-use super::camp::{CampId, GUARDRAIL_LABEL, HOSTS_ANNOTATION, labels};
+use super::camp::{
+    CampId, GUARDRAIL_LABEL, HOSTS_ANNOTATION, IMAGE_REGISTRIES_ANNOTATION,
+    INGRESS_CLASS_ANNOTATION, labels,
+};
 use super::error::{ApplyError, is_not_found, status};
 use super::target::{As, DEPLOYER, Target};
 
@@ -25,6 +30,10 @@ pub struct Guardrails {
     pub pod_security: &'static str,
     /// Hosts that routes may use.
     pub hosts: Vec<String>,
+    /// The one ingress class that may be named.
+    pub ingress_class: Option<String>,
+    /// Prefixes of images that pods may run; empty for any.
+    pub image_registries: Vec<String>,
     /// ClusterRole of the deployer.
     pub deployer_role: String,
     /// Who the service itself is: namespace and name of its service account, when it has one. It binds itself to the
@@ -80,7 +89,7 @@ async fn ensure_namespace(target: &Target, guardrails: &Guardrails) -> Result<St
         "metadata": {
             "name": camp.namespace,
             "labels": all_labels,
-            "annotations": {(HOSTS_ANNOTATION): guardrails.hosts.join(",")},
+            "annotations": annotations(guardrails),
         },
     });
     let what = format!("make namespace {}", camp.namespace);
@@ -123,10 +132,21 @@ async fn ensure_namespace(target: &Target, guardrails: &Guardrails) -> Result<St
     }
 }
 
+/// What the admission policy allows in this camp. What is not limited has no annotation.
+fn annotations(guardrails: &Guardrails) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::from([(HOSTS_ANNOTATION, guardrails.hosts.join(","))]);
+    if let Some(class) = &guardrails.ingress_class {
+        annotations.insert(INGRESS_CLASS_ANNOTATION, class.clone());
+    }
+    if !guardrails.image_registries.is_empty() {
+        annotations.insert(IMAGE_REGISTRIES_ANNOTATION, guardrails.image_registries.join(","));
+    }
+    annotations
+}
+
 /// What we put into the namespace, in the order in which it is written.
 fn own_objects(guardrails: &Guardrails) -> Vec<Value> {
-    let Guardrails { camp, deployer_role, service_account, config, pod_security: _, hosts: _ } =
-        guardrails;
+    let Guardrails { camp, deployer_role, service_account, config, .. } = guardrails;
     let mut own_labels = labels(camp);
     own_labels.insert(GUARDRAIL_LABEL.to_owned(), "true".to_owned());
     let metadata =

@@ -4,6 +4,7 @@
 mod bad_input;
 mod changes;
 mod determinism;
+mod escape;
 mod hints;
 mod identities;
 mod lifetime;

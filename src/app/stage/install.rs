@@ -12,6 +12,7 @@ use crate::seams::{BoxError, Rng};
 
 pub(super) const DEFINITIONS: &str = include_str!("../../../deploy/crds.yaml");
 pub(super) const ROLES: &str = include_str!("../../../deploy/rbac.yaml");
+pub(super) const POLICIES: &str = include_str!("../../../deploy/admission.yaml");
 
 /// Tokens at the forge.
 #[derive(Clone, Debug)]

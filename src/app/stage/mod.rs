@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub use self::install::Tokens;
-use self::install::{Accounts, DEFINITIONS, ROLES, apply, declare};
+use self::install::{Accounts, DEFINITIONS, POLICIES, ROLES, apply, declare};
 use self::listeners::{Listeners, start_agents};
 use super::{Peers, assemble};
 use crate::config::Settings;
@@ -176,6 +176,7 @@ impl Stage {
         let admin = client_over_with_token(cluster.transport(), &SecretString::from(admin_token));
         apply(&admin, DEFINITIONS).await?;
         apply(&admin, ROLES).await?;
+        apply(&admin, POLICIES).await?;
         let port = addresses.as_ref().map(|addresses| addresses.ingress.port());
         declare(&admin, &github_url, &accounts, port).await?;
 

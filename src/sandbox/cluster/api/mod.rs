@@ -25,6 +25,7 @@ mod logs;
 mod names;
 mod negotiate;
 mod path;
+mod policy;
 mod protobuf;
 mod render;
 mod resources;

@@ -91,6 +91,19 @@ impl Quantity {
         (self.nano + NANO - 1).div_euclid(NANO)
     }
 
+    /// Whether it is a number of whole units.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.nano % NANO == 0
+    }
+
+    /// The amount as a number with a point; very large and very fine ones lose digits.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an approximation is what is asked for")]
+    pub fn approximate(self) -> f64 {
+        self.nano as f64 / NANO as f64
+    }
+
     /// The sum; stays at the largest amount when it would be too large.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

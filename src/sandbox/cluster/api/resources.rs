@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::reviews::{self, Facts, is_review};
 use super::handler::{Answer, Asked, Content};
 use super::negotiate::{self, Form};
 use super::path::ResourcePath;
+use super::policy::{self, Operation, Review};
 use super::rest::{DeleteOptions, Deleted, ListOptions, Selectors};
 use super::schema::{FieldValidation, duplicate_fields};
 use super::state::Call;
@@ -128,6 +129,7 @@ fn dispatch(
     if matches!(sub.as_str(), "exec" | "attach" | "portforward" | "proxy")
         || !call.path.rest.is_empty()
     {
+        connecting(shared, call)?;
         return Err(ApiError::not_implemented(&format!("{}/{sub}", kind.plural)));
     }
     if is_review(&kind.group, &kind.plural) {
@@ -193,6 +195,30 @@ fn dispatch(
         ("DELETE", _, "") => deleting(shared, asked, call, form),
         _ => Err(ApiError::method_not_allowed(&call.resource())),
     }
+}
+
+/// Admission policies judge a connection before it is made.
+fn connecting(shared: &Shared, call: &mut Call) -> Result<(), ApiError> {
+    let kind = match call.path.subresource.as_str() {
+        "exec" => "PodExecOptions",
+        "attach" => "PodAttachOptions",
+        "portforward" => "PodPortForwardOptions",
+        _ => "ProxyOptions",
+    };
+    let name = call.path.name.clone();
+    let options = json!({"apiVersion": "v1", "kind": kind});
+    let asked = Review {
+        operation: Operation::Connect,
+        object: Some(&options),
+        old: None,
+        name: &name,
+        body: Some(["", "v1", kind]),
+        whole: false,
+    };
+    let state = shared.lock();
+    let warnings = policy::review(&state, call, &asked)?;
+    call.warnings.extend(warnings);
+    Ok(())
 }
 
 fn review(shared: &Shared, asked: &Asked, call: &Call) -> Result<Answer, ApiError> {

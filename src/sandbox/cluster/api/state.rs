@@ -15,6 +15,7 @@ use super::auth::rbac::{GROUP, Snapshot, User};
 use super::faults::Lags;
 use super::kinds::{Kinds, Served};
 use super::path::{Query, ResourcePath};
+use super::policy::Policies;
 use super::schema::FieldValidation;
 use super::status::{ApiError, GroupResource};
 use super::store::{Key, Store};
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) kinds: Kinds,
     pub(crate) tokens: Tokens,
     pub(crate) audit: Audit,
+    /// Admission policies in force.
+    pub(crate) policies: Policies,
     pub(crate) rng: Rng,
     /// Changes whenever a kind comes, goes or changes.
     pub(crate) kinds_revision: u64,
@@ -97,6 +100,7 @@ impl State {
             kinds: Kinds::new(),
             tokens: Tokens::default(),
             audit: Audit::new(audit),
+            policies: Policies::default(),
             rng,
             kinds_revision: 1,
             lags,
@@ -144,7 +148,9 @@ impl State {
         object: Value,
         now: DateTime<Utc>,
     ) -> Arc<Value> {
+        let name = key.1.clone();
         let stored = self.store.put(resource, key, object);
+        self.policies.update(resource, &name, Some(&stored));
         if super::crds::is_definition(resource) {
             self.register(&stored);
         }
@@ -160,6 +166,7 @@ impl State {
         now: DateTime<Utc>,
     ) -> Option<Arc<Value>> {
         let last = self.store.remove(resource, key)?;
+        self.policies.update(resource, &key.1, None);
         if super::crds::is_definition(resource) {
             self.kinds.set_custom(&key.1, Vec::new());
             self.kinds_revision += 1;

@@ -1,13 +1,15 @@
 //! What stands between a valid request and the store: namespace lifecycle, service accounts, limit ranges, Pod Security,
-//! quota. Validating admission policies and webhooks are stored but not evaluated in this version.
+//! admission policies, quota. Admission webhooks are stored but not called.
 
 mod limits;
 mod pods;
+mod profiles;
 mod quota;
 mod security;
 
 use serde_json::{Value, json};
 
+use super::policy::{self, Review};
 use super::state::{Call, State};
 use super::status::{ApiError, GroupResource};
 use super::store::Store;
@@ -75,11 +77,23 @@ pub(crate) fn validate(
     object: &Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    security::check(state, call, object, old)?;
-    if old.is_none() {
-        if is_pod(call) {
+    if call.path.subresource.is_empty() {
+        security::check(state, call, object, old)?;
+        if old.is_none() && is_pod(call) {
             limits::check(state, call, object)?;
         }
+    }
+    let name = call.path.name.clone();
+    // A change through `/scale` was judged as the Scale that it is.
+    if call.path.subresource != "scale" {
+        let asked = match old {
+            None => Review::create(object),
+            Some(old) => Review::update(&name, old, object),
+        };
+        let warnings = policy::review(state, call, &asked)?;
+        call.warnings.extend(warnings);
+    }
+    if old.is_none() {
         quota::check(state, call, object)?;
     }
     Ok(())

@@ -1,17 +1,18 @@
-//! Pod Security: (pod, level of its namespace) → what violates it, in the real words. The main checks of `baseline` and
-//! `restricted`.
+//! Pod Security: (pod, level of its namespace) → what violates it, in the real words. The checks of `baseline` and the
+//! main ones of `restricted`.
 
 use serde_json::Value;
 
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, GroupResource};
+use super::profiles;
 
 const LABEL: &str = "pod-security.kubernetes.io/";
 
 /// One rule: what is violated, and how.
-struct Violation {
-    reason: &'static str,
-    detail: String,
+pub(super) struct Violation {
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
 }
 
 /// Refuses pods by the namespace's `enforce` level, warns by its `warn` level (also of workloads' templates).
@@ -22,15 +23,14 @@ pub(super) fn check(
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
     let kind = &call.served.kind;
-    let (spec, pod) = match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => (&object["spec"], true),
+    let (template, pod) = match (kind.group.as_str(), kind.plural.as_str()) {
+        ("", "pods") => (object, true),
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
-        | ("batch", "jobs") => (&object["spec"]["template"]["spec"], false),
-        ("batch", "cronjobs") => {
-            (&object["spec"]["jobTemplate"]["spec"]["template"]["spec"], false)
-        }
+        | ("batch", "jobs") => (&object["spec"]["template"], false),
+        ("batch", "cronjobs") => (&object["spec"]["jobTemplate"]["spec"]["template"], false),
         _ => return Ok(()),
     };
+    let (meta, spec) = (&template["metadata"], &template["spec"]);
     if old.is_some_and(|old| old["spec"] == object["spec"]) {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub(super) fn check(
     };
     let enforced = level("enforce");
     if let (Some((level, version)), true) = (&enforced, pod) {
-        let found = violations(level, spec);
+        let found = violations(level, meta, spec);
         if !found.is_empty() {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             return Err(ApiError::forbidden(
@@ -55,7 +55,7 @@ pub(super) fn check(
         }
     }
     if let Some((level, version)) = level("warn") {
-        let found = violations(&level, spec);
+        let found = violations(&level, meta, spec);
         if !found.is_empty() {
             let warning =
                 format!("would violate PodSecurity \"{level}:{version}\": {}", text(&found));
@@ -70,14 +70,14 @@ fn text(found: &[Violation]) -> String {
     all.join(", ")
 }
 
-fn containers(spec: &Value) -> Vec<&Value> {
+pub(super) fn containers(spec: &Value) -> Vec<&Value> {
     ["initContainers", "containers", "ephemeralContainers"]
         .iter()
         .flat_map(|key| spec[*key].as_array().into_iter().flatten())
         .collect()
 }
 
-fn names(list: &[&Value]) -> String {
+pub(super) fn names(list: &[&Value]) -> String {
     let quoted: Vec<String> = list
         .iter()
         .filter_map(|container| container["name"].as_str())
@@ -87,12 +87,17 @@ fn names(list: &[&Value]) -> String {
     format!("{word} {}", quoted.join(", "))
 }
 
-fn violations(level: &str, spec: &Value) -> Vec<Violation> {
+fn violations(level: &str, meta: &Value, spec: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
     match level {
-        "baseline" => baseline(spec, &mut found),
+        "baseline" => {
+            baseline(spec, &mut found);
+            profiles::confinement(meta, spec, &mut found);
+            profiles::seccomp(spec, &mut found);
+        }
         "restricted" => {
             baseline(spec, &mut found);
+            profiles::confinement(meta, spec, &mut found);
             restricted(spec, &mut found);
         }
         _ => {}
@@ -317,16 +322,16 @@ mod tests {
     #[test]
     fn a_plain_pod_violates_restricted_in_the_real_words() {
         let pod = json!({"containers": [{"name": "c", "image": "nginx"}]});
-        assert_eq!(text(&violations("baseline", &pod)), "");
+        assert_eq!(text(&violations("baseline", &Value::Null, &pod)), "");
         assert_eq!(
-            text(&violations("restricted", &pod)),
+            text(&violations("restricted", &Value::Null, &pod)),
             "allowPrivilegeEscalation != false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), runAsNonRoot != true (pod or container \"c\" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container \"c\" must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")"
         );
         let good = json!({
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{"name": "c", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}],
         });
-        assert_eq!(text(&violations("restricted", &good)), "");
+        assert_eq!(text(&violations("restricted", &Value::Null, &good)), "");
     }
 
     #[test]
@@ -337,7 +342,7 @@ mod tests {
             "containers": [{"name": "c", "securityContext": {"privileged": true, "capabilities": {"add": ["SYS_ADMIN"]}}}],
         });
         assert_eq!(
-            text(&violations("baseline", &pod)),
+            text(&violations("baseline", &Value::Null, &pod)),
             "host namespaces (hostNetwork=true), privileged (container \"c\" must not set securityContext.privileged=true), non-default capabilities (container \"c\" must not include \"SYS_ADMIN\" in securityContext.capabilities.add), hostPath volumes (volume \"v\")"
         );
     }

@@ -2,14 +2,15 @@
 //! value. No I/O.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 use cel::parser::PrattParser;
-use cel::{Context, Env, ExecutionError, Value as Cel};
+use cel::{Context, ExecutionError, Value as Cel};
 use serde_json::Value;
 
 use super::convert;
+use super::library::{ENV, FUNCTIONS};
 
 /// Why an expression gave no value.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub enum CelError {
     /// It is no valid expression, or calls a function that there is not.
     #[error("compilation failed: {0}")]
     Compile(String),
+    /// It does not give what it is to give.
+    #[error("{0}")]
+    Type(String),
     /// It went wrong on these variables.
     #[error("{0}")]
     Evaluate(String),
@@ -29,95 +33,6 @@ const MAX_NODES: usize = 2000;
 /// Chains (`a + b + c`, `a.b.c`) nest to the left; even to drop a very long one takes a deep stack.
 const MAX_LINKS: usize = 400;
 
-static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut env = Env::stdlib();
-    for extension in [
-        cel::extensions::strings,
-        cel::extensions::lists,
-        cel::extensions::math,
-        cel::extensions::encoders,
-    ] {
-        // A library whose names are taken adds nothing; the calls of it are then undeclared.
-        let _ = env.add_extension(extension);
-    }
-    Arc::new(env)
-});
-
-/// Functions that the engine has; a call of any other is an error when a rule is compiled, so that it can't hide in a
-/// branch that is never reached.
-const FUNCTIONS: &[&str] = &[
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "bytes",
-    "dyn",
-    "type",
-    "duration",
-    "timestamp",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getFullYear",
-    "getHours",
-    "getMilliseconds",
-    "getMinutes",
-    "getMonth",
-    "getSeconds",
-    "hasValue",
-    "value",
-    "or",
-    "orValue",
-    "optMap",
-    "optFlatMap",
-    "optional.of",
-    "optional.none",
-    "optional.ofNonZeroValue",
-    "charAt",
-    "indexOf",
-    "lastIndexOf",
-    "lowerAscii",
-    "upperAscii",
-    "replace",
-    "split",
-    "substring",
-    "trim",
-    "join",
-    "format",
-    "reverse",
-    "strings.quote",
-    "distinct",
-    "flatten",
-    "slice",
-    "sort",
-    "lists.range",
-    "math.abs",
-    "math.bitAnd",
-    "math.bitNot",
-    "math.bitOr",
-    "math.bitShiftLeft",
-    "math.bitShiftRight",
-    "math.bitXor",
-    "math.ceil",
-    "math.floor",
-    "math.isFinite",
-    "math.isInf",
-    "math.isNaN",
-    "math.round",
-    "math.sign",
-    "math.sqrt",
-    "math.trunc",
-    "base64.encode",
-    "base64.decode",
-];
-
 /// A compiled expression. The crate's default parser needs so much stack that fifteen nested brackets end a thread;
 /// this one needs little and has a bound of its own.
 #[derive(Debug)]
@@ -126,13 +41,14 @@ pub(super) struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles `text`; `variables` are the names it may use.
+    /// Compiles `text`; `variables` are the names it may use. A name with a dot in it (`variables.x`) is one variable,
+    /// and then no other member of what stands before the dot is known.
     pub(super) fn new(text: &str, variables: &[&str]) -> Result<Self, CelError> {
         let links = text.matches(['+', '-', '*', '/', '%', '.', '<', '>', '=', ',']).count();
         if text.len() > MAX_LENGTH || links > MAX_LINKS || depth(text) > MAX_DEPTH {
             return Err(CelError::Compile("the expression is too large".to_owned()));
         }
-        let expression = PrattParser::new()
+        let mut expression = PrattParser::new()
             .enable_optional_syntax(true)
             .max_expression_node_count(MAX_NODES)
             .parse(text)
@@ -140,11 +56,28 @@ impl Compiled {
         if levels(&expression) > MAX_DEPTH {
             return Err(CelError::Compile("the expression nests too deep".to_owned()));
         }
+        join(&mut expression, variables)
+            .map_err(|field| CelError::Compile(format!("undefined field '{field}'")))?;
         let mut scope: Vec<String> = variables.iter().map(|&name| name.to_owned()).collect();
         undeclared(&expression, &mut scope).map_err(|name| {
             CelError::Compile(format!("undeclared reference to '{name}' (in container '')"))
         })?;
         Ok(Self { expression })
+    }
+
+    /// The variables of which `wanted` says so that it uses.
+    pub(super) fn used(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let (mut found, mut open) = (Vec::new(), vec![&self.expression]);
+        while let Some(expression) = open.pop() {
+            if let Expr::Ident(name) = &expression.expr
+                && wanted(name)
+                && !found.contains(name)
+            {
+                found.push(name.clone());
+            }
+            open.extend(children(expression));
+        }
+        found
     }
 
     pub(super) fn uses(&self, variable: &str) -> bool {
@@ -156,12 +89,55 @@ impl Compiled {
     }
 
     pub(super) fn run(&self, variables: &[(&str, &Cel)]) -> Result<Cel, CelError> {
-        let mut context = Context::with_env(Arc::clone(&ENV));
+        let mut scope = Scope::new();
         for (name, value) in variables {
-            context.add_variable_from_value(*name, (*value).clone());
+            scope.bind(name, (*value).clone());
         }
-        Cel::resolve(&self.expression, &context).map_err(|error| CelError::Evaluate(words(&error)))
+        self.run_in(&scope)
     }
+
+    pub(super) fn run_in(&self, scope: &Scope) -> Result<Cel, CelError> {
+        Cel::resolve(&self.expression, &scope.context)
+            .map_err(|error| CelError::Evaluate(words(&error)))
+    }
+}
+
+/// Variables for many expressions: each value is converted once.
+pub(super) struct Scope {
+    context: Context<'static, 'static>,
+}
+
+impl Scope {
+    pub(super) fn new() -> Self {
+        Self { context: Context::with_env(Arc::clone(&ENV)) }
+    }
+
+    pub(super) fn bind(&mut self, name: &str, value: Cel) {
+        self.context.add_variable_from_value(name, value);
+    }
+}
+
+/// Makes one identifier of each `a.b` whose name is a variable; fails with `c` for `a.c` where only `a.b` is one.
+fn join(expression: &mut IdedExpr, variables: &[&str]) -> Result<(), String> {
+    if let Expr::Select(select) = &expression.expr
+        && let Expr::Ident(base) = &select.operand.expr
+    {
+        let full = format!("{base}.{}", select.field);
+        let dotted =
+            |name: &&str| name.strip_prefix(base).is_some_and(|rest| rest.starts_with('.'));
+        if variables.contains(&full.as_str()) {
+            expression.expr = if select.test {
+                Expr::Literal(LiteralValue::Boolean(true.into()))
+            } else {
+                Expr::Ident(full)
+            };
+            return Ok(());
+        }
+        if variables.iter().any(dotted) && !variables.contains(&base.as_str()) {
+            return Err(select.field.clone());
+        }
+    }
+    children_mut(expression).into_iter().try_for_each(|child| join(child, variables))
 }
 
 /// How deep brackets nest, quotes not minded: a bound, not a parse.
@@ -206,6 +182,7 @@ fn words(error: &ExecutionError) -> String {
             Cel::Int(index) => format!("index out of bounds: {index}"),
             _ => "index out of bounds".to_owned(),
         },
+        ExecutionError::FunctionError { message, .. } => message.chars().take(300).collect(),
         other => {
             // Debug texts of whole values don't belong into a message of a line.
             let text = other.to_string();
@@ -227,6 +204,39 @@ pub(super) fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
         }
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
     }
+}
+
+fn children_mut(expression: &mut IdedExpr) -> Vec<&mut IdedExpr> {
+    match &mut expression.expr {
+        Expr::Call(call) => {
+            call.target.iter_mut().map(AsMut::as_mut).chain(&mut call.args).collect()
+        }
+        Expr::Select(select) => vec![&mut select.operand],
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Map(map) => entries_mut(&mut map.entries),
+        Expr::Struct(made) => entries_mut(&mut made.entries),
+        Expr::Comprehension(fold) => {
+            let fold = fold.as_mut();
+            vec![
+                &mut fold.iter_range,
+                &mut fold.accu_init,
+                &mut fold.loop_cond,
+                &mut fold.loop_step,
+                &mut fold.result,
+            ]
+        }
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+    }
+}
+
+fn entries_mut(entries: &mut [cel::common::ast::IdedEntryExpr]) -> Vec<&mut IdedExpr> {
+    entries
+        .iter_mut()
+        .flat_map(|entry| match &mut entry.expr {
+            EntryExpr::StructField(field) => vec![&mut field.value],
+            EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+        })
+        .collect()
 }
 
 fn entries(entries: &[cel::common::ast::IdedEntryExpr]) -> Vec<&IdedExpr> {

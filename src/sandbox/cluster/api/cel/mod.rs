@@ -3,11 +3,16 @@
 
 mod convert;
 mod expression;
+mod library;
+mod program;
 mod rules;
 mod types;
 
 pub use expression::{CelError, evaluate};
+pub(crate) use library::Authorizer;
+pub(crate) use program::{Bindings, Program, Wanted};
 pub use rules::{Problem, Rules};
+pub(crate) use types::PLAIN_NAMES;
 
 use serde_json::Value;
 

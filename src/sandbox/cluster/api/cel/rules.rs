@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::convert;
 use super::expression::{CelError, Compiled};
-use super::types;
+use super::types::{self, Typed};
 
 /// What a rule finds wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,9 @@ impl Rule {
         let text = source["rule"].as_str().unwrap_or_default().trim().to_owned();
         let optional = source["optionalOldSelf"] == true;
         let compiled = Compiled::new(&text, &["self", "oldSelf"]).and_then(|compiled| {
-            match types::undefined_field(compiled.root(), schema, root) {
+            // `oldSelf` may be an optional, so only `self` is followed.
+            let variables = [Typed { name: "self", schema, is_root: root }];
+            match types::undefined_field(compiled.root(), &variables) {
                 Some(field) => Err(CelError::Compile(format!("undefined field '{field}'"))),
                 None if optional && !compiled.uses("oldSelf") => Err(CelError::Compile(
                     "may not set optionalOldSelf: the rule does not use oldSelf".to_owned(),

@@ -180,8 +180,8 @@ fn an_unchanged_value_is_not_judged_again() {
 fn a_rule_that_cant_be_compiled_never_passes() {
     let object = json!({"spec": {"source": "a"}});
     for (rule, expected) in [
-        ("true || quantity('1').isInteger()", "undeclared reference to 'isInteger'"),
-        ("true || isURL(self.source)", "undeclared reference to 'isURL'"),
+        ("true || semver('1.0.0').major() == 1", "undeclared reference to 'major'"),
+        ("true || isSemver(self.source)", "undeclared reference to 'isSemver'"),
         ("true || foo", "undeclared reference to 'foo'"),
         ("true || self.source.nope()", "undeclared reference to 'nope'"),
         ("true || self.sauce == ''", "undefined field 'sauce'"),
@@ -261,5 +261,105 @@ fn nesting_up_to_the_bound_is_evaluated_and_beyond_it_refused() {
     ] {
         let result = evaluate(&expression, &BTreeMap::new());
         assert_eq!(result.is_ok(), fine, "{}…: {result:?}", &expression[..60]);
+    }
+}
+
+/// Every function of Kubernetes' libraries is called once at least: a library that could not be declared shows here.
+#[test]
+fn kubernetes_libraries_answer_as_documented() {
+    for (expression, expected) in [
+        ("[1, 2, 3].sum()", json!(6)),
+        ("[1.5, 2.0].sum()", json!(3.5)),
+        ("[3, 1, 2].min()", json!(1)),
+        ("['b', 'c', 'a'].max()", json!("c")),
+        ("[1, 2, 2].isSorted()", json!(true)),
+        ("['b', 'a'].isSorted()", json!(false)),
+        ("[1, 2, 2, 3].indexOf(2)", json!(1)),
+        ("[1, 2, 2, 3].lastIndexOf(2)", json!(2)),
+        ("['a'].indexOf('b')", json!(-1)),
+        ("'tacocat'.indexOf('c')", json!(2)),
+        ("sets.contains([1, 2, 3], [2, 3])", json!(true)),
+        ("sets.equivalent([1, 2], [2, 1, 1])", json!(true)),
+        ("sets.intersects([1], [2])", json!(false)),
+        ("'abc 123'.find('[0-9]+')", json!("123")),
+        ("'abc'.find('[0-9]+')", json!("")),
+        ("'1 2 3'.findAll('[0-9]')", json!(["1", "2", "3"])),
+        ("'1 2 3'.findAll('[0-9]', 2)", json!(["1", "2"])),
+        ("quantity('500m').add(quantity('0.5')) == quantity('1')", json!(true)),
+        ("quantity('1Gi').isGreaterThan(quantity('1G'))", json!(true)),
+        ("quantity('1').isLessThan(quantity('900m'))", json!(false)),
+        ("quantity('2').compareTo(quantity('2000m'))", json!(0)),
+        ("quantity('50k').sub(1).asInteger()", json!(49_999)),
+        ("quantity('1500m').isInteger()", json!(false)),
+        ("quantity('1500m').asApproximateFloat()", json!(1.5)),
+        ("quantity('-3').sign()", json!(-1)),
+        ("isQuantity('1.2.3')", json!(false)),
+        ("ip('192.168.0.1').family()", json!(4)),
+        ("isIP('::1') && !isIP('::ffff:1.2.3.4') && !isIP('010.0.0.1')", json!(true)),
+        ("ip.isCanonical('2001:db8::abcd') && !ip.isCanonical('2001:DB8::ABCD')", json!(true)),
+        ("ip('127.0.0.1').isLoopback() && ip('0.0.0.0').isUnspecified()", json!(true)),
+        (
+            "ip('224.0.0.1').isLinkLocalMulticast() && ip('fe80::1').isLinkLocalUnicast()",
+            json!(true),
+        ),
+        (
+            "ip('8.8.8.8').isGlobalUnicast() && !ip('255.255.255.255').isGlobalUnicast()",
+            json!(true),
+        ),
+        ("string(ip('10.0.0.1')) + ' ' + string(cidr('10.0.0.0/8'))", json!("10.0.0.1 10.0.0.0/8")),
+        (
+            "cidr('10.0.0.0/8').containsIP('10.1.2.3') && !cidr('10.0.0.0/8').containsIP(ip('11.0.0.1'))",
+            json!(true),
+        ),
+        (
+            "cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16') && !cidr('10.0.0.0/8').containsCIDR(cidr('0.0.0.0/0'))",
+            json!(true),
+        ),
+        ("cidr('192.168.1.7/24').masked() == cidr('192.168.1.0/24')", json!(true)),
+        (
+            "cidr('192.168.1.7/24').ip() == ip('192.168.1.7') && cidr('::/0').prefixLength() == 0",
+            json!(true),
+        ),
+        ("isCIDR('10.0.0.0/33') || isCIDR('10.0.0.0')", json!(false)),
+        (
+            "url('https://user@example.com:80/a%20b?x=1&x=2&y=%26').getHost()",
+            json!("example.com:80"),
+        ),
+        (
+            "url('https://[::1]:80/').getHostname() + ' ' + url('https://[::1]:80/').getPort()",
+            json!("::1 80"),
+        ),
+        ("url('https://example.com/a%20b?x=1').getEscapedPath()", json!("/a%20b")),
+        (
+            "url('https://example.com/?x=1&x=2&y=%26').getQuery()",
+            json!({"x": ["1", "2"], "y": ["&"]}),
+        ),
+        (
+            "url('/path').getScheme() == '' && isURL('https://x:y/') == false && isURL('x y') == false",
+            json!(true),
+        ),
+        ("format.named('dns1123Label').value().validate('a-b').hasValue()", json!(false)),
+        ("format.named('dns1123Label').value().validate('A').value().size()", json!(1)),
+        ("format.named('nothing').hasValue()", json!(false)),
+        ("'%s is %d'.format(['a', 1])", json!("a is 1")),
+        ("{'a': 1}.?b.orValue(2) + {'a': 1}[?'a'].orValue(5)", json!(3)),
+        ("[?optional.none(), ?optional.of(1)].size()", json!(1)),
+        ("{'a': {'b': 1}}.?a.?c.hasValue()", json!(false)),
+    ] {
+        let value = evaluate(expression, &BTreeMap::new());
+        assert_eq!(value, Ok(expected), "{expression}");
+    }
+    for (expression, words) in [
+        ("quantity('x').isInteger()", "quantities must match"),
+        ("ip('1.2.3') == ip('1.2.3')", "parse error during conversion"),
+        ("cidr('10.0.0.0/99') == cidr('10.0.0.0/8')", "parse error during conversion"),
+        ("url('nothing').getHost()", "URL parse error"),
+        ("[].min()", "min called on empty list"),
+        ("[1, 'a'].sum()", "no such overload"),
+        ("'a'.find('(')", "Illegal regex"),
+        ("semver('1.0.0') == semver('1.0.0')", "undeclared reference to 'semver'"),
+    ] {
+        let error = evaluate(expression, &BTreeMap::new()).expect_err(expression).to_string();
+        assert!(error.contains(words), "{expression}: {error}");
     }
 }

@@ -6,6 +6,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use super::super::engine;
+use super::super::policy::{self, Review};
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, GroupResource};
 use super::delete::{DeleteOptions, Deleted};
@@ -18,6 +19,9 @@ impl State {
     /// POST of a `Binding`: the pod is scheduled.
     pub(crate) fn bind(&mut self, call: &mut Call, body: &Value) -> Result<Value, ApiError> {
         let live = self.live(call)?;
+        let asked = Review { name: &call.path.name, ..Review::create(body) };
+        let warnings = policy::review(self, call, &asked.of_body(["", "v1", "Binding"]))?;
+        call.warnings.extend(warnings);
         let node = body["target"]["name"].as_str().unwrap_or_default();
         let refuse = |why: &str| {
             ApiError::conflict(&GroupResource::new("", "pods/binding"), &call.path.name, why)
@@ -53,6 +57,9 @@ impl State {
     /// POST of an `Eviction`: a delete that disruption budgets may refuse.
     pub(crate) fn evict(&mut self, call: &mut Call, body: &Value) -> Result<Value, ApiError> {
         let live = self.live(call)?;
+        let asked = Review { name: &call.path.name, ..Review::create(body) };
+        let warnings = policy::review(self, call, &asked.of_body(["policy", "v1", "Eviction"]))?;
+        call.warnings.extend(warnings);
         let budgets = GroupResource::new("policy", "poddisruptionbudgets");
         let over =
             matches!(live["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending"));
@@ -92,7 +99,8 @@ impl State {
             }
         }
         let options = DeleteOptions::parse(&call.query, &body["deleteOptions"])?;
-        match self.delete(call, &options)? {
+        // The delete behind an eviction is not judged once more.
+        match self.delete_one(call, &call.key(), &live, &options)? {
             Deleted::Gone(_) | Deleted::Pending(_) => Ok(success(201)),
         }
     }
@@ -108,11 +116,14 @@ impl State {
         if !version.is_empty() && live["metadata"]["resourceVersion"] != version {
             return Err(ApiError::modified(&call.resource(), &call.path.name));
         }
+        let name = call.path.name.clone();
         let mut namespace = Value::clone(&live);
         namespace["spec"]["finalizers"] = match &body["spec"]["finalizers"] {
             Value::Array(list) => json!(list),
             _ => json!([]),
         };
+        let warnings = policy::review(self, call, &Review::update(&name, &live, &namespace))?;
+        call.warnings.extend(warnings);
         if call.dry_run {
             return Ok(Arc::new(namespace));
         }

@@ -8,7 +8,7 @@ use super::super::admission;
 use super::super::auth::escalation;
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, Cause};
-use super::super::{convert, crds, engine, names};
+use super::super::{convert, crds, engine, names, policy};
 use super::create::{has_generation, remove};
 use super::{decode, prepare, rules};
 
@@ -148,6 +148,7 @@ impl State {
             if crds::is_definition(&resource) {
                 causes.extend(crds::problems(new, Some(live)));
             }
+            causes.extend(policy::problems(&resource, new));
         }
         if causes.is_empty() {
             causes.extend(engine::cel(call, new, Some(live)));
@@ -156,10 +157,7 @@ impl State {
             return Err(call.invalid(&name, &causes));
         }
         escalation::check(&call.rbac, &call.user, &resource, call.namespace(), new, Some(live))?;
-        if call.path.subresource.is_empty() {
-            admission::validate(self, call, new, Some(live))?;
-        }
-        Ok(())
+        admission::validate(self, call, new, Some(live))
     }
 }
 

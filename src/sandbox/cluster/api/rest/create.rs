@@ -9,7 +9,7 @@ use super::super::admission;
 use super::super::auth::escalation;
 use super::super::state::{Call, State};
 use super::super::status::ApiError;
-use super::super::{convert, crds, engine, names};
+use super::super::{convert, crds, engine, names, policy};
 use super::{decode, prepare, rules};
 
 /// Where `kubernetes.default.svc` is.
@@ -59,6 +59,7 @@ impl State {
         if crds::is_definition(&resource) {
             causes.extend(crds::problems(&object, None));
         }
+        causes.extend(policy::problems(&resource, &object));
         if causes.is_empty() {
             causes.extend(engine::cel(call, &object, None));
         }

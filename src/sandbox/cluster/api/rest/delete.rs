@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::crds;
 use super::super::path::Query;
+use super::super::policy::{self, Review};
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, Cause, GroupResource};
 use super::super::store::Key;
@@ -68,17 +69,20 @@ impl State {
     /// DELETE of the object that the path names.
     pub(crate) fn delete(
         &mut self,
-        call: &Call,
+        call: &mut Call,
         options: &DeleteOptions,
     ) -> Result<Deleted, ApiError> {
         let live = self.live(call)?;
-        self.delete_one(call, &call.key(), &live, options)
+        let key = call.key();
+        check_preconditions(&call.resource(), &key.1, &live, options)?;
+        self.judge(call, &key.1, &live)?;
+        self.delete_one(call, &key, &live, options)
     }
 
     /// DELETE of a collection: everything that matches, in order. Returns what was there.
     pub(crate) fn delete_collection(
         &mut self,
-        call: &Call,
+        call: &mut Call,
         options: &DeleteOptions,
     ) -> Result<Page, ApiError> {
         let selectors = Selectors::parse(call, &call.query)?;
@@ -86,12 +90,21 @@ impl State {
         let page = self.list(call, &list, &selectors)?;
         for object in &page.items {
             let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+            self.judge(call, "", object)?;
             self.delete_one(call, &(text("namespace"), text("name")), object, options)?;
         }
         Ok(page)
     }
 
-    fn delete_one(
+    /// Asks the admission policies. Of a collection the objects have no name in the request.
+    fn judge(&self, call: &mut Call, name: &str, live: &Value) -> Result<(), ApiError> {
+        let shown = self.present(call, live);
+        let warnings = policy::review(self, call, &Review::delete(name, &shown))?;
+        call.warnings.extend(warnings);
+        Ok(())
+    }
+
+    pub(super) fn delete_one(
         &mut self,
         call: &Call,
         key: &Key,
@@ -101,23 +114,7 @@ impl State {
         let resource = call.resource();
         let name = &key.1;
         let meta = &live["metadata"];
-        for (word, wanted, has) in [
-            ("UID", &options.uid, &meta["uid"]),
-            ("ResourceVersion", &options.version, &meta["resourceVersion"]),
-        ] {
-            let has = has.as_str().unwrap_or_default();
-            if let Some(wanted) = wanted
-                && wanted != has
-            {
-                return Err(ApiError::conflict(
-                    &resource,
-                    name,
-                    &format!(
-                        "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}"
-                    ),
-                ));
-            }
-        }
+        check_preconditions(&resource, name, live, options)?;
         let namespace = resource == GroupResource::new("", "namespaces");
         if namespace && IMMORTAL.contains(&name.as_str()) {
             return Err(ApiError::forbidden(&resource, name, "this namespace may not be deleted"));
@@ -167,6 +164,33 @@ impl State {
         }
         Ok(Deleted::Pending(stored))
     }
+}
+
+fn check_preconditions(
+    resource: &GroupResource,
+    name: &str,
+    live: &Value,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
+    let meta = &live["metadata"];
+    for (word, wanted, has) in [
+        ("UID", &options.uid, &meta["uid"]),
+        ("ResourceVersion", &options.version, &meta["resourceVersion"]),
+    ] {
+        let has = has.as_str().unwrap_or_default();
+        if let Some(wanted) = wanted
+            && wanted != has
+        {
+            return Err(ApiError::conflict(
+                resource,
+                name,
+                &format!(
+                    "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How long the object is given: only a pod that runs somewhere has time to end.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::body::{self, PatchKind};
 use super::super::engine;
+use super::super::policy::{self, Review};
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, Cause};
 
@@ -124,6 +125,10 @@ impl State {
                 )));
             }
         };
+        let name = call.path.name.clone();
+        let asked = Review::update(&name, &before, &after).of_body(["autoscaling", "v1", "Scale"]);
+        let warnings = policy::review(self, call, &asked)?;
+        call.warnings.extend(warnings);
         let stored: Arc<Value> = self.change(call, &live, object, false)?;
         Ok(shown(call, &stored))
     }

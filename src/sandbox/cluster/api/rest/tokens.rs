@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::auth::authn::{Token, service_account};
 use super::super::auth::rbac::User;
+use super::super::policy::{self, Review};
 use super::super::state::{Call, State};
 use super::super::status::{ApiError, Cause};
 
@@ -20,7 +21,7 @@ impl State {
     /// POST of a `TokenRequest`.
     pub(crate) fn token_request(
         &mut self,
-        call: &Call,
+        call: &mut Call,
         mut body: Value,
     ) -> Result<Value, ApiError> {
         let account = self.live(call)?;
@@ -30,6 +31,10 @@ impl State {
         if !body["spec"].is_object() {
             body["spec"] = json!({});
         }
+        let asked = Review { name: &call.path.name, ..Review::create(&body) };
+        let asked = asked.of_body(["authentication.k8s.io", "v1", "TokenRequest"]);
+        let warnings = policy::review(self, call, &asked)?;
+        call.warnings.extend(warnings);
         let uid = account["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
         let problem = match seconds {

@@ -77,6 +77,15 @@ fn each(object: &mut Object, key: &str, mut change: impl FnMut(&mut Object)) {
     }
 }
 
+fn match_resources(resources: &mut Object) {
+    set(resources, "matchPolicy", json!("Equivalent"));
+    set(resources, "namespaceSelector", json!({}));
+    set(resources, "objectSelector", json!({}));
+    for key in ["resourceRules", "excludeResourceRules"] {
+        each(resources, key, |rule| set(rule, "scope", json!("*")));
+    }
+}
+
 #[expect(clippy::too_many_lines, reason = "one arm a kind")]
 fn builtin(name: &str, object: &mut Value) {
     let Some(object) = object.as_object_mut() else { return };
@@ -116,6 +125,20 @@ fn builtin(name: &str, object: &mut Value) {
             }
         }
         "core.v1.LimitRange" => limit_range(object),
+        "admissionregistration.v1.ValidatingAdmissionPolicy" => {
+            let Some(spec) = child(object, "spec") else { return };
+            set(spec, "failurePolicy", json!("Fail"));
+            if let Some(resources) = child(spec, "matchConstraints") {
+                match_resources(resources);
+            }
+        }
+        "admissionregistration.v1.ValidatingAdmissionPolicyBinding" => {
+            if let Some(resources) =
+                child(object, "spec").and_then(|spec| child(spec, "matchResources"))
+            {
+                match_resources(resources);
+            }
+        }
         "apps.v1.Deployment" => {
             let Some(spec) = child(object, "spec") else { return };
             set(spec, "replicas", json!(1));

@@ -2,6 +2,7 @@
 
 mod admission;
 mod kubectl;
+mod policies;
 mod requests;
 mod watches;
 
