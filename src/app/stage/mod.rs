@@ -29,7 +29,7 @@ use super::{Peers, assemble};
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
-use crate::render::tools::NoTools;
+use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Options, Serving};
 use crate::sandbox::cluster::controllers::client_over_with_token;
 use crate::sandbox::cluster::nodes::ingress::Ingress;
@@ -120,7 +120,7 @@ pub struct Addresses {
 impl Stage {
     /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
     pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        Self::raise(folder, Wiring::Sockets, clock, rng, false).await
+        Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), false).await
     }
 
     /// Builds the world below `folder` and waits until the service has looked at its Repository.
@@ -130,7 +130,18 @@ impl Stage {
         clock: Clock,
         rng: Rng,
     ) -> Result<Self, BoxError> {
-        let stage = Self::raise(folder, wiring, clock, rng, true).await?;
+        Self::build_with_tools(folder, wiring, clock, rng, no_tools()).await
+    }
+
+    /// The same, with something that renders charts and overlays.
+    pub async fn build_with_tools(
+        folder: &Path,
+        wiring: Wiring,
+        clock: Clock,
+        rng: Rng,
+        tools: Arc<dyn Tools>,
+    ) -> Result<Self, BoxError> {
+        let stage = Self::raise(folder, wiring, clock, rng, tools, true).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
         Ok(stage)
     }
@@ -140,6 +151,7 @@ impl Stage {
         wiring: Wiring,
         clock: Clock,
         rng: Rng,
+        tools: Arc<dyn Tools>,
         with_service: bool,
     ) -> Result<Self, BoxError> {
         let stop = CancellationToken::new();
@@ -190,6 +202,7 @@ impl Stage {
             github: github.clone(),
             clock: clock.clone(),
             rng: rng.clone(),
+            tools,
             front: front.clone(),
             running: None,
         };
@@ -355,6 +368,11 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
     })
 }
 
+/// A world of its own starts no process.
+fn no_tools() -> Arc<dyn Tools> {
+    Arc::new(NoTools::because("charts and overlays are not rendered in the sandbox"))
+}
+
 /// Whom the service talks to: as its own service account, not as an administrator.
 fn peers(
     cluster: &ApiServer,
@@ -362,6 +380,7 @@ fn peers(
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
+    tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
     let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
     let token = cluster.user_token(&format!("system:serviceaccount:{NAMESPACE}:bivouac"), &groups);
@@ -381,7 +400,7 @@ fn peers(
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
         },
         fetch,
-        tools: Arc::new(NoTools::because("charts and overlays are not rendered in the sandbox")),
+        tools: tools.clone(),
         clock: clock.clone(),
         rng: rng.fork(),
     })
@@ -395,13 +414,15 @@ struct Installed {
     github: GitHub,
     clock: Clock,
     rng: Rng,
+    tools: Arc<dyn Tools>,
     front: Front,
     running: Option<JoinHandle<()>>,
 }
 
 impl Installed {
     fn start(&mut self, stop: CancellationToken) -> Result<(), BoxError> {
-        let peers = peers(&self.cluster, &self.github, self.wiring, &self.clock, &self.rng)?;
+        let Self { cluster, github, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers(cluster, github, *wiring, clock, rng, tools)?;
         let service = assemble(&self.settings, peers);
         self.front.leads_to(Some(service.router()));
         self.running = Some(tokio::spawn(async move { service.run(stop).await }));
