@@ -8,7 +8,7 @@
 )]
 
 use bivouac::domain::bundle::{Bundle, BundleObject, Origin, group_of, wave_of};
-use bivouac::domain::guard::{GuardPolicy, PodSecurity, default_allowed_kinds, guard};
+use bivouac::domain::guard::{GuardPolicy, guard};
 use bivouac::seams;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -630,16 +630,9 @@ fn rules(object: &Value, camp: &str, host: &str) -> BTreeSet<&'static str> {
         app: "web".into(),
         positions: BTreeMap::new(),
     };
-    let policy = GuardPolicy {
-        namespace: camp.to_owned(),
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: BTreeSet::from([host.to_owned()]),
-        ingress_class: None,
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
-    };
+    let policy = GuardPolicy::new(camp, &[host.to_owned()]);
     let findings = guard(&Bundle::new(vec![object], String::new()), &policy);
-    findings.iter().map(|finding| finding.rule.id()).collect()
+    findings.iter().filter(|finding| finding.is_refusal()).map(|finding| finding.rule.id()).collect()
 }
 
 /// A controller's attempt to make the pods of a template is what Pod Security judges.
