@@ -146,7 +146,8 @@ fn fence_of<'a>(
     inputs: &'a RenderInputs,
 ) -> Fence<'a> {
     let Served { repository, forge, policy: _ } = served;
-    Fence::new(context, forge, record.stored(), number_of(record), inputs, repository)
+    let handled = record.status.handled_hint.as_deref();
+    Fence::new(context, forge, record.stored(), handled, number_of(record), inputs, repository)
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.

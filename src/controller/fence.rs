@@ -56,11 +56,13 @@ enum Verdict {
 }
 
 impl<'a> Fence<'a> {
-    /// `record` is the copy that the run wrote last: what the store shows of before is no news.
+    /// `record` is the copy that the run wrote last: what the store shows of before is no news. `handled` is the hint
+    /// that the run has looked at.
     pub(super) fn new(
         context: &'a Context,
         forge: &'a Forge,
         record: &Environment,
+        handled: Option<&str>,
         number: PrNumber,
         inputs: &'a RenderInputs,
         repository: &Repository,
@@ -74,7 +76,7 @@ impl<'a> Fence<'a> {
             started: Started::of(record),
             inputs,
             harmless: Mutex::new(Harmless {
-                hints: BTreeSet::from([hint(record)]),
+                hints: BTreeSet::from([None, handled.map(str::to_owned)]),
                 policies: BTreeSet::from([repository.metadata.generation]),
             }),
         }
@@ -161,7 +163,7 @@ impl Started {
             return Verdict::Falls;
         }
         match order(now.metadata.resource_version.as_deref(), self.version.as_deref()) {
-            Some(Ordering::Less | Ordering::Equal) => return Verdict::Holds,
+            Some(Ordering::Less) => return Verdict::Holds,
             // Another writer of the status: a leader after us.
             Some(Ordering::Greater) => {
                 let status = now.status.as_ref();
@@ -171,7 +173,7 @@ impl Started {
                     return Verdict::Falls;
                 }
             }
-            None => {}
+            Some(Ordering::Equal) | None => {}
         }
         Verdict::Ask(hint(now))
     }
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_older_than_our_own_write_ends_nothing() {
-        assert_eq!(judged(|_| {}), Verdict::Holds);
+        assert_eq!(judged(|_| {}), Verdict::Ask(Some("first".into())));
         let older = |value: &mut Value| {
             value["metadata"]["resourceVersion"] = "9".into();
             value["metadata"]["generation"] = 2.into();

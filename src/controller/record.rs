@@ -83,6 +83,15 @@ impl Record {
         if self.stored.status.as_ref() == Some(&self.status) {
             return Ok(());
         }
+        match self.put_status(context).await {
+            Err(ReconcileError::Stale) if self.only_notes_changed(context).await? => {
+                self.put_status(context).await
+            }
+            other => other,
+        }
+    }
+
+    async fn put_status(&mut self, context: &Context) -> Result<(), ReconcileError> {
         let mut wanted = self.stored.clone();
         wanted.status = Some(self.status.clone());
         self.stored = context
@@ -91,6 +100,18 @@ impl Record {
             .await
             .map_err(|error| ReconcileError::record("write the status of the record", error))?;
         Ok(())
+    }
+
+    /// Whether the record differs from our copy in annotations and labels alone, say by a hint; takes them over then. A
+    /// hint is looked at by the next run, and by the fence of this one: it is no reason to lose what was done.
+    async fn only_notes_changed(&mut self, context: &Context) -> Result<bool, ReconcileError> {
+        let found = context.environments().get_opt(self.name()).await;
+        let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
+        let Some(found) = found.filter(|found| same_but_notes(&self.stored, found)) else {
+            return Ok(false);
+        };
+        self.stored = found;
+        Ok(true)
     }
 
     /// Puts the finalizer on or takes it off.
@@ -134,5 +155,56 @@ impl Record {
             Err(error) => return Err(ReconcileError::record(what, error)),
         }
         Ok(())
+    }
+}
+
+/// Whether two copies ask for the same and say the same of it.
+fn same_but_notes(ours: &Environment, theirs: &Environment) -> bool {
+    let metadata = |record: &Environment| {
+        let metadata = &record.metadata;
+        (
+            metadata.uid.clone(),
+            metadata.generation,
+            metadata.deletion_timestamp.clone(),
+            metadata.finalizers.clone(),
+        )
+    };
+    metadata(ours) == metadata(theirs) && ours.spec == theirs.spec && ours.status == theirs.status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn only_notes_may_differ() {
+        let record = |change: fn(&mut Value)| -> Environment {
+            let mut value = json!({
+                "apiVersion": "bivouac.dev/v1alpha1",
+                "kind": "Environment",
+                "metadata": {"name": "shop-pr-1", "uid": "u", "generation": 3, "resourceVersion": "90"},
+                "spec": {"repository": "shop", "source": {"pullRequest": {"number": 1}}},
+                "status": {"inputsDigest": "d"},
+            });
+            change(&mut value);
+            serde_json::from_value(value).expect("a record")
+        };
+        let ours = record(|_| {});
+        let noted = record(|value| {
+            value["metadata"]["resourceVersion"] = "91".into();
+            value["metadata"]["annotations"] = json!({"bivouac.dev/hint": "new"});
+        });
+        assert!(same_but_notes(&ours, &noted));
+        let others: [fn(&mut Value); 5] = [
+            |value| value["metadata"]["generation"] = 4.into(),
+            |value| value["metadata"]["uid"] = "another".into(),
+            |value| value["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into(),
+            |value| value["spec"]["want"] = "Down".into(),
+            |value| value["status"]["inputsDigest"] = "another".into(),
+        ];
+        for change in others {
+            assert!(!same_but_notes(&ours, &record(change)));
+        }
     }
 }

@@ -146,18 +146,15 @@ impl Teller {
         }
         state.arrived += 1;
         let arrived = state.arrived;
-        match state.waiting.get_mut(&job.record) {
-            Some(waiting) => {
-                if waiting.job.basis != job.basis {
-                    waiting.not_before = None;
-                }
-                // It keeps its place: a record that changes all the time must be told of, too.
-                waiting.job = job;
+        if let Some(waiting) = state.waiting.get_mut(&job.record) {
+            if waiting.job.basis != job.basis {
+                waiting.not_before = None;
             }
-            None => {
-                let record = job.record.clone();
-                state.waiting.insert(record, Waiting { job, arrived, not_before: None });
-            }
+            // It keeps its place: a record that changes all the time must be told of, too.
+            waiting.job = job;
+        } else {
+            let record = job.record.clone();
+            state.waiting.insert(record, Waiting { job, arrived, not_before: None });
         }
         drop(state);
         self.changed.notify_one();
@@ -396,7 +393,7 @@ async fn try_to_note(
         }
         Outcome::Outdated => {}
         Outcome::Failed { reason, message, .. } => {
-            note_ready(context, &mut record, Judgement::no("Reported", *reason, message.clone()));
+            note_ready(context, &mut record, Judgement::no("Reported", reason, message.clone()));
         }
     }
     // What the run observed is the run's to say.

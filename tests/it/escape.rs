@@ -632,7 +632,11 @@ fn rules(object: &Value, camp: &str, host: &str) -> BTreeSet<&'static str> {
     };
     let policy = GuardPolicy::new(camp, &[host.to_owned()]);
     let findings = guard(&Bundle::new(vec![object], String::new()), &policy);
-    findings.iter().filter(|finding| finding.is_refusal()).map(|finding| finding.rule.id()).collect()
+    findings
+        .iter()
+        .filter(|finding| finding.is_refusal())
+        .map(|finding| finding.rule.id())
+        .collect()
 }
 
 /// A controller's attempt to make the pods of a template is what Pod Security judges.

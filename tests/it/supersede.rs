@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bivouac::app::stage::{BOT, REPOSITORY};
+use bivouac::app::stage::{BOT, MAINTAINER, REPOSITORY};
 use bivouac::crd::Phase;
 use bivouac::sandbox::cluster::api::FaultPlan;
 
@@ -138,4 +138,27 @@ async fn an_apply_of_many_objects_reads_its_record_no_oftener_than_one_of_few() 
     };
     let (few, lot) = (reads_of("few", 2).await, reads_of("lot", 100).await);
     assert!(lot <= few + 5, "{few} reads with 2 objects, {lot} with 100");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_while_applying_ends_nothing_and_repeats_nothing() {
+    let world = World::new(5).await;
+    world.stage.cluster.set_faults(slow(Duration::from_secs(3)));
+    let (number, head) = world.open("sparks", &one("deploy/preview/many.yaml", &many(60, "text")));
+    for label in ["urgent", "wip", "later"] {
+        let before = world.config_maps(number).await.len();
+        world
+            .until("it goes on", async || {
+                (world.config_maps(number).await.len() > before + 5).then_some(())
+            })
+            .await;
+        world.stage.github.label(REPOSITORY, number, label, MAINTAINER).expect("a label");
+    }
+    world.ready(number, &head).await;
+    let mut times: BTreeMap<String, u32> = BTreeMap::new();
+    for write in world.writes_since(start()).into_iter().filter(|w| w.name.starts_with("part-")) {
+        *times.entry(write.name).or_default() += 1;
+    }
+    assert_eq!(times.len(), 60);
+    assert!(times.values().all(|count| *count == 1), "{times:?}");
 }

@@ -276,7 +276,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::bundle::{BundleObject, Origin, Wave};
+    use crate::domain::bundle::{BundleObject, Origin, RandomField, Wave};
+    use crate::domain::carry_over::carry_over;
     use crate::sandbox::cluster::api::{ApiServer, Options};
     use crate::sandbox::cluster::controllers::client_over_with_token;
     use crate::seams::{Clock, Rng};
@@ -360,11 +361,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_password_that_was_drawn_outlives_restarts_and_pushes() {
+        let home = Home::new();
+        let drawn = |inputs: &str, text: &str| {
+            let mut bundle = bundle(inputs, text);
+            let object = bundle.objects[0].identity();
+            bundle.random = vec![RandomField { object, pointer: "/stringData/password".into() }];
+            bundle
+        };
+        let first = drawn("commit 1", "drawn first");
+        home.shelf("uid-1").await.keep(&first, None).await.expect("kept");
+        for push in 2..5 {
+            // Nothing but the shelf knows of the one before.
+            let shelf = home.shelf("uid-1").await;
+            let before = shelf.read_newest().await.expect("read").expect("a bundle");
+            let inputs = format!("commit {push}");
+            let next = carry_over(drawn(&inputs, &format!("drawn by push {push}")), &before);
+            assert_eq!(next.objects[0].json["stringData"]["password"], "drawn first");
+            shelf.keep(&next, Some(&before.digest)).await.expect("kept");
+            let again = home.shelf("uid-1").await.read_of_inputs(&inputs).await.expect("read");
+            assert_eq!(again, Some(next));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_big_bundle_lies_in_parts_and_one_without_its_first_part_is_none() {
         let home = Home::new();
         let rng = Rng::seeded(7);
         // What does not shrink: hex of random numbers is half of its size.
-        let text: String = (0..120_000).map(|_| format!("{:016x}", rng.u64())).collect();
+        let bytes: Vec<u8> = (0..120_000).flat_map(|_| rng.u64().to_be_bytes()).collect();
+        let text = hex::encode(bytes);
         let big = bundle("inputs", &text);
         home.shelf("uid-1").await.keep(&big, None).await.expect("kept");
         let names = home.names().await;
