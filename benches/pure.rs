@@ -15,7 +15,7 @@ use std::time::Duration;
 use bivouac::domain::bundle::Bundle;
 use bivouac::domain::decision::{Camp, Situation, Want, decide};
 use bivouac::domain::file_tree::FileTree;
-use bivouac::domain::guard::{GuardPolicy, PodSecurity, default_allowed_kinds, guard};
+use bivouac::domain::guard::{GuardPolicy, guard};
 use bivouac::domain::id::{InvalidId, PrNumber, RepoName, Revision};
 use bivouac::domain::naming::{Instance, Label, environment_name, host_label, namespace_name};
 use bivouac::domain::policy::Forks;
@@ -160,14 +160,7 @@ fn worst() -> BTreeMap<String, String> {
 }
 
 fn policy(inputs: &RenderInputs) -> GuardPolicy {
-    GuardPolicy {
-        namespace: inputs.namespace.clone(),
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: [inputs.host.clone()].into(),
-        ingress_class: None,
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
-    }
+    GuardPolicy::new(&inputs.namespace, std::slice::from_ref(&inputs.host))
 }
 
 fn situation() -> Situation {

@@ -11,6 +11,7 @@ mod camp;
 mod deployer;
 
 mod error;
+mod facts;
 
 mod health;
 

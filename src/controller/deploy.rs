@@ -45,7 +45,8 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
-    let mut inputs = inputs(record, served)?;
+    let facts = context.target.facts(now).await.map_err(ReconcileError::Apply)?;
+    let mut inputs = inputs(record, served, facts)?;
     let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
@@ -132,7 +133,11 @@ pub(super) async fn bring_up(
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
-fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileError> {
+fn inputs(
+    record: &Record,
+    served: &Served,
+    cluster: ClusterFacts,
+) -> Result<RenderInputs, ReconcileError> {
     let status = &record.status;
     let head = status.head.as_ref();
     let revision =
@@ -151,7 +156,7 @@ fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileErr
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
-        cluster: ClusterFacts::default(),
+        cluster,
     };
     camp::hosts_into(&mut inputs, record);
     Ok(inputs)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::domain::bundle::canonical_json;
 use crate::domain::file_tree::Wanted;
-use crate::domain::guard::{GuardPolicy, PodSecurity, default_allowed_kinds, guard};
+use crate::domain::guard::{GuardPolicy, guard};
 use crate::domain::hosts::AppHost;
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::preview_file::CONVENTIONAL_PATHS;
@@ -92,14 +92,7 @@ fn a_real_tree_becomes_the_golden_bundle() {
     let _ = writeln!(text, "# inputs {}", rendered.bundle.inputs_digest);
     let _ = writeln!(text, "# bundle {}", rendered.bundle.digest);
     golden("shop.golden.jsonl", &text);
-    let policy = GuardPolicy {
-        namespace: inputs().namespace,
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: [inputs().host].into(),
-        ingress_class: None,
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
-    };
+    let policy = GuardPolicy::new(&inputs().namespace, &[inputs().host]);
     assert_eq!(guard(&rendered.bundle, &policy), Vec::new());
 }
 
@@ -289,14 +282,7 @@ fn a_finding_of_the_guard_names_the_line_of_the_field() {
     let text = "# note\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    bivouac.dev/app: x\nspec:\n  \
                 containers:\n    - name: a\n      securityContext:\n        privileged: true\n";
     let rendered = run(&[("k8s/a.yaml", text)]).expect("rendered");
-    let policy = GuardPolicy {
-        namespace: inputs().namespace,
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: [inputs().host].into(),
-        ingress_class: None,
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
-    };
+    let policy = GuardPolicy::new(&inputs().namespace, &[inputs().host]);
     let lines: Vec<_> = guard(&rendered.bundle, &policy)
         .iter()
         .map(|finding| (finding.rule.id(), finding.origin.to_string()))

@@ -1,174 +1,109 @@
-//! PURE · rules for pods, wherever a pod can stand.
+//! PURE · where pods stand, and which rules look at them.
 
-use serde_json::Value;
+use super::look::{At, Look};
+use super::{PodSecurity, Rule};
+use super::{annotations, baseline, images, object, placement, references, restricted, storage};
 
-use super::{Look, PodSecurity, Rule};
-use crate::domain::bundle::BundleObject;
+/// The lists of containers of a pod.
+pub(super) const CONTAINER_LISTS: [&str; 3] =
+    ["containers", "initContainers", "ephemeralContainers"];
 
-/// Where a pod stands in an object.
-pub(super) struct PodPlace {
-    /// Pointer to what has the pod's `metadata`.
-    pub(super) template: String,
-    /// Pointer to the pod's `spec`.
-    pub(super) spec: String,
-}
-
-/// Capabilities that Pod Security's baseline lets a container add.
-const BASELINE_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
-/// All pods of `object`. By the shape of the kinds that have one, whatever their group or version.
-pub(super) fn pointers(object: &BundleObject) -> Vec<PodPlace> {
-    let template = match object.json.get("kind").and_then(Value::as_str) {
-        Some("Pod") => "",
-        Some(
-            "Deployment"
-            | "StatefulSet"
-            | "DaemonSet"
-            | "ReplicaSet"
-            | "Job"
-            | "ReplicationController",
-        ) => "/spec/template",
-        Some("CronJob") => "/spec/jobTemplate/spec/template",
-        Some("PodTemplate") => "/template",
-        _ => return Vec::new(),
-    };
-    vec![PodPlace { template: template.into(), spec: format!("{template}/spec") }]
-}
-
-pub(super) fn check(look: &mut Look<'_>) {
-    for PodPlace { template, spec } in pointers(look.object) {
-        host(look, &spec);
-        identity(look, &spec);
-        for list in ["containers", "initContainers", "ephemeralContainers"] {
-            for (container, _) in look.list(&format!("{spec}/{list}")) {
-                container_check(look, &container);
-            }
-        }
-        for (pointer, key, value) in look.members(&format!("{template}/metadata/annotations")) {
-            if key.starts_with("container.apparmor.security.beta.kubernetes.io/")
-                && value.as_str() == Some("unconfined")
-            {
-                let message = "AppArmor may not be switched off";
-                look.found(Rule::HostAccess, &pointer, message, "take the annotation out");
-            }
-        }
+/// Pointer from the object to what holds `metadata` and `spec` of its pods, by the shape of the kinds that have one,
+/// whatever their group or version.
+fn template_of(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Pod" => Some(""),
+        "Deployment"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "ReplicaSet"
+        | "Job"
+        | "ReplicationController" => Some("/spec/template"),
+        "CronJob" => Some("/spec/jobTemplate/spec/template"),
+        "PodTemplate" => Some("/template"),
+        _ => None,
     }
 }
 
-/// Anything but `false` counts as set: what a reader makes of `"true"` or `1` is not ours to guess.
-fn is_set(look: &Look<'_>, pointer: &str) -> bool {
-    look.get(pointer).is_some_and(|value| *value != Value::Bool(false))
-}
-
-fn host(look: &mut Look<'_>, spec: &str) {
-    for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        let pointer = format!("{spec}/{field}");
-        if is_set(look, &pointer) {
-            let message = format!("{field} shares the node with the container");
-            look.found(Rule::HostAccess, &pointer, message, "take the field out");
+pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
+    if look.is("batch", "CronJob")
+        && let Some(job) = look.path(root, "/spec/jobTemplate/metadata")
+    {
+        object::marks(look, &job);
+    }
+    if look.identity.kind == "StatefulSet"
+        && let Some(spec) = look.map(root, "spec")
+    {
+        for template in look.maps(&spec, "volumeClaimTemplates") {
+            storage::claim_template(look, &template);
         }
     }
-    for (volume, _) in look.list(&format!("{spec}/volumes")) {
-        let pointer = format!("{volume}/hostPath");
-        if look.get(&pointer).is_some() {
-            let message = "a hostPath volume shows files of the node";
-            let hint = "use an emptyDir, a ConfigMap or a PersistentVolumeClaim";
-            look.found(Rule::HostAccess, &pointer, message, hint);
+    let kind = look.identity.kind.clone();
+    let Some(path) = template_of(&kind) else { return };
+    let Some(template) = look.path(root, path) else { return };
+    if !template.value.is_object() {
+        return look.malformed(&template, "a mapping");
+    }
+    if let Some(metadata) = look.map(&template, "metadata") {
+        if !path.is_empty() {
+            object::marks(look, &metadata);
         }
+        annotations::of_pod(look, &metadata);
     }
-    let windows = format!("{spec}/securityContext/windowsOptions/hostProcess");
-    if is_set(look, &windows) {
-        let message = "hostProcess runs the container on the node itself";
-        look.found(Rule::HostAccess, &windows, message, "take the field out");
-    }
-    let sysctls = format!("{spec}/securityContext/sysctls");
-    for (sysctl, _) in look.list(&sysctls) {
-        let message = "sysctls change the kernel's settings";
-        look.found(Rule::HostAccess, &sysctl, message, "take them out");
-    }
-    unconfined(look, &format!("{spec}/securityContext"));
-}
-
-fn unconfined(look: &mut Look<'_>, context: &str) {
-    for profile in ["seccompProfile", "appArmorProfile"] {
-        let pointer = format!("{context}/{profile}/type");
-        if look.get(&pointer).and_then(Value::as_str) == Some("Unconfined") {
-            let message = format!("{profile} may not be Unconfined");
-            look.found(Rule::HostAccess, &pointer, message, "use RuntimeDefault");
-        }
+    if let Some(spec) = look.map(&template, "spec") {
+        pod(look, &spec);
     }
 }
 
-fn identity(look: &mut Look<'_>, spec: &str) {
-    for field in ["serviceAccountName", "serviceAccount"] {
-        let pointer = format!("{spec}/{field}");
-        if look.get(&pointer).is_some_and(|value| !matches!(value.as_str(), Some("default" | ""))) {
-            let message = format!("{field} is not \"default\"");
-            let hint =
-                "take the field out; pods of a preview run as the namespace's default account";
-            look.found(Rule::AccessControl, &pointer, message, hint);
+/// All rules for the `spec` of a pod.
+pub(super) fn pod(look: &mut Look<'_>, spec: &At<'_, '_>) {
+    baseline::pod(look, spec);
+    identity(look, spec);
+    placement::pod(look, spec);
+    references::pod(look, spec);
+    for volume in look.maps(spec, "volumes") {
+        baseline::volume(look, &volume);
+        storage::volume(look, &volume);
+        references::volume(look, &volume);
+        images::volume(look, &volume);
+    }
+    for list in CONTAINER_LISTS {
+        for container in look.maps(spec, list) {
+            baseline::container(look, &container);
+            references::container(look, &container);
+            images::container(look, &container);
         }
     }
-    let priority = format!("{spec}/priorityClassName");
-    if look.get(&priority).is_some_and(|v| v.as_str().is_none_or(|n| n.starts_with("system-"))) {
-        let message = "this priority is for the cluster's own pods";
-        look.found(Rule::HostAccess, &priority, message, "take priorityClassName out");
-    }
-    let node = format!("{spec}/nodeName");
-    if look.get(&node).is_some() {
-        let message = "nodeName goes around the scheduler";
-        look.found(Rule::HostAccess, &node, message, "take the field out");
+    if look.policy.pod_security == PodSecurity::Restricted {
+        restricted::pod(look, spec);
     }
 }
 
-fn container_check(look: &mut Look<'_>, container: &str) {
-    let context = format!("{container}/securityContext");
-    let privileged = format!("{context}/privileged");
-    if is_set(look, &privileged) {
-        let message = "a privileged container is root on the node";
-        look.found(Rule::HostAccess, &privileged, message, "take the field out");
-    }
-    let proc_mount = format!("{context}/procMount");
-    if look.get(&proc_mount).is_some_and(|value| value.as_str() != Some("Default")) {
-        let message = "procMount may only be Default";
-        look.found(Rule::HostAccess, &proc_mount, message, "take the field out");
-    }
-    let windows = format!("{context}/windowsOptions/hostProcess");
-    if is_set(look, &windows) {
-        let message = "hostProcess runs the container on the node itself";
-        look.found(Rule::HostAccess, &windows, message, "take the field out");
-    }
-    for (pointer, capability) in look.list(&format!("{context}/capabilities/add")) {
-        let allowed = match (look.policy.pod_security, capability.as_str()) {
-            (PodSecurity::Baseline, Some(name)) => BASELINE_CAPABILITIES.contains(&name),
-            (PodSecurity::Restricted, Some(name)) => name == "NET_BIND_SERVICE",
-            (_, None) => false,
-        };
-        if !allowed {
-            let message = "this capability may not be added";
-            look.found(Rule::HostAccess, &pointer, message, "take it out of capabilities.add");
+fn identity(look: &mut Look<'_>, spec: &At<'_, '_>) {
+    for key in ["serviceAccountName", "serviceAccount"] {
+        if let Some(account) = spec.get(key) {
+            service_account(look, &account, key);
         }
     }
-    unconfined(look, &context);
-    for (port, _) in look.list(&format!("{container}/ports")) {
-        let pointer = format!("{port}/hostPort");
-        if look.get(&pointer).is_some_and(|value| value.as_u64() != Some(0)) {
-            let message = "hostPort takes a port of the node";
-            look.found(Rule::HostAccess, &pointer, message, "use a Service");
-        }
+    if let Some(mount) = spec.get("automountServiceAccountToken") {
+        mounted_token(look, &mount);
+    }
+}
+
+/// The only account is the namespace's own.
+pub(super) fn service_account(look: &mut Look<'_>, account: &At<'_, '_>, key: &str) {
+    if !matches!(account.text(), Some("default" | "")) {
+        let message = format!("{key} is not \"default\"");
+        let hint = "take the field out; pods of a preview run as the namespace's default account";
+        look.found(Rule::AccessControl, account.pointer(), message, hint);
+    }
+}
+
+/// A token is not mounted on request.
+pub(super) fn mounted_token(look: &mut Look<'_>, mount: &At<'_, '_>) {
+    if super::look::is_set(mount) {
+        let message = "automountServiceAccountToken gives the pod an identity in the cluster";
+        let hint = "take it out, or say false";
+        look.found(Rule::AccountToken, mount.pointer(), message, hint);
     }
 }

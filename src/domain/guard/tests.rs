@@ -5,32 +5,39 @@
     reason = "a table of `json!` values reads better without `&`"
 )]
 
-use serde_json::json;
+mod examples;
+mod levels;
+mod page;
+mod properties;
+mod yaml;
+
+use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::bundle::{group_of, wave_of};
+use crate::domain::bundle::{BundleObject, group_of, wave_of};
 
 fn policy() -> GuardPolicy {
-    GuardPolicy {
-        namespace: "camp".into(),
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: BTreeSet::from(["shop-pr-7.example.com".to_owned()]),
-        ingress_class: Some("nginx".into()),
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
-    }
+    let hosts = ["shop-pr-7.example.com".to_owned()];
+    GuardPolicy { ingress_class: Some("nginx".into()), ..GuardPolicy::new("camp", &hosts) }
 }
 
 fn check(json: &Value) -> Vec<Finding> {
+    check_with(json, &policy())
+}
+
+fn check_with(json: &Value, policy: &GuardPolicy) -> Vec<Finding> {
+    guard(&Bundle::new(vec![bundled(json)], String::new()), policy)
+}
+
+fn bundled(json: &Value) -> BundleObject {
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-    let object = BundleObject {
+    BundleObject {
         wave: wave_of(group_of(&text("apiVersion")), &text("kind")),
         json: json.clone(),
         origin: Origin { file: "k8s/a.yaml".into(), line: 1 },
         app: "web".into(),
         positions: BTreeMap::new(),
-    };
-    guard(&Bundle::new(vec![object], String::new()), &policy())
+    }
 }
 
 fn object(api_version: &str, kind: &str, rest: Value) -> Value {
@@ -59,7 +66,9 @@ fn container(context: Value) -> Value {
 }
 
 fn service(spec: Value) -> Value {
-    object("v1", "Service", json!({"spec": spec}))
+    let mut object = object("v1", "Service", json!({"spec": {"selector": {"app": "web"}}}));
+    merge(&mut object, json!({"spec": spec}));
+    object
 }
 
 fn ingress(spec: Value) -> Value {
@@ -108,9 +117,7 @@ fn what_is_harmless_passes() {
         pod(plain.clone()),
         object("apps/v1", "Deployment", template(plain.clone())),
         object("batch/v1", "CronJob", cron),
-        ingress(
-            json!({"ingressClassName": "nginx", "rules": [rule], "tls": [{"hosts": [host], "secretName": "t"}]}),
-        ),
+        ingress(json!({"ingressClassName": "nginx", "rules": [rule], "tls": [{"hosts": [host]}]})),
         noted("nginx.ingress.kubernetes.io/rewrite-target", "/$2"),
         noted("kubernetes.io/ingress.class", "nginx"),
     ] {
@@ -187,7 +194,7 @@ fn what_is_hostile_is_found_by_its_rule_at_its_field() {
             ingress(json!({"tls": [{"hosts": ["www.example.com"]}]})),
             "/spec/tls/0/hosts/0",
         ),
-        (Rule::HostNotAssigned, ingress(json!({"tls": [{"secretName": "t"}]})), "/spec/tls/0"),
+        (Rule::HostNotAssigned, ingress(json!({"tls": [{}]})), "/spec/tls/0"),
         (
             Rule::HostNotAssigned,
             ingress(json!({"ingressClassName": "internal"})),
@@ -222,7 +229,7 @@ fn what_is_hostile_is_found_by_its_rule_at_its_field() {
             Rule::HostNotAssigned,
             object(
                 "v1",
-                "Service",
+                "ConfigMap",
                 json!({"metadata": {"annotations": {"external-dns.alpha.kubernetes.io/hostname": "www.example.com"}}}),
             ),
             "/metadata/annotations/external-dns.alpha.kubernetes.io~1hostname",
