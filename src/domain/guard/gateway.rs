@@ -18,7 +18,8 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
         "HTTPRoute" | "GRPCRoute" | "TLSRoute" => {
             let spec = look.map(root, "spec");
             let hosts = spec.as_ref().map(|spec| look.items(spec, "hostnames")).unwrap_or_default();
-            if hosts.is_empty() {
+            let written = spec.as_ref().and_then(|spec| spec.get("hostnames").map(|h| h.value));
+            if written.is_none_or(is_empty) {
                 let message = "a route without hostnames takes every host of its gateway";
                 hostless(look, "/spec".into(), message);
             }
@@ -137,12 +138,11 @@ fn gateway(look: &mut Look<'_>, spec: &At<'_, '_>) {
         look.found(Rule::ServiceExposure, addresses.pointer(), message, hint);
     }
     for listener in look.maps(spec, "listeners") {
-        match listener.get("hostname") {
-            Some(host) => assigned(look, &host),
-            None => {
-                let message = "a listener without hostname takes requests for every host";
-                hostless(look, listener.pointer(), message);
-            }
+        if let Some(host) = listener.get("hostname") {
+            assigned(look, &host);
+        } else {
+            let message = "a listener without hostname takes requests for every host";
+            hostless(look, listener.pointer(), message);
         }
         if let Some(tls) = look.map(&listener, "tls") {
             for reference in look.maps(&tls, "certificateRefs") {

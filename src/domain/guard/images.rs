@@ -20,6 +20,9 @@ pub(super) fn volume(look: &mut Look<'_>, volume: &At<'_, '_>) {
     }
 }
 
+const HINT: &str = "use an image of a listed registry, or ask the platform team to add its prefix to \
+                    isolation.imageRegistries";
+
 /// `image` must be text, and come from one of the registries when some are listed.
 pub(super) fn check(look: &mut Look<'_>, image: &At<'_, '_>) {
     let Some(name) = image.text() else { return look.malformed(image, "a string") };
@@ -28,8 +31,6 @@ pub(super) fn check(look: &mut Look<'_>, image: &At<'_, '_>) {
     if prefixes.is_empty() || name.is_empty() {
         return;
     }
-    const HINT: &str = "use an image of a listed registry, or ask the platform team to add its prefix to \
-                        isolation.imageRegistries";
     match repository_of(name) {
         None => {
             let message = format!("{:?} is no name of an image", short(name));

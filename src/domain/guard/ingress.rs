@@ -51,7 +51,7 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
     }
     for tls in look.maps(&spec, "tls") {
         let hosts = look.items(&tls, "hosts");
-        if hosts.is_empty() {
+        if tls.get("hosts").is_none_or(|hosts| is_empty(hosts.value)) {
             let message = "a tls entry without hosts is used for every host";
             look.found(Rule::HostNotAssigned, tls.pointer(), message, HOST_HINT);
         }
@@ -65,16 +65,13 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
 }
 
 fn host_of(look: &mut Look<'_>, rule: &At<'_, '_>) {
-    match rule.get("host") {
-        Some(host) => assigned(look, &host),
-        None => {
-            let own = own_hosts(look);
-            let message = format!(
-                "a rule without host takes requests for every host; this preview has {own}"
-            );
-            look.found(Rule::HostNotAssigned, rule.pointer(), message, HOST_HINT);
-        }
+    if let Some(host) = rule.get("host") {
+        return assigned(look, &host);
     }
+    let own = own_hosts(look);
+    let message =
+        format!("a rule without host takes requests for every host; this preview has {own}");
+    look.found(Rule::HostNotAssigned, rule.pointer(), message, HOST_HINT);
 }
 
 fn path_of(look: &mut Look<'_>, path: &At<'_, '_>) {

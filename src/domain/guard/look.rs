@@ -9,6 +9,30 @@ use super::{Finding, GuardPolicy, Rule, Severity};
 use crate::domain::bundle::{BundleObject, ObjectIdentity};
 use crate::domain::document::pointer_token;
 
+/// More than anybody reads. Refusals and warnings count apart, so that a bundle full of warnings still is refused for
+/// its one mistake; without a bound eight megabytes of manifests could become a gigabyte of findings.
+const MOST_OF_A_SEVERITY: usize = 2_000;
+
+/// All findings of a bundle.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) list: Vec<Finding>,
+    refusals: usize,
+    warnings: usize,
+}
+
+impl Findings {
+    /// Whether there is room for one more.
+    fn takes(&mut self, severity: Severity) -> bool {
+        let count = match severity {
+            Severity::Refused => &mut self.refusals,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        *count <= MOST_OF_A_SEVERITY
+    }
+}
+
 /// What the whole bundle brings; rules about one object ask for others by it.
 pub(super) struct Brought {
     /// Names of the Secrets.
@@ -118,7 +142,7 @@ pub(super) struct Look<'l> {
     pub(super) policy: &'l GuardPolicy,
     pub(super) brought: &'l Brought,
     said: BTreeSet<(Rule, String)>,
-    findings: &'l mut Vec<Finding>,
+    findings: &'l mut Findings,
 }
 
 impl<'l> Look<'l> {
@@ -127,7 +151,7 @@ impl<'l> Look<'l> {
         identity: ObjectIdentity,
         policy: &'l GuardPolicy,
         brought: &'l Brought,
-        findings: &'l mut Vec<Finding>,
+        findings: &'l mut Findings,
     ) -> Self {
         Self { object, identity, policy, brought, said: BTreeSet::new(), findings }
     }
@@ -140,8 +164,10 @@ impl<'l> Look<'l> {
         message: impl Into<String>,
         hint: &'static str,
     ) {
-        if self.said.insert((rule, field.clone())) {
-            self.findings.push(Finding {
+        let said = (rule, field.clone());
+        if !self.said.contains(&said) && self.findings.takes(rule.severity()) {
+            self.said.insert(said);
+            self.findings.list.push(Finding {
                 rule,
                 origin: self.object.place_of(&field),
                 object: self.identity.clone(),

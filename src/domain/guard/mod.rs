@@ -26,7 +26,7 @@ mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use look::{At, Brought, Look};
+use look::{At, Brought, Findings, Look};
 pub use rule::{Behind, RULES, Rule, RuleInfo};
 
 use super::bundle::{Bundle, ObjectIdentity, Origin};
@@ -207,12 +207,12 @@ impl Finding {
     }
 }
 
-/// Everything in `bundle` that `policy` does not allow or that people should know, in the order of the objects. It may
-/// be applied when none is a refusal ([`Finding::is_refusal`]).
+/// Everything in `bundle` that `policy` does not allow or that people should know, in the order of the objects, up to
+/// 2,000 refusals and 2,000 warnings. It may be applied when none is a refusal ([`Finding::is_refusal`]).
 #[must_use]
 pub fn guard(bundle: &Bundle, policy: &GuardPolicy) -> Vec<Finding> {
     let brought = brought(bundle);
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     for object in &bundle.objects {
         let root = At::root(&object.json);
         let mut look = Look::new(object, object.identity(), policy, &brought, &mut findings);
@@ -225,7 +225,7 @@ pub fn guard(bundle: &Bundle, policy: &GuardPolicy) -> Vec<Finding> {
         gateway::check(&mut look, &root);
         unknown::check(&mut look, &root);
     }
-    findings
+    findings.list
 }
 
 fn brought(bundle: &Bundle) -> Brought {

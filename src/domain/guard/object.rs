@@ -4,11 +4,8 @@ use super::annotations;
 use super::look::{At, Look, is_empty, short, text_of};
 use super::{GroupKind, Rule};
 
-/// Groups whose kinds give rights, identities, or a word in what the API server does.
-const RIGHTS: [&str; 7] = [
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
+/// Groups whose kinds give rights or identities.
+const RIGHTS: [&str; 4] = [
     "authentication.k8s.io",
     "authorization.k8s.io",
     "certificates.k8s.io",
@@ -16,11 +13,19 @@ const RIGHTS: [&str; 7] = [
 ];
 
 /// Kinds that have no namespace, by group: Kubernetes' own and those of operators that are met often.
-const CLUSTER_SCOPED: [(&str, &str); 41] = [
+const CLUSTER_SCOPED: [(&str, &str); 49] = [
     ("", "ComponentStatus"),
     ("", "Namespace"),
     ("", "Node"),
     ("", "PersistentVolume"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
     ("argoproj.io", "ClusterAnalysisTemplate"),
     ("argoproj.io", "ClusterWorkflowTemplate"),
     ("cert-manager.io", "ClusterIssuer"),
@@ -92,7 +97,13 @@ fn kind(look: &mut Look<'_>) {
     let field = "/kind".to_owned();
     if RIGHTS.contains(&group.as_str()) || (group.is_empty() && kind == "ServiceAccount") {
         let message = format!("{name} gives rights, which a preview may not");
-        let hint = "take the object out; pods of a preview run without rights in the cluster";
+        // Charts bring accounts by default, and have a value against it.
+        let hint = if kind == "ServiceAccount" {
+            "take the object out (a chart's value serviceAccount.create: false); pods of a preview run \
+             without rights in the cluster"
+        } else {
+            "take the object out; pods of a preview run without rights in the cluster"
+        };
         look.found(Rule::AccessControl, field, message, hint);
     } else if is(&CLUSTER_SCOPED) {
         let message =

@@ -57,6 +57,15 @@ pub(super) fn volume(look: &mut Look<'_>, volume: &At<'_, '_>) {
     }
 }
 
+/// A field of a kind that nobody knows, whose name speaks of a secret.
+pub(super) fn named_secret(look: &mut Look<'_>, value: &At<'_, '_>) {
+    let name = value.text().or_else(|| value.get("name").and_then(|name| name.text()));
+    if name.is_some_and(is_reserved) {
+        let message = "Secrets of this name are the service's own";
+        look.found(Rule::ReservedReference, value.pointer(), message, "name a Secret of your own");
+    }
+}
+
 fn secret(look: &mut Look<'_>, at: &At<'_, '_>, key: &'static str) {
     if look.string(at, key).is_some_and(is_reserved) {
         let message = "Secrets of this name are the service's own";

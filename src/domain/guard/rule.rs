@@ -137,7 +137,7 @@ pub const RULES: [RuleInfo; 24] = [
         since: "0.1",
         what: &[
             "a kind that is not on the list; the built-in list and how to change it are in [repository.md](repository.md#specisolation);",
-            "whatever the list says: cluster-scoped kinds of Kubernetes and of common operators, and the guardrails that the service sets itself (ResourceQuota, LimitRange, NetworkPolicy and its relatives).",
+            "whatever the list says: cluster-scoped kinds of Kubernetes (definitions, webhooks, admission policies, storage and priority classes, …) and of common operators, and the guardrails that the service sets itself (ResourceQuota, LimitRange, NetworkPolicy and its relatives).",
         ],
         reason: "kinds that nobody thought of may reach beyond the camp; those of operators do it often. A cluster-scoped object is everybody's.",
         hint: "take the object out of the preview, or ask the platform team to add the kind to `isolation.allowedKinds`.",
@@ -265,14 +265,14 @@ pub const RULES: [RuleInfo; 24] = [
         severity: Severity::Refused,
         since: "0.1",
         what: &[
-            "ServiceAccounts; kinds of `rbac.authorization.k8s.io`, `authentication.k8s.io`, `authorization.k8s.io`, `certificates.k8s.io`, `admissionregistration.k8s.io`, `apiregistration.k8s.io` and `apiextensions.k8s.io`, whatever `allowedKinds` says;",
+            "ServiceAccounts; kinds of `rbac.authorization.k8s.io`, `authentication.k8s.io`, `authorization.k8s.io` and `certificates.k8s.io`, whatever `allowedKinds` says;",
             "pods (and, in kinds that are not Kubernetes' own, any field) with a `serviceAccountName` other than `default`; annotations that give a pod an identity of the cloud (`iam.amazonaws.com/role`);",
             "Secrets of type `kubernetes.io/service-account-token`.",
         ],
         reason: "a preview needs no rights in the cluster, and another account's rights are not its own.",
         hint: "take the object or the field out. Use a Secret of type `Opaque`.",
         behind: behind(
-            "ServiceAccounts, roles, bindings, tokens, webhooks, definitions",
+            "ServiceAccounts, roles, bindings, tokens",
             "",
             "",
             "`serviceAccountName` in pods, Secrets that ask for a token, annotations",
@@ -401,7 +401,7 @@ pub const RULES: [RuleInfo; 24] = [
         severity: Severity::Refused,
         since: "0.2",
         what: &[
-            "Secrets and ConfigMaps named `bivouac-*` in `env`, `envFrom`, volumes or `imagePullSecrets`. The ConfigMap `bivouac-env` is there to be read.",
+            "Secrets and ConfigMaps named `bivouac-*` in `env`, `envFrom`, volumes or `imagePullSecrets`, and in any field of a kind that is not Kubernetes' own whose name speaks of a secret. The ConfigMap `bivouac-env` is there to be read.",
         ],
         reason: "the service keeps its own things in the camp under these names.",
         hint: "name an object of your own.",
@@ -447,7 +447,7 @@ pub const RULES: [RuleInfo; 24] = [
         severity: Severity::Refused,
         since: "0.2",
         what: &[
-            "`volumeName`, `selector` and `storageClassName: \"\"` of a PersistentVolumeClaim, also in claim templates and ephemeral volumes: they bind a volume that was made beforehand;",
+            "`volumeName`, `selector` and `storageClassName: \"\"` of a PersistentVolumeClaim, also in claim templates and ephemeral volumes, and the annotations `pv.kubernetes.io/`, `volume.kubernetes.io/` and `volume.beta.kubernetes.io/`: they bind a volume that was made beforehand;",
             "volumes that name storage on the network or a disk by its address: `nfs`, `iscsi`, `cephfs`, `rbd`, `glusterfs`, `fc`, `flexVolume`, disks of clouds and the like.",
         ],
         reason: "the node mounts it with its own rights; the data may be anybody's.",

@@ -9,6 +9,7 @@ mod examples;
 mod levels;
 mod page;
 mod properties;
+mod widened;
 mod yaml;
 
 use serde_json::{Value, json};

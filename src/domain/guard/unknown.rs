@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::look::{At, Look, is_empty, short};
 use super::{
-    GroupKind, Rule, annotations, baseline, images, ingress, object, placement, pods, storage,
+    GroupKind, Rule, annotations, baseline, images, ingress, object, placement, pods, references,
+    storage,
 };
 
 /// Groups whose kinds are all known here.
@@ -64,8 +65,7 @@ fn walk(look: &mut Look<'_>, at: &At<'_, '_>, router: bool, depth: usize) {
     for element in at.elements() {
         walk(look, &element, router, depth + 1);
     }
-    let holds = |key: &&str| at.value.get(*key).is_some_and(holds_images);
-    if pods::CONTAINER_LISTS.iter().any(|key| holds(&key)) {
+    if pods::CONTAINER_LISTS.iter().any(|key| at.value.get(*key).is_some_and(holds_images)) {
         pods::pod(look, at);
     }
     for (key, value) in at.members() {
@@ -88,6 +88,9 @@ fn holds_images(list: &Value) -> bool {
 fn member(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_>) {
     if value.value.is_null() {
         return;
+    }
+    if key.contains("ecret") {
+        references::named_secret(look, value);
     }
     match key {
         "hostNetwork" | "hostPID" | "hostIPC" => baseline::host_flag(look, value, key),
@@ -113,7 +116,7 @@ fn member(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_
         "namespace" if value.text() != Some(&look.policy.namespace) => object::foreign(look, value),
         "namespaceSelector" => object::foreign(look, value),
         "nodeName" | "nodeSelector" | "tolerations" | "schedulerName" => {
-            placement::pod(look, parent)
+            placement::pod(look, parent);
         }
         "nfs" | "iscsi" | "cephfs" | "rbd" | "flexVolume" | "glusterfs"
             if value.value.is_object() =>
@@ -144,18 +147,19 @@ fn host(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_>)
     match key {
         // A destination is a Service, which may be named without a dot.
         "host" | "hostname" | "fqdn" | "domain"
-            if value.text().is_some_and(|host| host.contains(['.', '*']))
-                || !value.value.is_string() =>
+            if value
+                .text()
+                .is_some_and(|host| host.contains(['.', '*']) && !is_own_service(look, host)) =>
         {
-            if value.value.is_string() {
-                ingress::assigned(look, value);
-            }
+            ingress::assigned(look, value);
         }
         "hosts" | "hostnames" | "domains" => {
-            for host in value.elements() {
-                if host.value.is_string() {
-                    ingress::assigned(look, &host);
-                }
+            if !value.value.is_array() && !value.value.is_object() {
+                ingress::assigned(look, value);
+            }
+            // Mappings are walked into: their member `host` is the one to look at.
+            for host in value.elements().iter().filter(|host| !host.value.is_object()) {
+                ingress::assigned(look, host);
             }
         }
         "gateways" => {
@@ -167,7 +171,7 @@ fn host(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_>)
             }
         }
         // Traefik writes hosts into an expression.
-        "match" if value.value.is_string() && parent.value.get("services").is_some() => {
+        "match" if parent.value.get("services").is_some() => {
             let text = value.text().unwrap_or_default();
             let own = look.policy.assigned_hosts.iter().any(|host| {
                 let host = format!("Host(`{host}`)");
@@ -180,6 +184,13 @@ fn host(look: &mut Look<'_>, parent: &At<'_, '_>, key: &str, value: &At<'_, '_>)
         }
         _ => {}
     }
+}
+
+/// The full name of a Service of the camp.
+fn is_own_service(look: &Look<'_>, host: &str) -> bool {
+    let Some((_, rest)) = host.split_once('.') else { return false };
+    let rest = rest.strip_suffix(".svc.cluster.local").or_else(|| rest.strip_suffix(".svc"));
+    rest == Some(look.policy.namespace.as_str())
 }
 
 /// What follows the host of an expression may only ask for more.
@@ -200,9 +211,13 @@ fn routed(look: &mut Look<'_>, root: &At<'_, '_>) {
             return ingress::hostless(look, "/kind".into(), &message);
         }
     };
-    let named = root.value.pointer(place).is_some_and(|value| !is_empty(value));
-    if !named {
-        let message = "a route without host takes requests for every host";
-        ingress::hostless(look, place.into(), message);
+    match look.path(root, place) {
+        // A name without a dot is a Service elsewhere, and a host here.
+        Some(host) if host.value.is_string() => ingress::assigned(look, &host),
+        Some(hosts) if hosts.value.is_array() && !is_empty(hosts.value) => {}
+        _ => {
+            let message = "a route without host takes requests for every host";
+            ingress::hostless(look, place.into(), message);
+        }
     }
 }

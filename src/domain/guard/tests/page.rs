@@ -57,8 +57,8 @@ fn contents(page: &mut String) {
 
 fn word(severity: Severity) -> &'static str {
     match severity {
-        Severity::Refused => "refuses",
-        Severity::Warning => "warns",
+        Severity::Refused => "Refuses",
+        Severity::Warning => "Warns",
     }
 }
 
