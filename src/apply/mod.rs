@@ -11,7 +11,6 @@ mod camp;
 mod deployer;
 
 mod error;
-mod facts;
 
 mod health;
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -13,7 +12,6 @@ use kube::discovery::{self, Scope};
 use kube::{Client, Error};
 use tower::ServiceExt as _;
 
-use crate::domain::render_inputs::ClusterFacts;
 use crate::seams::Transport;
 
 /// Name of the service account that applies a bundle, one in each camp.
@@ -33,7 +31,6 @@ pub enum As {
 pub struct Target {
     client: Client,
     kinds: Arc<Mutex<BTreeMap<KindKey, Known>>>,
-    pub(super) facts: Arc<Mutex<Option<(DateTime<Utc>, ClusterFacts)>>>,
 }
 
 /// A kind that can be a key of an ordered map.
@@ -50,7 +47,7 @@ impl Target {
     /// The cluster behind `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Arc::default(), facts: Arc::default() }
+        Self { client, kinds: Arc::default() }
     }
 
     /// A client that acts as `who`. The same connections, one header more.

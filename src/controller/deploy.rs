@@ -45,8 +45,7 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
-    let facts = context.target.facts(now).await.map_err(ReconcileError::Apply)?;
-    let mut inputs = inputs(record, served, facts)?;
+    let mut inputs = inputs(record, served)?;
     let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
@@ -133,11 +132,7 @@ pub(super) async fn bring_up(
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
-fn inputs(
-    record: &Record,
-    served: &Served,
-    cluster: ClusterFacts,
-) -> Result<RenderInputs, ReconcileError> {
+fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileError> {
     let status = &record.status;
     let head = status.head.as_ref();
     let revision =
@@ -156,7 +151,7 @@ fn inputs(
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
-        cluster,
+        cluster: ClusterFacts::default(),
     };
     camp::hosts_into(&mut inputs, record);
     Ok(inputs)
