@@ -55,7 +55,7 @@ pub struct EnvironmentSpec {
     pub approved: Option<Approval>,
     /// Values for parameters that the preview file declares, as text whatever their type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), inner(length(max = 256)))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub parameters: BTreeMap<String, String>,
 }
 

@@ -340,7 +340,7 @@ pub enum Namespaces {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterScoped {
-    /// Kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`. Default: CustomResourceDefinitions.
+    /// Kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`. Default: `CustomResourceDefinition`.
     #[serde(default = "ClusterScoped::default_ignore")]
     #[schemars(
         length(max = 50),

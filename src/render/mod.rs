@@ -190,3 +190,5 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 mod tests;
 #[cfg(test)]
 mod tests_apps;
+#[cfg(test)]
+mod tests_limits;

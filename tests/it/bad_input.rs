@@ -121,8 +121,7 @@ async fn a_camp_that_stands_goes_on_standing_when_the_next_commit_is_refused() {
 async fn what_the_api_server_refuses_is_told_with_its_words() {
     let world = World::new(3).await;
     let witness = Witness::of(&world).await;
-    let bad =
-        "apiVersion: v1\nkind: Service\nmetadata: {name: extra}\nspec:\n  ports: [{port: 99999}]\n";
+    let bad = "apiVersion: v1\nkind: Service\nmetadata: {name: extra}\nspec:\n  selector: {app: web}\n  ports: [{port: 99999}]\n";
     let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", bad));
     golden("refused-by-the-cluster", &world.told(number, "### Preview failed").await, &head);
     let before = world.comment(number);

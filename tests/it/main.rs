@@ -1,6 +1,7 @@
 //! Stories: the whole program with embedded Kubernetes and GitHub, in one process, under a paused clock. Each test is a
 //! sentence that a user may rely on.
 
+mod apps;
 mod bad_input;
 mod changes;
 mod determinism;

@@ -78,16 +78,16 @@ impl GuardPolicy {
             of.allowed_kinds =
                 isolation.allowed_kinds.iter().map(|name| GroupKind::parse(name)).collect();
         }
-        if policy.url.gateway.is_some() {
+        of.ingress_class.clone_from(&policy.url.ingress_class);
+        of.image_registries.clone_from(&isolation.image_registries);
+        of.gateway.clone_from(&policy.url.gateway);
+        if of.gateway.is_some() {
             // What `expose` makes.
             of.allowed_kinds.insert(GroupKind::new("gateway.networking.k8s.io", "HTTPRoute"));
         }
-        of.image_registries.clone_from(&isolation.image_registries);
-        of.gateway.clone_from(&policy.url.gateway);
         if let Tls::PerHost { cluster_issuer } = &policy.url.tls {
             of.tls_issuer = Some(cluster_issuer.clone());
         }
-        of.ingress_class.clone_from(&policy.url.ingress_class);
         if isolation.pod_security == "restricted" {
             of.pod_security = PodSecurity::Restricted;
         }
