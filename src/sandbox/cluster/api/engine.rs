@@ -110,7 +110,11 @@ pub(crate) fn patch(
         PatchKind::Merge | PatchKind::Apply => patches::merge(live, patch),
         PatchKind::Strategic => patches::strategic(live, patch, &call.served.kind.schema),
     };
-    result.map_err(|error| ApiError::bad_request(error.to_string()))
+    result.map_err(|error| match error {
+        patches::PatchError::Malformed(text) => ApiError::bad_request(text),
+        // The real server's words end here; ours say why besides.
+        patches::PatchError::DoesNotFit(_) => ApiError::new(422, "Invalid", error.to_string()),
+    })
 }
 
 /// What the CEL rules of a custom kind find wrong; they are asked only when the schema finds nothing.

@@ -147,7 +147,7 @@ fn merge_lists(
                 out.push(value.clone());
             }
         }
-        return Ok(ordered(out, old, order, None));
+        return Ok(ordered(out, old, changes, order, None));
     };
     let item = schema.item(node);
     for change in changes {
@@ -173,19 +173,22 @@ fn merge_lists(
             }
         }
     }
-    Ok(ordered(out, old, order, Some(key)))
+    Ok(ordered(out, old, changes, order, Some(key)))
 }
 
 fn ordered(
     items: Vec<Value>,
     old: &[Value],
+    changes: &[Value],
     order: Option<&Vec<Value>>,
     key: Option<&str>,
 ) -> Vec<Value> {
-    match order {
-        Some(order) => sort(items, old, order, key),
-        None => items,
+    if let Some(order) = order {
+        return sort(items, old, order, key);
     }
+    // Without a word about it the patch's own order counts: what it adds stands before what it does not name.
+    let named: Vec<Value> = changes.iter().filter(|item| !is_deletion(item)).cloned().collect();
+    sort(items, old, &named, key)
 }
 
 /// Items that the order names stand in that order; the others stay before the first named item that they stood before.

@@ -49,7 +49,7 @@ fn directives_delete_replace_retain_and_order() {
         out["spec"]["containers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["c", "b", "a"]);
     let out = pod(&json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": ["one"], "finalizers": ["three"] } })).unwrap();
-    assert_eq!(out["metadata"]["finalizers"], json!(["two", "three"]));
+    assert_eq!(out["metadata"]["finalizers"], json!(["three", "two"]), "what is added comes first");
     let out = pod(&json!({ "spec": { "volumes": [{ "name": "v", "$retainKeys": ["name", "secret"], "secret": {} }] } })).unwrap();
     assert_eq!(out["spec"]["volumes"], json!([{ "name": "v", "secret": {} }]));
 }

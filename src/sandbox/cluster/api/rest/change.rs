@@ -144,6 +144,9 @@ impl State {
         causes.extend(new_finalizers(live, new));
         if call.path.subresource.is_empty() {
             causes.extend(rules::new_object(&resource, new));
+            if call.served.custom.is_none() {
+                causes.extend(rules::finalizers(&resource, new));
+            }
             causes.extend(rules::changed_object(&resource, live, new));
             if crds::is_definition(&resource) {
                 causes.extend(crds::problems(new, Some(live)));

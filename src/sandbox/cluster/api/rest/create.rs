@@ -56,6 +56,9 @@ impl State {
         let mut causes = names::metadata(&resource.group, &resource.resource, &object);
         causes.extend(decode::value_problems(call, &object));
         causes.extend(rules::new_object(&resource, &object));
+        if call.served.custom.is_none() {
+            causes.extend(rules::finalizers(&resource, &object));
+        }
         if crds::is_definition(&resource) {
             causes.extend(crds::problems(&object, None));
         }

@@ -1,5 +1,7 @@
 //! (body) → object of the kind that the path names: kind and namespace agree, fields are known. Pure, no I/O.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::schema::{Class, FieldValidation, Problem};
@@ -25,6 +27,9 @@ pub(crate) fn decode(call: &mut Call, mut object: Value) -> Result<Value, ApiErr
     if let Some(problem) = decode.first() {
         return Err(refuse(&problem.message));
     }
+    if let Some(at) = bad_base64(call, &object) {
+        return Err(refuse(&format!("illegal base64 data at input byte {at}")));
+    }
     match call.fields {
         FieldValidation::Strict if !unknown.is_empty() || !call.duplicates.is_empty() => {
             let texts: Vec<&str> = (call.duplicates.iter().map(String::as_str))
@@ -41,6 +46,24 @@ pub(crate) fn decode(call: &mut Call, mut object: Value) -> Result<Value, ApiErr
     kind.schema.prune(&mut object);
     kind.schema.default(&mut object);
     Ok(object)
+}
+
+/// The first byte that is no base64 in what has to be it: the data of Secrets, the binary data of `ConfigMaps`.
+fn bad_base64(call: &Call, object: &Value) -> Option<usize> {
+    let key = match (call.served.kind.group.as_str(), call.served.kind.plural.as_str()) {
+        ("", "secrets") => "data",
+        ("", "configmaps") => "binaryData",
+        _ => return None,
+    };
+    object[key].as_object()?.values().filter_map(Value::as_str).find_map(|text| {
+        let plain =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '\r' | '\n');
+        let clean: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+        match text.find(|c| !plain(c)) {
+            Some(at) => Some(at),
+            None => STANDARD.decode(&clean).is_err().then_some(clean.len()),
+        }
+    })
 }
 
 /// `apiVersion`, `kind` and the namespace of a body.

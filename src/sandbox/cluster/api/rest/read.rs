@@ -17,11 +17,15 @@ use super::super::{convert, engine};
 pub(crate) struct Selectors {
     label: LabelSelector,
     field: FieldSelector,
+    /// Nothing is asked for: only then it is known how many are left behind a page.
+    all: bool,
 }
 
 impl Selectors {
     pub(crate) fn parse(call: &Call, query: &Query) -> Result<Self, ApiError> {
+        let empty = |key: &str| query.get(key).is_none_or(str::is_empty);
         Ok(Self {
+            all: empty("labelSelector") && empty("fieldSelector"),
             label: engine::label_selector(query.get("labelSelector").unwrap_or_default())?,
             field: engine::field_selector(call, query)?,
         })
@@ -199,7 +203,7 @@ impl State {
         if let (Some(_), Some((namespace, name))) = (wanted.peek(), last) {
             let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "namespace": namespace, "name": name});
             next = Some(URL_SAFE_NO_PAD.encode(token.to_string()));
-            remaining = Some(wanted.count());
+            remaining = selectors.all.then(|| wanted.count());
         }
         Ok(Page { items, revision, next, remaining })
     }

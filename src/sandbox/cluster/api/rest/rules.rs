@@ -57,6 +57,31 @@ pub(crate) fn new_object(resource: &GroupResource, object: &Value) -> Vec<Cause>
     causes
 }
 
+/// Finalizers of built-in kinds have a domain, or are one of the server's own.
+pub(crate) fn finalizers(resource: &GroupResource, object: &Value) -> Vec<Cause> {
+    // Definitions and API services come from servers of their own, which are less strict.
+    if matches!(resource.group.as_str(), "apiextensions.k8s.io" | "apiregistration.k8s.io") {
+        return Vec::new();
+    }
+    let known = ["kubernetes", "orphan", "foregroundDeletion"];
+    object["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter(|(_, name)| {
+            name.as_str().is_some_and(|name| !name.contains('/') && !known.contains(&name))
+        })
+        .map(|(index, name)| {
+            Cause::invalid(
+                &format!("metadata.finalizers[{index}]"),
+                name,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
+        })
+        .collect()
+}
+
 fn selector_matches(object: &Value, causes: &mut Vec<Cause>) {
     let labels = &object["spec"]["template"]["metadata"]["labels"];
     let wanted = object["spec"]["selector"]["matchLabels"].as_object();

@@ -125,6 +125,11 @@ fn builtin(name: &str, object: &mut Value) {
             }
         }
         "core.v1.LimitRange" => limit_range(object),
+        "autoscaling.v1.HorizontalPodAutoscaler" | "autoscaling.v2.HorizontalPodAutoscaler" => {
+            if let Some(spec) = child(object, "spec") {
+                set(spec, "minReplicas", json!(1));
+            }
+        }
         "admissionregistration.v1.ValidatingAdmissionPolicy" => {
             let Some(spec) = child(object, "spec") else { return };
             set(spec, "failurePolicy", json!("Fail"));
