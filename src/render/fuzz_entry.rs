@@ -101,7 +101,7 @@ pub fn template(bytes: &[u8]) {
         Ok(again) if again == filled => {}
         _ => broken("the same template gave something else"),
     }
-    let lines = text.split(|byte| *byte == b'\n').count();
+    let lines = text.split(|byte| matches!(*byte, b'\n' | b'\r')).count();
     let limits = YamlLimits::of_file(LIMIT);
     for finding in yaml::unquoted(&filled, &limits) {
         if finding.position.line == 0 || finding.position.line > lines {

@@ -60,8 +60,10 @@ impl<'t> Cursor<'t> {
 
     /// The place of `offset`, which is not before the one asked for last.
     pub(super) fn at(&mut self, offset: usize) -> Position {
-        for c in self.text.get(self.offset..offset).unwrap_or_default().chars() {
-            if c == '\n' {
+        for (index, c) in self.text.get(self.offset..offset).unwrap_or_default().char_indices() {
+            // A lone carriage return ends a line too, as for readers of YAML.
+            let next = self.text.as_bytes().get(self.offset + index + 1);
+            if c == '\n' || (c == '\r' && next != Some(&b'\n')) {
                 self.position = Position { line: self.position.line + 1, column: 1 };
             } else {
                 self.position.column += 1;

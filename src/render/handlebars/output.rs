@@ -10,6 +10,8 @@ use crate::domain::document::Position;
 pub(crate) struct Filled {
     /// The text.
     pub(crate) text: String,
+    /// Lines of the text.
+    lines: u32,
     segments: Vec<Segment>,
     written: Vec<Written>,
     /// Lines on which an expression put nothing, with the expression.
@@ -65,9 +67,12 @@ impl Filled {
         if !segment.literal {
             return Position { line, column };
         }
-        let lines = position.line - segment.line as usize;
+        // Readers put what is missing at the end on a line of its own that is not there.
+        let last = self.lines.max(1) as usize;
+        let lines = position.line.min(last).saturating_sub(segment.line as usize);
         if lines == 0 {
-            Position { line, column: column + position.column - segment.column as usize }
+            let along = position.column.saturating_sub(segment.column as usize);
+            Position { line, column: column + along }
         } else {
             Position { line: line + lines, column: position.column }
         }
@@ -128,7 +133,7 @@ impl Output {
     /// Text of the template that begins at `at`.
     pub(super) fn literal(&mut self, text: &str, at: Position) -> Problem<()> {
         let mut at = at;
-        for line in text.split_inclusive('\n') {
+        for line in lines(text) {
             self.segment(at, true, None);
             self.write(line, None)?;
             at = Position { line: at.line + 1, column: 1 };
@@ -179,21 +184,39 @@ impl Output {
         }
         let before = self.filled.text.len();
         indented(&mut self.filled.text, &self.indent, text, self.limit)?;
+        let mut after_return = self.filled.text.get(..before).is_some_and(|t| t.ends_with('\r'));
         for c in self.filled.text.get(before..).unwrap_or_default().chars() {
-            if c == '\n' {
-                self.line = self.line.saturating_add(1);
-                self.column = 1;
-            } else {
-                self.column = self.column.saturating_add(1);
+            // A lone carriage return ends a line for readers of YAML; with a line feed after it, it is one end.
+            match c {
+                '\n' if after_return => {}
+                '\n' | '\r' => {
+                    self.line = self.line.saturating_add(1);
+                    self.column = 1;
+                }
+                _ => self.column = self.column.saturating_add(1),
             }
+            after_return = c == '\r';
         }
         Ok(())
     }
 
     /// The text, and the shadow if there is one.
-    pub(super) fn finish(self) -> (Filled, Option<String>) {
+    pub(super) fn finish(mut self) -> (Filled, Option<String>) {
+        self.filled.lines = self.line;
         (self.filled, self.shadow)
     }
+}
+
+/// The lines of `text` with their ends.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').flat_map(|line| {
+        let end = if line.ends_with("\r\n") { line.len() - 2 } else { line.len() };
+        let (body, end) = line.split_at(end);
+        let last = body.rfind('\r').map_or(0, |at| at + 1);
+        let (returns, _) = body.split_at(last);
+        let rest = line.get(last..).unwrap_or(end);
+        returns.split_inclusive('\r').chain((!rest.is_empty()).then_some(rest))
+    })
 }
 
 /// Adds `text` to `all`, with `indent` before each line that is not blank.

@@ -212,6 +212,15 @@ fn every_place_of_the_text_is_found_in_the_template() {
 }
 
 #[test]
+fn a_lone_carriage_return_ends_a_line() {
+    let filled =
+        filled_of("a\r\nb\rc\nd{{env.name}}\r{{env.name}}\r\n{{env.name}}", &[]).expect("filled");
+    for line in 1..=6 {
+        assert_eq!(filled.place(Position { line, column: 1 }).to_string(), format!("{line}:1"));
+    }
+}
+
+#[test]
 fn a_value_never_changes_what_the_yaml_says() {
     for fine in [
         "a: \"{{params.size}}\"\n",
@@ -400,4 +409,31 @@ fn a_template_cannot_grow_or_dig_without_end() {
         .collect();
     let partials = Partials::of(names.iter().map(|(path, text)| (path.as_str(), text.as_bytes())));
     assert!(fill(b"{{> p0 x=\"aaaa\"}}", &context(), 1 << 20, &partials).is_err());
+}
+
+/// The examples of `docs/templates.md`, and that every helper has one.
+#[test]
+fn the_examples_of_the_documentation_are_true() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/templates.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let table = page.split("| helper | what").nth(1).expect("the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let context = json!({
+        "env": {"name": "shop-pr-7"}, "pr": {"number": 7},
+        "params": {"size": "Small", "motto": "Hello: \"you\"", "lines": "a\nb", "list": ["x", "z"], "empty": ""},
+    });
+    let mut named = Vec::new();
+    for row in rows {
+        let code: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        let (Some(helper), [.., template, wanted]) = (code.first(), code.as_slice()) else {
+            panic!("{row}");
+        };
+        let found = fill_value(template, &context, 1000, &Partials::default());
+        assert_eq!(found.map_err(|p| p.to_string()), Ok(wanted.replace('⏎', "\n")), "{row}");
+        assert!(template.contains(&format!("{helper} ")), "{row}");
+        named.push((*helper).to_owned());
+    }
+    named.sort();
+    let helpers: Vec<&str> = helpers::HELPERS.iter().map(|helper| helper.name).collect();
+    assert_eq!(named, helpers);
 }

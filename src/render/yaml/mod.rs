@@ -5,10 +5,12 @@
 //! early: bytes, depth and the number of nodes *after* aliases were followed are bounded.
 
 pub(crate) mod emit;
+mod indented;
 #[cfg(test)]
 mod kubectl_table;
 mod limits;
 mod scalar;
+mod text;
 mod unquoted;
 
 use std::collections::BTreeMap;
@@ -54,32 +56,44 @@ pub(crate) fn filled_documents(filled: &Filled, limits: &YamlLimits) -> Read<Vec
     read(filled.text.as_bytes(), limits, &|position| filled.place(position))
 }
 
-/// `bytes` as text, without a byte order mark.
-fn text_of<'t>(bytes: &'t [u8], limits: &YamlLimits) -> Read<&'t str> {
-    let start = Position { line: 1, column: 1 };
-    if bytes.len() > limits.bytes {
-        return too_much(start, YamlLimit::Bytes, limits);
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(error) => {
-            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + valid.split(|b| *b == b'\n').count().saturating_sub(1);
-            wrong(Position { line, column: 1 }, "the file is not UTF-8")
-        }
-    }
-}
-
 fn read(
     bytes: &[u8],
     limits: &YamlLimits,
     place: &dyn Fn(Position) -> Position,
 ) -> Read<Vec<Node>> {
-    let text = text_of(bytes, limits)?;
-    bounded_brackets(text, limits).map_err(|mut problem| {
-        problem.position = place(problem.position);
+    let found = text::text_of(bytes, limits).and_then(|text| {
+        text::bounded_brackets(text, limits)?;
+        indented::read(text, |text, mended| attempt(text, limits, place, mended))
+    });
+    found.map_err(|Failure { mut problem, placed, .. }| {
+        if !placed {
+            problem.position = place(problem.position);
+        }
         problem
-    })?;
+    })
+}
+
+/// Why one attempt to read a text failed.
+struct Failure {
+    problem: YamlProblem,
+    /// The problem's place is the caller's already.
+    placed: bool,
+    /// The line of brackets that the scanner wants further to the right.
+    low_line: Option<usize>,
+}
+
+impl From<YamlProblem> for Failure {
+    fn from(problem: YamlProblem) -> Self {
+        Self { problem, placed: false, low_line: None }
+    }
+}
+
+fn attempt(
+    text: &str,
+    limits: &YamlLimits,
+    place: &dyn Fn(Position) -> Position,
+    mended: &indented::Lines,
+) -> Result<Vec<Node>, Failure> {
     let mut reader = Reader {
         open: Vec::new(),
         anchors: BTreeMap::new(),
@@ -92,9 +106,24 @@ fn read(
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         match event {
-            Ok((event, span)) => reader.event(event, place(position(&span.start)))?,
+            Ok((event, span)) => {
+                let at = place(mended.original(position(&span.start)));
+                reader.event(event, at).map_err(|problem| Failure {
+                    problem,
+                    placed: true,
+                    low_line: None,
+                })?;
+            }
             Err(error) => {
-                return wrong(place(position(error.marker())), explain(error.info(), text));
+                let at = position(error.marker());
+                let low = matches!(
+                    error.info(),
+                    "invalid indentation" | "invalid indentation in flow construct"
+                );
+                let message = explain(error.info(), text);
+                let problem =
+                    YamlProblem { position: place(mended.original(at)), message, limit: None };
+                return Err(Failure { problem, placed: true, low_line: low.then_some(at.line) });
             }
         }
     }
@@ -103,27 +132,6 @@ fn read(
 
 fn position(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
-}
-
-/// The scanner keeps a note for each open bracket and walks them all for each token: without a bound a line of
-/// brackets costs quadratic time before the first event comes out.
-fn bounded_brackets(text: &str, limits: &YamlLimits) -> Read<()> {
-    for (index, line) in text.lines().enumerate() {
-        let trimmed = line.trim_start();
-        let opened = trimmed
-            .bytes()
-            .take_while(|b| matches!(b, b'[' | b'{' | b' ' | b'-' | b'?' | b'\t'))
-            .filter(|b| matches!(b, b'[' | b'{' | b'-' | b'?'))
-            .count();
-        // A rule of dashes in a comment or block text is fine; brackets in such a number are not.
-        if opened > limits.nesting
-            && trimmed.bytes().take(opened).any(|b| matches!(b, b'[' | b'{' | b'?'))
-        {
-            let position = Position { line: index + 1, column: 1 };
-            return too_much(position, YamlLimit::Nesting, limits);
-        }
-    }
-    Ok(())
 }
 
 /// The scanner's reason, which names no value but for one character that it found unexpected.
@@ -404,7 +412,7 @@ fn merge_sources(node: Node, at: Position, merges: &mut Vec<Node>) -> Read<()> {
 
 fn collection_tag(tag: Option<&Tag>, own: &str, at: Position) -> Read<()> {
     match tag {
-        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => {
+        Some(tag) if scalar::own_tag(tag) != Some(own) => {
             wrong(at, "tags other than YAML's own are not allowed")
         }
         _ => Ok(()),

@@ -1,5 +1,7 @@
 //! PURE · one scalar of a YAML text → the JSON value that `sigs.k8s.io/yaml` (goyaml v2) makes of it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use saphyr_parser::Tag;
 use serde_json::{Number, Value};
 
@@ -22,15 +24,22 @@ pub(super) fn resolve(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Scal
     if tag.handle.is_empty() && tag.suffix == "!" {
         return string();
     }
-    if !tag.is_yaml_core_schema() {
+    let Some(name) = own_tag(tag) else {
         return Err("tags other than YAML's own are not allowed");
-    }
-    let value = match tag.suffix.as_str() {
+    };
+    let value = match name {
         "str" => return string(),
+        // Bytes that are no text would be mangled by JSON.
+        "binary" => {
+            let solid: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+            let bytes = STANDARD.decode(solid).map_err(|_| "!!binary takes base64")?;
+            let text = String::from_utf8(bytes).map_err(|_| "!!binary holds no text")?;
+            return Ok(Scalar::Value(Value::from(text)));
+        }
         "int" | "float" | "bool" | "null" => implicit(text)?,
         _ => return Err("this tag is not allowed; write the value as plain text"),
     };
-    let fits = match (tag.suffix.as_str(), &value) {
+    let fits = match (name, &value) {
         ("int", Scalar::Value(Value::Number(n))) => n.is_i64() || n.is_u64(),
         ("float", Scalar::Value(Value::Number(_)))
         | ("bool", Scalar::Value(Value::Bool(_)))
@@ -38,6 +47,14 @@ pub(super) fn resolve(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Scal
         _ => false,
     };
     if fits { Ok(value) } else { Err("this value does not fit its tag") }
+}
+
+/// `str` of `!!str` and of `!<tag:yaml.org,2002:str>`.
+pub(super) fn own_tag(tag: &Tag) -> Option<&str> {
+    if tag.is_yaml_core_schema() {
+        return Some(&tag.suffix);
+    }
+    tag.suffix.strip_prefix("tag:yaml.org,2002:").filter(|_| tag.handle.is_empty())
 }
 
 fn implicit(text: &str) -> Result<Scalar, &'static str> {

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::Value;
 
+use super::YamlLimits;
 use super::scalar::{self, Scalar};
-use super::{YamlLimits, text_of};
+use super::text::{bounded_brackets, text_of};
 use crate::domain::document::Position;
 use crate::render::handlebars::Filled;
 
@@ -37,7 +38,7 @@ enum Frame {
 pub(crate) fn unquoted(filled: &Filled, limits: &YamlLimits) -> Vec<Unquoted> {
     let mut found = Vec::new();
     let Ok(text) = text_of(filled.text.as_bytes(), limits) else { return found };
-    if super::bounded_brackets(text, limits).is_err() {
+    if bounded_brackets(text, limits).is_err() {
         return found;
     }
     let mut frames: Vec<Frame> = Vec::new();

@@ -1,0 +1,4 @@
+//! Any bytes into `bivouac::render::fuzz_entry::yaml`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bivouac::render::fuzz_entry::yaml(data));
