@@ -6,8 +6,16 @@
 //! A path is read with everything below it. `*.yaml` and `*.yml` are manifests; with `.hbs` after it (`web.yaml.hbs`)
 //! the file's text is a Handlebars template first. Other files (README, scripts) are left alone.
 
+pub mod confined;
 mod handlebars;
+mod helm;
+mod helm_chart;
+mod helm_words;
+mod kustomize;
+mod kustomize_check;
 mod manifest;
+mod tool_binary;
+mod tool_text;
 pub mod tools;
 mod yaml;
 mod yaml_scalar;
