@@ -17,7 +17,7 @@ use super::orders::{InForce, Orders};
 
 /// How often resident memory is looked at: a chart can fill some 100 MB in that time, no more.
 const WATCH: Duration = Duration::from_millis(50);
-/// Bytes of stderr that are kept. A tool may print more; it is read and thrown away.
+/// About as many bytes of stderr are kept. A tool may print more; it is read and thrown away.
 const STDERR_BYTES: usize = 64 << 10;
 
 /// What ends a child early.
@@ -42,7 +42,7 @@ pub struct Ended {
     pub status: ExitStatus,
     /// All of it.
     pub stdout: Vec<u8>,
-    /// The beginning, without the line of [`InForce`].
+    /// The beginning and the end, without the line of [`InForce`].
     pub stderr: String,
     /// What was in force in it; nothing for [`run`].
     pub in_force: InForce,
@@ -165,17 +165,32 @@ async fn read_all(mut pipe: impl AsyncRead + Unpin, limit: usize) -> Result<Vec<
     }
 }
 
+/// The beginning and the end: the first line is ours, and of a long chain of reasons the last one matters.
 async fn read_some(mut pipe: impl AsyncRead + Unpin) -> Result<Vec<u8>, Stop> {
-    let mut kept = Vec::new();
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    let mut left_out = false;
     let mut piece = vec![0; 8 << 10];
     loop {
         let read = pipe.read(&mut piece).await.map_err(Stop::Pipe)?;
         if read == 0 {
-            return Ok(kept);
+            break;
         }
-        let room = STDERR_BYTES.saturating_sub(kept.len()).min(read);
-        kept.extend_from_slice(piece.get(..room).unwrap_or_default());
+        let (first, rest) = piece
+            .get(..read)
+            .unwrap_or_default()
+            .split_at((STDERR_BYTES / 2).saturating_sub(head.len()).min(read));
+        head.extend_from_slice(first);
+        tail.extend_from_slice(rest);
+        if tail.len() > STDERR_BYTES {
+            tail.drain(..tail.len() - STDERR_BYTES / 2);
+            left_out = true;
+        }
     }
+    if left_out {
+        head.extend_from_slice(b" ... ");
+    }
+    head.append(&mut tail);
+    Ok(head)
 }
 
 /// Ends when the group holds too much.
@@ -347,6 +362,14 @@ mod tests {
         let short = Bounds { time: Duration::from_millis(500), ..bounds() };
         let stop = run(sh("yes >&2"), &[], &short).await.expect_err("too long");
         assert!(matches!(stop, Stop::Time(_)), "{stop}");
+    }
+
+    #[tokio::test]
+    async fn of_a_long_complaint_the_beginning_and_the_end_are_kept() {
+        let script = "echo first >&2; head -c 1000000 /dev/zero | tr '\\0' x >&2; echo last >&2";
+        let ended = run(sh(script), &[], &bounds()).await.expect("ends");
+        assert!(ended.stderr.starts_with("first\n") && ended.stderr.ends_with("xlast\n"));
+        assert!(ended.stderr.len() <= 2 * STDERR_BYTES && ended.stderr.contains(" ... "));
     }
 
     #[tokio::test]

@@ -150,7 +150,10 @@ fn arguments(
         "--include-crds".to_owned(),
     ];
     if !job.kubernetes_version.is_empty() {
-        all.push(format!("--kube-version={}", job.kubernetes_version));
+        // Charts print and compare it with all of its parts, as a cluster has them.
+        let version = job.kubernetes_version.trim_start_matches('v');
+        let patch = if version.split('.').count() == 2 { ".0" } else { "" };
+        all.push(format!("--kube-version={version}{patch}"));
     }
     all.extend(job.api_versions.iter().map(|version| format!("--api-versions={version}")));
     all.extend(values.into_iter().map(|path| format!("--values={path}")));

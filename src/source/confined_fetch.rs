@@ -85,7 +85,10 @@ impl ConfinedFetch {
     ) -> Self {
         let environment = environment
             .into_iter()
-            .filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+            // `git-upload-pack` has to be found for file://.
+            .filter(|(name, _)| {
+                PASSED_ON.contains(&name.as_str()) || (schemes.file && name == "PATH")
+            })
             .collect();
         Self { own, schemes, environment }
     }

@@ -25,7 +25,8 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn fetch(schemes: Schemes) -> ConfinedFetch {
-    ConfinedFetch::new(super::own().to_owned(), schemes, [])
+    // `PATH` is for `git-upload-pack` and goes on for file:// alone.
+    ConfinedFetch::new(super::own().to_owned(), schemes, std::env::vars())
 }
 
 fn request(url: String, revision: &str, into: &Path) -> FetchRequest {

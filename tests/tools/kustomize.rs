@@ -99,7 +99,7 @@ async fn mistakes_are_told_without_values_and_folders() {
     for (text, expected) in [
         (
             "resources: [bad.yaml]\n",
-            "over/kustomization.yaml: bad.yaml: MalformedYAMLError: yaml: mapping values are not allowed in this context in File: bad.yaml",
+            "over/kustomization.yaml: MalformedYAMLError: yaml: mapping values are not allowed in this context in File: bad.yaml",
         ),
         ("resources: [odd.yaml]\n", "over/kustomization.yaml: odd.yaml: missing Resource metadata"),
         (

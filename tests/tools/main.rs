@@ -7,14 +7,20 @@ mod helm;
 mod kustomize;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bivouac::domain::file_tree::FileTree;
 use bivouac::render::confined::{ConfinedTools, ToolSettings};
 use bivouac::render::tools::{ToolDocument, ToolError, ToolLimits};
 
+/// The program under test: the one that was built with these tests, or an installed one (`BIVOUAC_TEST_BIVOUAC`).
 fn own() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_bivouac"))
+    static OWN: LazyLock<PathBuf> = LazyLock::new(|| {
+        let installed = std::env::var_os("BIVOUAC_TEST_BIVOUAC");
+        installed.unwrap_or_else(|| env!("CARGO_BIN_EXE_bivouac").into()).into()
+    });
+    &OWN
 }
 
 /// The path in a variable; says so when there is none, since the test then shows nothing.
