@@ -112,7 +112,7 @@ async fn same_as_helm(helm: &Path, folder: &Path, chart: &str, set: &[(&str, &st
         .output();
     let mut bare = Command::new(helm);
     bare.args(["template", "app"]).arg(copy.path().join(chart));
-    bare.args(["--namespace=camp-1", "--kube-version=1.31", "--include-crds"]);
+    bare.args(["--namespace=camp-1", "--kube-version=1.31.0", "--include-crds"]);
     bare.args(set.iter().map(|(path, value)| format!("--set-json={path}={value}")));
     let bare = bare.output().expect("helm runs");
     assert!(bare.status.success(), "{}", String::from_utf8_lossy(&bare.stderr));
