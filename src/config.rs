@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
+use crate::render::confined::ToolSettings;
 
 /// How the service is set up. Every flag has an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +54,43 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
+}
+
+/// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
+#[derive(Args, Clone, Debug)]
+pub struct RawTools {
+    /// Helm 3.12 to 4; else `helm` in PATH
+    #[arg(long, env = "BIVOUAC_HELM")]
+    helm: Option<PathBuf>,
+    /// Kustomize 5, or a kubectl that has it; else `kustomize` or `kubectl` in PATH
+    #[arg(long, env = "BIVOUAC_KUSTOMIZE")]
+    kustomize: Option<PathBuf>,
+    /// Folder for the files that Helm and Kustomize read while they run; else memory (/dev/shm), then disk
+    #[arg(long, env = "BIVOUAC_RENDER_DIR")]
+    render_dir: Option<PathBuf>,
+    /// Most memory of one run of Helm or Kustomize, in MiB
+    #[arg(long, env = "BIVOUAC_RENDER_MEMORY", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=65536))]
+    render_memory: u64,
+    /// Runs of Helm and Kustomize at once
+    #[arg(long, env = "BIVOUAC_RENDERERS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=256))]
+    renderers: u16,
+}
+
+impl RawTools {
+    /// The settings; `temporary` is a folder on disk, used where there is none in memory.
+    #[must_use]
+    pub fn settings(self, temporary: PathBuf) -> ToolSettings {
+        let Self { helm, kustomize, render_dir, render_memory, renderers } = self;
+        let mut settings = ToolSettings::new(std::env::var_os("PATH"), temporary);
+        if let Some(folder) = render_dir {
+            settings.scratch = vec![folder];
+        }
+        settings.helm = helm;
+        settings.kustomize = kustomize;
+        settings.memory_bytes = render_memory << 20;
+        settings.at_once = usize::from(renderers);
+        settings
+    }
 }
 
 /// A setting that means nothing.
@@ -121,6 +159,8 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         raw: Raw,
+        #[command(flatten)]
+        tools: RawTools,
     }
 
     fn settings(flags: &[&str]) -> Result<Settings, String> {
@@ -149,5 +189,21 @@ mod tests {
         assert!(
             settings(&["--service-account", ""]).expect("none is fine").service_account.is_none()
         );
+    }
+
+    #[test]
+    fn tools_have_settings_of_their_own() {
+        let parse = |flags: &[&str]| {
+            let all = ["x", "--instance", "main"].iter().chain(flags);
+            let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+            Ok::<_, String>(cli.tools.settings("/tmp".into()))
+        };
+        let settings = parse(&["--helm", "/opt/helm", "--render-memory", "256"]).expect("valid");
+        assert_eq!(settings.helm, Some(PathBuf::from("/opt/helm")));
+        assert_eq!((settings.memory_bytes, settings.at_once), (256 << 20, 4));
+        assert_eq!(settings.scratch, [PathBuf::from("/dev/shm"), PathBuf::from("/tmp")]);
+        let folder = parse(&["--render-dir", "/var/x"]).expect("valid").scratch;
+        assert_eq!(folder, [PathBuf::from("/var/x")]);
+        assert!(parse(&["--renderers", "1"]).is_err() && parse(&["--render-memory", "1"]).is_err());
     }
 }

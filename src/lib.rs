@@ -17,6 +17,8 @@ pub mod seams;
 
 pub mod domain;
 
+pub mod confine;
+
 pub mod crd;
 
 pub mod webhook;

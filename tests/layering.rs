@@ -48,14 +48,15 @@ const TABLE: &[Row] = &[
         ours: &["webhook", "domain", "crd", "seams"],
         never: &["octocrab", "gix"],
     },
+    Row { module: "confine", ours: &["confine"], never: CLIENTS },
     Row {
         module: "source",
-        ours: &["source", "domain", "seams"],
+        ours: &["source", "confine", "domain", "seams"],
         never: &["kube", "octocrab", "axum"],
     },
     Row {
         module: "render",
-        ours: &["render", "domain"],
+        ours: &["render", "confine", "domain"],
         never: &["kube", "octocrab", "gix", "axum"],
     },
     Row {

@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, each parses and calls.
 
+mod confine;
 mod crd;
 mod demo;
+mod fetch;
 mod sandbox;
 mod serve;
 
@@ -36,6 +38,12 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crd(crd::Crd),
+    /// Become a tool with fewer rights (the service starts this itself)
+    #[command(name = crate::confine::SUBCOMMAND, hide = true)]
+    Confine(confine::Confine),
+    /// Fetch one commit with fewer rights (the service starts this itself)
+    #[command(name = crate::source::FETCH_SUBCOMMAND, hide = true)]
+    Fetch(fetch::Fetch),
 }
 
 /// What a subcommand ends with: a sentence for people.
@@ -46,6 +54,17 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let Self { command, log, log_format } = self;
+        // Before anything else: neither a log nor a second thread may be there.
+        let confined = match command {
+            Command::Confine(confine) => Err(confine.run()),
+            Command::Fetch(fetch) => Err(fetch.run()),
+            other => Ok(other),
+        };
+        let command = match confined {
+            Ok(command) => command,
+            Err(Ok(())) => return ExitCode::SUCCESS,
+            Err(Err(error)) => return fail(&*error, 125),
+        };
         if let Err(error) = crate::telemetry::start(&log, &log_format) {
             return fail(&*error, 2);
         }
@@ -56,6 +75,8 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Sandbox(sandbox) => sandbox.run(),
             Command::Crd(crd) => crd.run(),
+            Command::Confine(confine) => confine.run(),
+            Command::Fetch(fetch) => fetch.run(),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! `bivouac serve`: the service against a real cluster.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory as _};
@@ -7,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use crate::app::{self, Peers};
-use crate::config::Raw;
-use crate::render::tools::NoTools;
-use crate::seams::{Clock, Rng};
-use crate::source::{GixFetch, Schemes};
+use crate::config::{Raw, RawTools, Settings};
+use crate::confine::InForce;
+use crate::render::confined::ConfinedTools;
+use crate::seams::{Clock, Fetch, Rng};
+use crate::source::{ConfinedFetch, GixFetch, Schemes};
 
 /// Serve pull requests.
 ///
@@ -20,11 +22,13 @@ use crate::source::{GixFetch, Schemes};
 pub(super) struct Serve {
     #[command(flatten)]
     settings: Raw,
+    #[command(flatten)]
+    tools: RawTools,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        let Self { settings } = self;
+        let Self { settings, tools } = self;
         let settings = settings.settings().unwrap_or_else(|error| {
             super::Cli::command().error(clap::error::ErrorKind::ValueValidation, error).exit()
         });
@@ -32,7 +36,12 @@ impl Serve {
             let config = kube::Config::infer().await?;
             let home = kube::Client::try_from(config)?;
             let clock = Clock::system();
-            let fetch = GixFetch::new(Schemes { http: settings.allow_http, file: false });
+            let disk = settings.cache_dir.join("render");
+            std::fs::create_dir_all(&disk)?;
+            let tools = tools.settings(disk);
+            let own = tools.own.clone();
+            let tools = ConfinedTools::find(tools);
+            let fetch = look_around(&settings, &tools, own).await;
             let peers = Peers {
                 target: home.clone(),
                 home,
@@ -41,8 +50,8 @@ impl Serve {
                     app::CONNECT,
                     app::TOTAL,
                 )?,
-                fetch: Arc::new(fetch),
-                tools: Arc::new(NoTools::because("this version renders plain YAML and Handlebars")),
+                fetch,
+                tools: Arc::new(tools),
                 clock,
                 rng: Rng::system(),
             };
@@ -52,6 +61,43 @@ impl Serve {
             app::serve(&settings, peers, listener, stop).await?;
             Ok(())
         })
+    }
+}
+
+/// Says what can be rendered and how children are confined here, once, and takes the fetch that this allows.
+async fn look_around(settings: &Settings, tools: &ConfinedTools, own: PathBuf) -> Arc<dyn Fetch> {
+    let in_force = match tools.in_force().await {
+        Ok(in_force) => {
+            let InForce { landlock, filter, namespace } = in_force;
+            tracing::info!(landlock, filter, namespace, "child processes are confined");
+            in_force
+        }
+        Err(error) => {
+            tracing::warn!(%error, "child processes can not be confined");
+            InForce::default()
+        }
+    };
+    if in_force.network_refused() && !in_force.files_confined() {
+        tracing::warn!(
+            "this kernel has no Landlock: Helm and Kustomize are kept from the network, not from files that the \
+             service may read"
+        );
+    }
+    for found in [tools.check_helm().await, tools.check_kustomize().await] {
+        match found {
+            Ok(program) => tracing::info!("renders with {program}"),
+            Err(reason) => tracing::warn!("can not render everything: {reason}"),
+        }
+    }
+    let schemes = Schemes { http: settings.allow_http, file: false };
+    if in_force.files_confined() {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Arc::new(ConfinedFetch::new(own, schemes, environment))
+    } else {
+        tracing::warn!("commits are fetched inside of the service: this kernel has no Landlock");
+        Arc::new(GixFetch::new(schemes))
     }
 }
 

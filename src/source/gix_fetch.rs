@@ -311,7 +311,7 @@ impl Answer {
 }
 
 /// The URL without what stands before an `@`, and without what could break a line.
-fn without_user(url: &str) -> String {
+pub(super) fn without_user(url: &str) -> String {
     let url: String = url.chars().filter(|c| !c.is_control()).take(200).collect();
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),

@@ -4,6 +4,7 @@
 //! file and what rendering asked for ([`Wanted`]) is loaded and judged: a link elsewhere in a monorepo does no harm.
 
 mod cache;
+mod confined_fetch;
 mod gix_fetch;
 mod tree;
 
@@ -13,6 +14,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use self::cache::SourceCache;
+pub use self::confined_fetch::{
+    ConfinedFetch, ConfinedJob, JobError, SUBCOMMAND as FETCH_SUBCOMMAND,
+};
 pub use self::gix_fetch::{GixFetch, Schemes};
 pub use self::tree::{TreeLimits, read_tree};
 
