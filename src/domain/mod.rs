@@ -29,6 +29,12 @@ pub mod render_inputs;
 
 pub mod bundle;
 
+pub mod bundle_diff;
+
+pub mod finding;
+
+pub mod preview_schema;
+
 pub mod guard;
 
 pub mod health;

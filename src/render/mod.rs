@@ -6,8 +6,11 @@
 //! A path is read with everything below it. `*.yaml` and `*.yml` are manifests; with `.hbs` after it (`web.yaml.hbs`)
 //! the file's text is a Handlebars template first. Other files (README, scripts) are left alone.
 
+pub mod check;
+mod findings;
 mod handlebars;
 mod manifest;
+pub mod text;
 pub mod tools;
 mod yaml;
 mod yaml_scalar;

@@ -4,8 +4,11 @@
 //! file and what rendering asked for ([`Wanted`]) is loaded and judged: a link elsewhere in a monorepo does no harm.
 
 mod cache;
+mod finding;
 mod gix_fetch;
+mod local;
 mod tree;
+mod work_tree;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +17,9 @@ use secrecy::SecretString;
 
 pub use self::cache::SourceCache;
 pub use self::gix_fetch::{GixFetch, Schemes};
+pub use self::local::{LocalError, LocalRepository, Resolved};
 pub use self::tree::{TreeLimits, read_tree};
+pub use self::work_tree::{WorkTreeError, read_work_tree};
 
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::id::{PrNumber, Revision};

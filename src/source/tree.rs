@@ -46,7 +46,7 @@ impl Default for TreeLimits {
 /// A tree object bigger than this lists some 20,000 entries; no infrastructure code does.
 const MAX_TREE_OBJECT: u64 = 1 << 20;
 /// A pointer that `git lfs` left where the file would be.
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+pub(super) const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file.
 ///
@@ -64,13 +64,27 @@ pub fn read_tree(
     };
     let options = gix::open::Options::isolated().open_path_as_is(true);
     let repo = gix::open_opts(repository, options).map_err(|e| cache(&e))?;
+    read_tree_of(&repo, revision, limits, wanted)
+}
+
+/// The same of a repository that is open.
+pub(super) fn read_tree_of(
+    repo: &gix::Repository,
+    revision: &Revision,
+    limits: TreeLimits,
+    wanted: fn(Option<&[u8]>) -> Wanted,
+) -> Result<FileTree, SourceError> {
+    let cache = |error: &gix::Error| SourceError::Cache {
+        revision: revision.to_string(),
+        source: boxed(error),
+    };
     let id = gix::ObjectId::from_hex(revision.as_str().as_bytes()).map_err(|e| {
         SourceError::Cache { revision: revision.to_string(), source: e.to_string().into() }
     })?;
     let commit = repo.find_commit(id).map_err(|e| cache(&e))?;
     let root = commit.tree_id().map_err(|e| cache(&e))?.detach();
     let mut reader = Reader {
-        repo: &repo,
+        repo,
         revision,
         root,
         limits,
@@ -251,7 +265,7 @@ fn refusal(kind: EntryKind) -> Option<(&'static str, &'static str)> {
 }
 
 /// The name of an entry as text. Git itself refuses to write most of what is refused here; a hostile server does not.
-fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
+pub(super) fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
     let text = String::from_utf8_lossy(name).into_owned();
     let shown: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
     let hint = "rename it";
@@ -269,15 +283,15 @@ fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
     Err(refused(&join(parent, &shown), what, hint))
 }
 
-fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
+pub(super) fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
     SourceError::Refused { path: path.to_owned(), what, hint }
 }
 
-fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError {
+pub(super) fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError {
     let path = if path.is_empty() { "." } else { path };
     SourceError::TooBig { path: path.to_owned(), limit, what }
 }
 
-fn join(parent: &str, name: &str) -> String {
+pub(super) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
 }
