@@ -20,7 +20,7 @@ use bivouac::domain::id::{InvalidId, PrNumber, RepoName, Revision};
 use bivouac::domain::naming::{Instance, Label, environment_name, host_label, namespace_name};
 use bivouac::domain::policy::Forks;
 use bivouac::domain::pull_request::State;
-use bivouac::domain::render_inputs::{ClusterFacts, RenderInputs};
+use bivouac::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules};
 use bivouac::render::tools::NoTools;
 use bivouac::render::{RenderError, RenderLimits, Rendered};
 use chrono::DateTime;
@@ -98,10 +98,11 @@ fn inputs() -> Result<RenderInputs, InvalidId> {
         namespace: "camp-campfire-pr-7-01234567".into(),
         host: "campfire-pr-7.preview.example.com".into(),
         url: "https://campfire-pr-7.preview.example.com".into(),
-        app_urls: BTreeMap::new(),
+        app_hosts: BTreeMap::new(),
         pull_request: Some(PrNumber(7)),
         branch_slug: "sparks".into(),
         parameters: BTreeMap::new(),
+        rules: RenderRules::default(),
         policy: BTreeMap::new(),
         cluster: ClusterFacts::default(),
     })

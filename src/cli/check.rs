@@ -78,13 +78,14 @@ impl Check {
         };
         let commit = session.commit(&at, wanted)?;
         let (label, revision) = (commit.label.clone(), commit.revision.clone());
-        let (limits, policy) = (session.limits(), session.guard_policy());
+        let policy = session.policy();
         let checked = match commit.tree {
             Ok(tree) => {
                 let inputs = commit.inputs;
-                with_patience("checking", async move {
-                    check(&tree, &inputs, limits, &policy, &tools()).await
-                })?
+                with_patience(
+                    "checking",
+                    async move { check(&tree, &inputs, &policy, &tools()).await },
+                )?
             }
             Err(finding) => {
                 Checked { findings: vec![finding], notes: Vec::new(), objects: 0, whole: false }

@@ -84,17 +84,15 @@ impl Render {
         let session = local.open()?;
         say_notes(&session.notes);
         let commit = session.commit(&at, wanted)?;
-        let guardrails = if all { Some(session.guardrails(&commit.inputs)?) } else { None };
         let label = commit.label.clone();
-        let (limits, policy) = (session.limits(), session.guard_policy());
-        let built =
-            with_patience("rendering", async move { build(commit, limits, &policy).await })?;
-        let Some(bundle) = accepted(built, &colours) else { return Ok(ExitCode::FAILURE) };
+        let policy = session.policy();
+        let built = with_patience("rendering", async move { build(commit, &policy).await })?;
+        let Some(built) = accepted(built, &colours) else { return Ok(ExitCode::FAILURE) };
         if let Some(old) = diff {
             let Some(before) = before(&session, old, &label, &colours)? else {
                 return Ok(ExitCode::FAILURE);
             };
-            let diff = BundleDiff::between(&before, &bundle);
+            let diff = BundleDiff::between(&before, &built.bundle);
             match output {
                 Output::Json => print(&format!("{:#}\n", diff.json()))?,
                 Output::Yaml | Output::Digest => print(&diff.text(colours.on_stdout()))?,
@@ -102,7 +100,8 @@ impl Render {
             let differs = exit_code && !diff.is_empty();
             return Ok(if differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS });
         }
-        let own = guardrails.map(|guardrails| guardrails.objects()).unwrap_or_default();
+        let own = if all { session.guardrails(&built)?.objects() } else { Vec::new() };
+        let bundle = &built.bundle;
         let list = List {
             objects: own
                 .iter()
@@ -123,7 +122,7 @@ impl Render {
 }
 
 /// The bundle when the service would apply it; says what there is to say.
-fn accepted(built: Result<Built, Unbuilt>, colours: &Colours) -> Option<Bundle> {
+fn accepted(built: Result<Built, Unbuilt>, colours: &Colours) -> Option<Built> {
     match built {
         Ok(built) => {
             say_notes(&built.notes);
@@ -132,7 +131,7 @@ fn accepted(built: Result<Built, Unbuilt>, colours: &Colours) -> Option<Bundle> 
                 say("bivouac: the guard refuses this; nothing of it would be applied\n");
                 return None;
             }
-            Some(built.bundle)
+            Some(built)
         }
         Err(unbuilt) => {
             say(&text(&[unbuilt.finding()], colours.on_stderr()));
@@ -151,9 +150,9 @@ fn before(
 ) -> Result<Option<Bundle>, Trouble> {
     let commit = session.commit(&At::Revision(revision), wanted)?;
     let old = commit.label.clone();
-    let (limits, policy) = (session.limits(), session.guard_policy());
+    let policy = session.policy();
     say(&format!("from {old} to {new}\n"));
-    match with_patience("rendering", async move { build(commit, limits, &policy).await })? {
+    match with_patience("rendering", async move { build(commit, &policy).await })? {
         Ok(built) => {
             if built.is_refused() {
                 say(&format!("note: the guard refuses {old}: it was never applied\n"));

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Trouble;
 use super::output::print;
-use crate::domain::preview_schema::json_schema;
+use crate::domain::preview_file::json_schema;
 
 /// Print the JSON Schema of the preview file, for editors.
 ///

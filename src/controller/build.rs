@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use super::Context;
 use super::error::{ReconcileError, chain};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
-use crate::crd::{FindingEntry, RenderedPath};
+use super::{Context, camp};
+use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
-use crate::domain::guard::{self, Finding, GuardPolicy};
+use crate::domain::guard::{self, Finding, GuardPolicy, Severity};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
-use crate::render::{self, Chosen, RenderLimits};
+use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
 use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
-/// Findings that are kept.
+/// Findings that are kept, and notes.
 const FINDINGS: usize = 20;
 
 /// Why there is no bundle.
@@ -34,12 +34,12 @@ pub(super) struct Refusal {
     pub(super) findings: Vec<FindingEntry>,
 }
 
-/// Source ▶ render ▶ guard.
+/// Source ▶ render ▶ guard. Hosts that the commit asks for are written down in between, and put into `inputs`.
 pub(super) async fn build(
     context: &Context,
     served: &Served,
     record: &mut Record,
-    inputs: &RenderInputs,
+    inputs: &mut RenderInputs,
 ) -> Result<Bundle, Unbuilt> {
     let policy = &served.policy;
     let repository_id = served.repository.status.as_ref().and_then(|status| status.forge.as_ref());
@@ -76,10 +76,13 @@ pub(super) async fn build(
             });
         }
     };
+    let limits = RenderLimits::of(&policy.limits);
+    record.status.notes.clear();
+    let plan = render::plan(&tree, limits).map_err(unrendered)?;
+    camp::assign_hosts(context, record, policy, &plan.exposed()).await.map_err(Unbuilt::Failed)?;
+    camp::hosts_into(inputs, record);
     let rendered =
-        render::render(&tree, inputs, RenderLimits::of(&policy.limits), context.tools.as_ref())
-            .await
-            .map_err(|error| refused("RenderFailed", "render", &chain(&error)))?;
+        render::render(&tree, inputs, limits, context.tools.as_ref()).await.map_err(unrendered)?;
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
     record.status.expires_at = observe::end_of(record, policy).map(Into::into);
@@ -87,11 +90,26 @@ pub(super) async fn build(
         &rendered.bundle,
         &GuardPolicy::of(policy, &inputs.namespace, &record.status.hosts),
     );
-    if !findings.is_empty() {
-        let findings = findings.iter().take(FINDINGS).map(entry_of).collect();
+    let (warnings, refusals): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding.rule.severity() == Severity::Warning);
+    let warnings = warnings.into_iter().map(warning_of);
+    record.status.notes =
+        warnings.chain(rendered.notes.iter().map(note_of)).take(FINDINGS).collect();
+    if !refusals.is_empty() {
+        let findings = refusals.into_iter().take(FINDINGS).map(entry_of).collect();
         return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
     }
     Ok(rendered.bundle)
+}
+
+/// A commit that can't be rendered is refused, unless something else than the commit is to blame.
+fn unrendered(error: RenderError) -> Unbuilt {
+    match error {
+        RenderError::Unavailable { .. } | RenderError::Failed { .. } => {
+            Unbuilt::Failed(ReconcileError::Render(error))
+        }
+        _ => refused("RenderFailed", "render", &chain(&error)),
+    }
 }
 
 /// A commit that can't be read or rendered, as a finding.
@@ -120,6 +138,27 @@ fn split_place(text: &str) -> (Option<String>, Option<i32>, String) {
             (Some(file.to_owned()), None, message.to_owned())
         }
         _ => (None, None, text.to_owned()),
+    }
+}
+
+fn note_of(note: &Note) -> NoteEntry {
+    let place = note.place.as_ref();
+    NoteEntry {
+        rule: None,
+        file: place.map(|place| bounded(&place.file, 512)),
+        line: place
+            .and_then(|place| place.position)
+            .and_then(|position| i32::try_from(position.line).ok()),
+        message: bounded(&note.message, 512),
+    }
+}
+
+fn warning_of(finding: &Finding) -> NoteEntry {
+    NoteEntry {
+        rule: Some(format!("{} {}", finding.rule.id(), finding.rule.name())),
+        file: Some(bounded(&finding.origin.file, 512)),
+        line: i32::try_from(finding.origin.line).ok(),
+        message: bounded(&format!("{}; {}", finding.message, finding.hint), 512),
     }
 }
 

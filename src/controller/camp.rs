@@ -10,11 +10,10 @@ use super::record::Record;
 use crate::apply::{self, CampState};
 use crate::crd::{LastCamp, UrlEntry};
 use crate::domain::decision::Camp;
+use crate::domain::hosts::{self, Assigned};
 use crate::domain::naming;
 use crate::domain::policy::Policy;
-
-/// Name under which the one URL of a camp is listed; apps with hosts of their own come with `expose`.
-const WHOLE_CAMP: &str = "preview";
+use crate::domain::render_inputs::RenderInputs;
 
 /// What stands, as the target shows it.
 pub(super) async fn observe_camp(
@@ -53,13 +52,59 @@ pub(super) async fn assign_names(
         return Ok(());
     }
     let namespace = naming::namespace_name(&context.instance, record.name());
-    let host = format!("{}.{}", naming::host_label(record.name(), None), policy.url.host);
+    let first = hosts::first(record.name(), &policy.url);
     record.status.namespace = Some(namespace.as_str().to_owned());
     record.status.incarnation = Some(record.status.incarnation.unwrap_or(0) + 1);
     record.status.camp_since = Some(now.into());
-    record.status.urls = vec![UrlEntry { app: WHOLE_CAMP.into(), url: policy.url.of(&host) }];
-    record.status.hosts = vec![host];
+    write_hosts(record, vec![first]);
     record.save(context).await
+}
+
+/// Writes down hosts for the apps that the commit exposes, before anything is made of it. What is assigned stays.
+pub(super) async fn assign_hosts(
+    context: &Context,
+    record: &mut Record,
+    policy: &Policy,
+    exposed: &[&str],
+) -> Result<(), ReconcileError> {
+    let before = hosts_of(record);
+    let after = hosts::assign(record.name(), &policy.url, exposed, &before);
+    if after == before {
+        return Ok(());
+    }
+    write_hosts(record, after);
+    record.save(context).await
+}
+
+/// Puts the recorded hosts into the inputs.
+pub(super) fn hosts_into(inputs: &mut RenderInputs, record: &Record) {
+    let assigned = hosts_of(record);
+    if let Some(own) = assigned.first() {
+        own.host.clone_into(&mut inputs.host);
+        own.url.clone_into(&mut inputs.url);
+    }
+    inputs.app_hosts = hosts::by_app(&assigned);
+}
+
+/// The lists of hosts and of URLs go side by side.
+fn hosts_of(record: &Record) -> Vec<Assigned> {
+    let both = record.status.urls.iter().zip(&record.status.hosts);
+    both.map(|(UrlEntry { app, url }, host)| Assigned {
+        app: app.clone(),
+        host: host.clone(),
+        url: url.clone(),
+    })
+    .collect()
+}
+
+fn write_hosts(record: &mut Record, assigned: Vec<Assigned>) {
+    let status = &mut record.status;
+    status.urls.clear();
+    status.hosts.clear();
+    for Assigned { app, host, url } in assigned {
+        status.urls.push(UrlEntry { app, url });
+        status.hosts.push(host);
+    }
 }
 
 /// Asks for the end of the namespace that stands.
@@ -87,6 +132,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.rendered_from.clear();
     status.ttl_seconds = None;
     status.findings.clear();
+    status.notes.clear();
     status.namespace = None;
     status.namespace_uid = None;
     status.hosts.clear();

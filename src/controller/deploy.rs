@@ -19,7 +19,7 @@ use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::id::Revision;
 use crate::domain::naming;
-use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs};
+use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs, RenderRules};
 use crate::domain::status::{Judgement, bounded};
 
 /// A camp that can't be used after this long is reported as an error and tried again.
@@ -45,9 +45,8 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
-    let inputs = inputs(record, served)?;
-    let digest = inputs.inputs_digest();
-    let same = record.status.inputs_digest.as_deref() == Some(digest.as_str());
+    let mut inputs = inputs(record, served)?;
+    let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
@@ -72,7 +71,10 @@ pub(super) async fn bring_up(
             format!("commit {} is on its way", inputs.revision.short()),
         ),
     );
-    let bundle = match build(context, served, record, &inputs).await {
+    let built = build(context, served, record, &mut inputs).await;
+    // Hosts may have been assigned meanwhile: this is the digest that the next run computes.
+    let digest = inputs.inputs_digest();
+    let bundle = match built {
         Ok(bundle) => bundle,
         Err(Unbuilt::Refused(refusal)) => {
             return refuse(context, record, served, decision, digest, refusal).await;
@@ -135,22 +137,24 @@ fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileErr
     let head = status.head.as_ref();
     let revision =
         head.and_then(|head| Revision::parse(&head.revision).ok()).ok_or(ReconcileError::Stale)?;
-    let host = status.hosts.first().cloned().unwrap_or_default();
     let policy = &served.policy;
-    Ok(RenderInputs {
+    let mut inputs = RenderInputs {
         revision,
         repository: served.forge.name().clone(),
         environment: record.name().to_owned(),
         namespace: status.namespace.clone().unwrap_or_default(),
-        url: status.urls.first().map(|entry| entry.url.clone()).unwrap_or_default(),
-        app_urls: BTreeMap::new(),
-        host,
+        host: String::new(),
+        url: String::new(),
+        app_hosts: BTreeMap::new(),
         pull_request: Some(number_of(record)),
         branch_slug: naming::slug(head.map_or("", |head| &head.branch), naming::LABEL_MAX),
-        parameters: BTreeMap::new(),
+        parameters: record.stored().spec.parameters.clone(),
+        rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
         cluster: ClusterFacts::default(),
-    })
+    };
+    camp::hosts_into(&mut inputs, record);
+    Ok(inputs)
 }
 
 /// The commit is refused: nothing of it is written, and what stood before goes on standing.

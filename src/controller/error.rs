@@ -3,6 +3,7 @@
 use crate::apply::{self, ApplyError};
 use crate::crd::InvalidPolicy;
 use crate::forge::{self, ForgeError};
+use crate::render::RenderError;
 use crate::seams::FetchError;
 use crate::source::SourceError;
 
@@ -56,6 +57,9 @@ pub enum ReconcileError {
     /// The commit could not be read.
     #[error("the commit could not be read")]
     Source(#[source] SourceError),
+    /// The machine, and not the commit, is why nothing could be rendered.
+    #[error("the commit could not be rendered here")]
+    Render(#[source] RenderError),
     /// The namespace is there, and what a bundle needs in it does not come.
     #[error("the camp could not be prepared within {seconds} s: {what}")]
     CampUnusable {
@@ -91,10 +95,15 @@ impl ReconcileError {
                 | FetchError::NotAllowed { .. }
                 | FetchError::TooBig { .. },
             ))
+            // Helm or Kustomize has to be installed; the next look finds it.
+            | Self::Render(RenderError::Unavailable { .. })
             | Self::Policy(_)
             | Self::NoRepository { .. }
             | Self::AnotherRepository { .. } => Class::UserMustAct,
-            Self::Record { .. } | Self::Source(_) | Self::CampUnusable { .. } => Class::Transient,
+            Self::Record { .. }
+            | Self::Source(_)
+            | Self::Render(_)
+            | Self::CampUnusable { .. } => Class::Transient,
             Self::Forge(error) => match error.class() {
                 forge::Class::UserMustAct => Class::UserMustAct,
                 forge::Class::Transient { .. } => Class::Transient,
@@ -118,6 +127,7 @@ impl ReconcileError {
             Self::AnotherRepository { .. } => "AnotherRepository",
             Self::Forge(error) => error.category(),
             Self::Source(_) => "Source",
+            Self::Render(_) => "Render",
             Self::CampUnusable { .. } => "CampUnusable",
             Self::Apply(_) => "Apply",
         }

@@ -106,6 +106,7 @@ async fn create(
             },
             want: crate::crd::Want::Auto,
             approved: None,
+            parameters: BTreeMap::new(),
         },
     );
     record.metadata.labels =

@@ -13,7 +13,7 @@ use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
 use crate::apply::CampHealth;
-use crate::crd::{CommentRecord, FindingEntry, Phase, ReportStatus, set_condition};
+use crate::crd::{CommentRecord, FindingEntry, NoteEntry, Phase, ReportStatus, set_condition};
 use crate::domain::comment::{
     AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, RenderedFrom,
 };
@@ -316,6 +316,7 @@ fn text_of(
             .iter()
             .map(|from| RenderedFrom { path: from.path.clone(), guessed: from.guessed })
             .collect(),
+        notes: status.notes.iter().map(note).collect(),
         why: status.why.iter().map(|why| format!("{}: {}", why.rule, why.answer)).collect(),
     };
     crate::domain::comment::render(&view)
@@ -390,6 +391,18 @@ fn finding(entry: &FindingEntry) -> Finding {
         message: entry.message.clone(),
         hint: entry.hint.clone(),
     }
+}
+
+/// A note as one line.
+fn note(entry: &NoteEntry) -> String {
+    let NoteEntry { rule, file, line, message } = entry;
+    let place = match (file, line) {
+        (Some(file), Some(line)) => format!("{file}:{line}: "),
+        (Some(file), None) => format!("{file}: "),
+        _ => String::new(),
+    };
+    let rule = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
+    format!("{place}{message}{rule}")
 }
 
 /// From the commit being seen to ready, in whole seconds; for the running head only.

@@ -1,10 +1,12 @@
 //! From what the API server stores to what the domain decides by. No I/O.
 
 use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
-use super::repository::{Forks, PodSecurity, RepositorySpec};
+use super::repository::{
+    Forks, Gateway, Namespaces, ParameterRule, PodSecurity, RepositorySpec, TlsSource, UrlPolicy,
+};
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
-use crate::domain::{decision, policy, pull_request};
+use crate::domain::{decision, policy, preview_file, pull_request};
 
 /// A value of a Repository that its schema lets through and that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +25,7 @@ const DURATION: &str = "write a number with m, h or d, at most ten years";
 impl RepositorySpec {
     /// The valid form, or the first value that has none.
     pub fn policy(&self) -> Result<policy::Policy, InvalidPolicy> {
-        let Self { forge: _, select, forks, lifetime, url, isolation, limits } = self;
+        let Self { forge: _, select, forks, lifetime, url, isolation, limits, parameters } = self;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
                 field,
@@ -72,6 +74,14 @@ impl RepositorySpec {
                     })
                     .transpose()?,
                 ingress_class: url.ingress_class.clone(),
+                gateway: url.gateway.as_ref().map(|Gateway { namespace, name, section }| {
+                    policy::Gateway {
+                        namespace: namespace.clone(),
+                        name: name.clone(),
+                        section: section.clone(),
+                    }
+                }),
+                tls: tls(url)?,
             },
             isolation: policy::Isolation {
                 pod_security: match isolation.pod_security {
@@ -80,6 +90,12 @@ impl RepositorySpec {
                 },
                 allowed_kinds: isolation.allowed_kinds.clone(),
                 deployer_role: isolation.deployer_role.clone(),
+                namespaces: match isolation.namespaces {
+                    Namespaces::Rewrite => policy::Namespaces::Rewrite,
+                    Namespaces::Refuse => policy::Namespaces::Refuse,
+                },
+                image_registries: isolation.image_registries.clone(),
+                ignored_cluster_scoped: isolation.cluster_scoped.ignore.clone(),
             },
             limits: policy::Limits {
                 objects: count("limits.objects", limits.objects)?,
@@ -87,8 +103,46 @@ impl RepositorySpec {
                 file_bytes: number("limits.fileBytes", limits.file_bytes)?,
                 tree_bytes: number("limits.treeBytes", limits.tree_bytes)?,
                 rendered_bytes: number("limits.renderedBytes", limits.rendered_bytes)?,
+                render_time: policy::parse_render_time(&limits.render_time).ok_or_else(|| {
+                    InvalidPolicy {
+                        field: "limits.renderTime",
+                        value: limits.render_time.clone(),
+                        rule: "write a number with s or m, from 1s to 10m",
+                    }
+                })?,
             },
+            parameters: parameters
+                .iter()
+                .map(|(name, ParameterRule { default, allowed })| {
+                    let (default, allowed) = (default.clone(), allowed.clone());
+                    (name.clone(), preview_file::ParameterRule { default, allowed })
+                })
+                .collect(),
         })
+    }
+}
+
+/// Where certificates come from; what it needs must be there.
+fn tls(url: &UrlPolicy) -> Result<policy::Tls, InvalidPolicy> {
+    let UrlPolicy { tls, gateway, .. } = url;
+    let wrong =
+        |value: &str, rule| Err(InvalidPolicy { field: "url.tls", value: value.to_owned(), rule });
+    match (tls.source, &tls.cluster_issuer) {
+        (TlsSource::ControllerDefault, None) => Ok(policy::Tls::ControllerDefault),
+        (TlsSource::Gateway, None) if gateway.is_some() => Ok(policy::Tls::Gateway),
+        (TlsSource::Gateway, None) => wrong("Gateway", "name the Gateway in url.gateway too"),
+        (TlsSource::PerHost, Some(_)) if gateway.is_some() => {
+            wrong("PerHost", "a listener of url.gateway has the certificate: write Gateway")
+        }
+        (TlsSource::PerHost, Some(issuer)) => {
+            Ok(policy::Tls::PerHost { cluster_issuer: issuer.clone() })
+        }
+        (TlsSource::PerHost, None) => {
+            wrong("PerHost", "name the ClusterIssuer in url.tls.clusterIssuer too")
+        }
+        (TlsSource::ControllerDefault | TlsSource::Gateway, Some(issuer)) => {
+            wrong(issuer, "a clusterIssuer is for the source PerHost only")
+        }
     }
 }
 
@@ -212,6 +266,41 @@ mod tests {
             error.to_string(),
             "spec.lifetime.ttl of the Repository is \"9999d\": write a number with m, h or d, at most ten years"
         );
+    }
+
+    #[test]
+    fn what_rendering_works_by_is_taken_over_whole() {
+        let policy = spec(&json!({
+            "url": {"host": "x.test", "gateway": {"namespace": "infra", "name": "gw"}, "tls": {"source": "Gateway"}},
+            "isolation": {"namespaces": "Refuse", "imageRegistries": ["ghcr.io/acme/"],
+                "clusterScoped": {"ignore": ["PriorityClass.scheduling.k8s.io"]}},
+            "limits": {"renderTime": "2m"},
+            "parameters": {"seed": {"default": "small", "allowed": ["small"]}},
+        }))
+        .policy()
+        .expect("valid");
+        let gateway = policy.url.gateway.expect("a gateway");
+        assert_eq!((gateway.namespace.as_str(), gateway.section), ("infra", None));
+        assert_eq!(policy.url.tls, policy::Tls::Gateway);
+        assert_eq!(policy.isolation.namespaces, policy::Namespaces::Refuse);
+        assert_eq!(policy.isolation.image_registries, ["ghcr.io/acme/"]);
+        assert_eq!(policy.isolation.ignored_cluster_scoped, ["PriorityClass.scheduling.k8s.io"]);
+        assert_eq!(policy.limits.render_time.as_secs(), 120);
+        assert_eq!(policy.parameters["seed"].allowed, ["small"]);
+    }
+
+    #[test]
+    fn tls_names_what_it_needs() {
+        let tls = |url: serde_json::Value| spec(&json!({"url": url})).policy().map(|p| p.url.tls);
+        let issuer = json!({"host": "x", "tls": {"source": "PerHost", "clusterIssuer": "le"}});
+        assert_eq!(tls(issuer), Ok(policy::Tls::PerHost { cluster_issuer: "le".into() }));
+        for bad in [
+            json!({"host": "x", "tls": {"source": "PerHost"}}),
+            json!({"host": "x", "tls": {"source": "Gateway"}}),
+            json!({"host": "x", "tls": {"clusterIssuer": "le"}}),
+        ] {
+            assert_eq!(tls(bad.clone()).expect_err("refused").field, "url.tls", "{bad}");
+        }
     }
 
     #[test]

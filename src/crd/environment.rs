@@ -2,6 +2,8 @@
 //! No I/O.
 #![expect(unreachable_pub, reason = "kube's derive repeats the spec in a block of its own")]
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,10 @@ pub struct EnvironmentSpec {
     /// Approval of an untrusted source; holds for exactly this head and base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<Approval>,
+    /// Values for parameters that the preview file declares, as text whatever their type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32), inner(length(max = 256)))]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// What an environment is made of.
@@ -201,6 +207,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub findings: Vec<FindingEntry>,
+    /// What people should know about the last rendered commit, though it is not refused for it; the first 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub notes: Vec<NoteEntry>,
     /// The camp before this one, or the one that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_camp: Option<LastCamp>,
@@ -381,6 +391,26 @@ pub struct FindingEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub hint: Option<String>,
+}
+
+/// What people should know about a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NoteEntry {
+    /// Id of the rule, when a rule of the guard found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rule: Option<String>,
+    /// Path in the repository, when it is about one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<i32>,
+    /// What.
+    #[schemars(length(max = 512))]
+    pub message: String,
 }
 
 /// A camp that is gone.

@@ -13,12 +13,13 @@ pub mod time;
 pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
     Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
-    FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, Phase, PullRequestSource,
-    RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+    FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
+    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
 };
 pub use repository::{
-    BranchNames, Credentials, Forge, ForgeStatus, Forks, GitHub, Isolation, LabelRules, Lifetime,
-    Limits, PodSecurity, Repository, RepositorySpec, RepositoryStatus, Select, UrlPolicy,
+    BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub, Isolation,
+    LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
+    RepositorySpec, RepositoryStatus, Select, TlsPolicy, TlsSource, UrlPolicy,
 };
 pub use time::Timestamp;
 

@@ -1,6 +1,8 @@
 //! `Repository`: a repository that is served, and its policy; written by the platform team. No I/O.
 #![expect(unreachable_pub, reason = "kube's derive repeats the spec in a block of its own")]
 
+use std::collections::BTreeMap;
+
 use kube::CustomResource;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Condition;
 use super::time::Timestamp;
+use crate::domain::policy;
 
 /// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
 /// application team can only narrow it in its preview file.
@@ -57,6 +60,24 @@ pub struct RepositorySpec {
     /// Bounds for what comes out of the repository.
     #[serde(default)]
     pub limits: Limits,
+    /// Defaults and allowed values for parameters that preview files declare, by the name of the parameter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub parameters: BTreeMap<String, ParameterRule>,
+}
+
+/// What the platform team says about one parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParameterRule {
+    /// Stands before the preview file's default. Written as text, whatever the parameter's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub default: Option<String>,
+    /// The only values that are allowed; empty asks nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 256)))]
+    pub allowed: Vec<String>,
 }
 
 /// The forge that hosts the repository.
@@ -214,6 +235,53 @@ pub struct UrlPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub ingress_class: Option<String>,
+    /// Gateway that routes made for `expose` are attached to. Without it they are Ingresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
+    /// Where the certificates of routes made for `expose` come from. Default: `{source: ControllerDefault}`.
+    #[serde(default)]
+    pub tls: TlsPolicy,
+}
+
+/// A Gateway of the Gateway API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Name of one of its listeners. Default: all that fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub section: Option<String>,
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsPolicy {
+    /// `ControllerDefault`, `Gateway` or `PerHost`.
+    #[serde(default)]
+    pub source: TlsSource,
+    /// `ClusterIssuer` of cert-manager; for `PerHost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster_issuer: Option<String>,
+}
+
+/// Where a certificate comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsSource {
+    /// The ingress controller has one for the wildcard domain.
+    #[default]
+    ControllerDefault,
+    /// The Gateway's listener has one; needs `gateway`.
+    Gateway,
+    /// cert-manager makes one for each host; needs `clusterIssuer`.
+    PerHost,
 }
 
 impl UrlPolicy {
@@ -243,6 +311,57 @@ pub struct Isolation {
     #[serde(default = "Isolation::default_deployer_role")]
     #[schemars(length(min = 1, max = 253))]
     pub deployer_role: String,
+    /// What becomes of a bundle whose objects all name one namespace that is not the camp's. Default: `Rewrite`.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    /// Registries that images may come from, as beginnings of image names (`ghcr.io/acme/`). Empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 50),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9._:/-]+$"))
+    )]
+    pub image_registries: Vec<String>,
+    /// What becomes of objects that are in no namespace.
+    #[serde(default)]
+    pub cluster_scoped: ClusterScoped,
+}
+
+/// What becomes of a bundle whose objects all name one foreign namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Namespaces {
+    /// It is replaced by the camp's.
+    #[default]
+    Rewrite,
+    /// The bundle is refused.
+    Refuse,
+}
+
+/// What becomes of objects that are in no namespace; those that are not ignored are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterScoped {
+    /// Kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`. Default: CustomResourceDefinitions.
+    #[serde(default = "ClusterScoped::default_ignore")]
+    #[schemars(
+        length(max = 50),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^[A-Z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
+        )
+    )]
+    pub ignore: Vec<String>,
+}
+
+impl ClusterScoped {
+    fn default_ignore() -> Vec<String> {
+        policy::DEFAULT_IGNORED.map(str::to_owned).to_vec()
+    }
+}
+
+impl Default for ClusterScoped {
+    fn default() -> Self {
+        Self { ignore: Self::default_ignore() }
+    }
 }
 
 impl Isolation {
@@ -257,6 +376,9 @@ impl Default for Isolation {
             pod_security: PodSecurity::default(),
             allowed_kinds: Vec::new(),
             deployer_role: Self::default_deployer_role(),
+            namespaces: Namespaces::default(),
+            image_registries: Vec::new(),
+            cluster_scoped: ClusterScoped::default(),
         }
     }
 }
@@ -290,6 +412,9 @@ pub struct Limits {
     /// Bytes of a rendered bundle. Default: 4 MiB.
     #[schemars(range(min = 1, max = 33_554_432))]
     pub rendered_bytes: i64,
+    /// Time that Helm or Kustomize may take for one app: a number with `s` or `m`, at most ten minutes. Default: `60s`.
+    #[schemars(length(max = 8), regex(pattern = r"^[1-9][0-9]*(s|m)$"))]
+    pub render_time: String,
 }
 
 impl Default for Limits {
@@ -300,6 +425,7 @@ impl Default for Limits {
             file_bytes: 1 << 20,
             tree_bytes: 16 << 20,
             rendered_bytes: 4 << 20,
+            render_time: "60s".into(),
         }
     }
 }

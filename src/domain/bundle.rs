@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::document::Position;
+use super::preview_file::PREVIEW_FILE;
 
 /// Everything that is applied for one commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +110,13 @@ impl BundleObject {
         }
     }
 
+    /// Whether rendering made it, and no file of the repository holds it. Such objects have the preview file as origin,
+    /// in which nobody else can write one.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.origin.file == PREVIEW_FILE
+    }
+
     /// File and line of the field at `pointer`, or of the nearest field around it that was written.
     #[must_use]
     pub fn place_of(&self, pointer: &str) -> Origin {
@@ -183,6 +191,33 @@ pub fn wave_of(group: &str, kind: &str) -> Wave {
         | ("networking.k8s.io", "NetworkPolicy") => Wave::Config,
         ("networking.k8s.io" | "gateway.networking.k8s.io" | "extensions", _) => Wave::Routes,
         _ => Wave::Workloads,
+    }
+}
+
+/// Whether objects of this kind are in no namespace. Of kinds that no Kubernetes brings, only widespread ones are known.
+#[must_use]
+pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
+    match group {
+        "" => matches!(kind, "Namespace" | "Node" | "PersistentVolume" | "ComponentStatus"),
+        "rbac.authorization.k8s.io" => matches!(kind, "ClusterRole" | "ClusterRoleBinding"),
+        "networking.k8s.io" => matches!(kind, "IngressClass" | "ServiceCIDR" | "IPAddress"),
+        "gateway.networking.k8s.io" => kind == "GatewayClass",
+        "storage.k8s.io" => kind != "CSIStorageCapacity",
+        "cert-manager.io" => kind == "ClusterIssuer",
+        "policy" => kind == "PodSecurityPolicy",
+        "snapshot.storage.k8s.io" => kind != "VolumeSnapshot",
+        "external-secrets.io" => matches!(kind, "ClusterSecretStore" | "ClusterExternalSecret"),
+        "resource.k8s.io" => matches!(kind, "DeviceClass" | "ResourceSlice"),
+        "certificates.k8s.io" => {
+            matches!(kind, "CertificateSigningRequest" | "ClusterTrustBundle")
+        }
+        "apiextensions.k8s.io"
+        | "admissionregistration.k8s.io"
+        | "apiregistration.k8s.io"
+        | "scheduling.k8s.io"
+        | "node.k8s.io"
+        | "flowcontrol.apiserver.k8s.io" => true,
+        _ => false,
     }
 }
 

@@ -60,6 +60,18 @@ impl FileTree {
         names
     }
 
+    /// The files at and below `paths`.
+    #[must_use]
+    pub fn only<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut part = Self::new();
+        for path in paths {
+            for (file, bytes) in self.below(path) {
+                part.insert(file, bytes);
+            }
+        }
+        part
+    }
+
     /// All files, in byte order of the paths.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
@@ -89,7 +101,8 @@ fn is_below(file: &str, path: &str) -> bool {
         || file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Which part of a commit rendering will read. Nothing else of the commit is loaded or judged, so that a link or a
+/// Which part of a commit rendering will read, as far as can be told from what was read so far: an overlay's files name
+/// further ones. It is asked again until it wants nothing new. Nothing else of the commit is loaded or judged, so that a link or a
 /// submodule elsewhere in a monorepo does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {

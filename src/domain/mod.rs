@@ -33,11 +33,10 @@ pub mod bundle_diff;
 
 pub mod finding;
 
-pub mod preview_schema;
-
 pub mod guard;
 
 pub mod health;
+pub mod hosts;
 
 pub mod status;
 

@@ -120,14 +120,21 @@ pub fn namespace_name(instance: &Instance, environment: &str) -> Label {
 
 /// The label below the wildcard domain: `<environment>`, or `<environment>-<app>` when there are several apps.
 ///
-/// Never with `--`, and hashed when it had to be changed to fit.
+/// Never with `--`, and hashed when it had to be changed to fit, or when another environment could have that name.
 #[must_use]
 pub fn host_label(environment: &str, app: Option<&str>) -> Label {
     let plain = app.map_or_else(|| environment.to_owned(), |app| format!("{environment}-{app}"));
     match Label::parse(&plain) {
-        Some(label) if !plain.contains("--") => label,
+        Some(label) if !plain.contains("--") && !app.is_some_and(ends_like_an_environment) => label,
         _ => Label::hashed(&plain, &[environment, app.unwrap_or_default()]),
     }
+}
+
+/// Whether `app` ends as the name of a pull request's environment does: `pr-2`, `x-pr-2`. The app `pr-2` of
+/// `shop-pr-1` would have the host of `shop-pr-1`'s second pull request, if a Repository is called so.
+fn ends_like_an_environment(app: &str) -> bool {
+    let stem = app.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem.len() < app.len() && (stem == "pr-" || stem.ends_with("-pr-"))
 }
 
 #[cfg(test)]
@@ -153,6 +160,16 @@ mod tests {
         assert_eq!(host_label("shop-pr-7", Some("api")).as_str(), "shop-pr-7-api");
         let namespace = namespace_name(&instance("main", "camp-"), "shop-pr-7");
         assert!(namespace.as_str().starts_with("camp-shop-pr-7-"), "{namespace}");
+    }
+
+    #[test]
+    fn no_app_takes_the_host_of_another_environment() {
+        for (environment, app, other) in
+            [("a-pr-1", "pr-2", "a-pr-1-pr-2"), ("a-pr-1", "x-pr-2", "a-pr-1-x-pr-2")]
+        {
+            assert_ne!(host_label(environment, Some(app)), host_label(other, None));
+        }
+        assert_eq!(host_label("a-pr-1", Some("pr-x2")).as_str(), "a-pr-1-pr-x2");
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! PURE · the policy of a Repository in its valid form: what the controller decides by.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::Serialize;
+
+use super::preview_file::ParameterRule;
 
 /// Everything the platform team said about one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub struct Policy {
     pub isolation: Isolation,
     /// Bounds for what comes out of the repository.
     pub limits: Limits,
+    /// What parameters of preview files may be.
+    pub parameters: BTreeMap<String, ParameterRule>,
 }
 
 /// Which pull requests get a camp; an empty list asks nothing.
@@ -65,6 +72,36 @@ pub struct Url {
     pub port: Option<u16>,
     /// The one ingress class that may be named.
     pub ingress_class: Option<String>,
+    /// The Gateway that routes are attached to, in place of an Ingress.
+    pub gateway: Option<Gateway>,
+    /// Where certificates come from.
+    pub tls: Tls,
+}
+
+/// A Gateway of the Gateway API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gateway {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Name of one of its listeners; `None`: all that fit.
+    pub section: Option<String>,
+}
+
+/// Where the certificate of a camp's host comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Tls {
+    /// The ingress controller has one for the wildcard domain.
+    #[default]
+    ControllerDefault,
+    /// The Gateway's listener has one.
+    Gateway,
+    /// cert-manager makes one for each host.
+    PerHost {
+        /// Name of the `ClusterIssuer`.
+        cluster_issuer: String,
+    },
 }
 
 impl Url {
@@ -87,7 +124,26 @@ pub struct Isolation {
     pub allowed_kinds: Vec<String>,
     /// ClusterRole that the deployer gets in the camp.
     pub deployer_role: String,
+    /// What becomes of one foreign namespace in a bundle.
+    pub namespaces: Namespaces,
+    /// Registries that images may come from, as prefixes (`ghcr.io/acme/`); empty allows any.
+    pub image_registries: Vec<String>,
+    /// Cluster-scoped kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`.
+    pub ignored_cluster_scoped: Vec<String>,
 }
+
+/// What becomes of a bundle whose objects all name one namespace that is not the camp's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Namespaces {
+    /// It is replaced by the camp's.
+    #[default]
+    Rewrite,
+    /// The bundle is refused.
+    Refuse,
+}
+
+/// What is left out of a bundle when the platform team says nothing else.
+pub const DEFAULT_IGNORED: [&str; 1] = ["CustomResourceDefinition.apiextensions.k8s.io"];
 
 /// Bounds for what comes out of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +158,41 @@ pub struct Limits {
     pub tree_bytes: u64,
     /// Bytes of a rendered bundle.
     pub rendered_bytes: u64,
+    /// Time that Helm or Kustomize may take for one app.
+    pub render_time: Duration,
+}
+
+/// A limit that the platform team may set, for `docs/limits.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettableLimit {
+    /// Its name below `spec.limits`.
+    pub name: &'static str,
+    /// When nothing is said.
+    pub default: u64,
+    /// The most that can be set.
+    pub most: u64,
+}
+
+/// Every limit of `spec.limits`; `renderTime` in seconds.
+pub const SETTABLE_LIMITS: [SettableLimit; 6] = [
+    SettableLimit { name: "objects", default: 200, most: 500 },
+    SettableLimit { name: "files", default: 1_000, most: 20_000 },
+    SettableLimit { name: "fileBytes", default: 1 << 20, most: 32 << 20 },
+    SettableLimit { name: "treeBytes", default: 16 << 20, most: 256 << 20 },
+    SettableLimit { name: "renderedBytes", default: 4 << 20, most: 32 << 20 },
+    SettableLimit { name: "renderTime", default: 60, most: 600 },
+];
+
+/// Reads `45s` or `2m`: from one second to ten minutes.
+#[must_use]
+pub fn parse_render_time(text: &str) -> Option<Duration> {
+    let (number, factor) = match text.strip_suffix('s') {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('m')?, 60),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(factor)?;
+    (1..=600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 /// Reads `90m`, `72h` or `14d`; `None` for anything else, and for more than ten years.
@@ -134,9 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn a_render_time_is_between_a_second_and_ten_minutes() {
+        assert_eq!(parse_render_time("45s"), Some(Duration::from_secs(45)));
+        assert_eq!(parse_render_time("10m"), Some(Duration::from_secs(600)));
+        for bad in ["", "s", "0s", "601s", "11m", "1h", "+5s", "1.5m", "5 s"] {
+            assert_eq!(parse_render_time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn the_port_is_in_the_address_only_when_it_is_not_the_schemes_own() {
-        let mut url =
-            Url { host: "x.test".into(), scheme: "http".into(), port: None, ingress_class: None };
+        let mut url = Url {
+            host: "x.test".into(),
+            scheme: "http".into(),
+            port: None,
+            ingress_class: None,
+            gateway: None,
+            tls: Tls::default(),
+        };
         assert_eq!(url.of("a.x.test"), "http://a.x.test");
         url.port = Some(8080);
         assert_eq!(url.of("a.x.test"), "http://a.x.test:8080");

@@ -6,8 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bundle::{canonical_json, sha256_hex};
+use super::hosts::AppHost;
 use super::id::{PrNumber, RepoName, Revision};
-use super::policy::Policy;
+use super::policy::{DEFAULT_IGNORED, Gateway, Namespaces, Policy, Tls};
+use super::preview_file::ParameterRule;
 
 /// All inputs of a bundle. Two equal values give two equal bundles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,22 +22,74 @@ pub struct RenderInputs {
     pub environment: String,
     /// Name of the camp's namespace.
     pub namespace: String,
-    /// Host of the first app, or of the whole camp.
+    /// The camp's own host.
     pub host: String,
-    /// The URL people open.
+    /// Its URL, which people open.
     pub url: String,
-    /// Further URLs, by the name of their app.
-    pub app_urls: BTreeMap<String, String>,
+    /// Hosts and URLs of the apps that `expose` a Service, by the name of the app.
+    pub app_hosts: BTreeMap<String, AppHost>,
     /// The pull request, when the source is one.
     pub pull_request: Option<PrNumber>,
     /// The head branch as a slug; never the raw name.
     pub branch_slug: String,
-    /// Resolved parameters.
+    /// Values that were chosen for parameters. What they mean is said by the preview file, and so by the revision:
+    /// rendering resolves them.
     pub parameters: BTreeMap<String, String>,
-    /// The part of the policy that changes what is rendered or accepted, as the Repository says it.
+    /// The part of the policy that rendering works by.
+    pub rules: RenderRules,
+    /// The part of the policy that changes what is accepted, as the Repository says it.
     pub policy: BTreeMap<String, String>,
     /// What the target told about itself.
     pub cluster: ClusterFacts,
+}
+
+/// The part of a Repository's policy that rendering works by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RenderRules {
+    /// Class of generated Ingresses.
+    pub ingress_class: Option<String>,
+    /// What generated routes are attached to; without it an Ingress is generated.
+    pub gateway: Option<Gateway>,
+    /// Where certificates come from.
+    pub tls: Tls,
+    /// Whether people reach the camp by https.
+    pub https: bool,
+    /// What becomes of one foreign namespace.
+    pub namespaces: Namespaces,
+    /// Cluster-scoped kinds that are left out with a note, as `Kind` or `Kind.group`.
+    pub ignored_cluster_scoped: Vec<String>,
+    /// What the platform team says about parameters.
+    pub parameters: BTreeMap<String, ParameterRule>,
+}
+
+impl Default for RenderRules {
+    fn default() -> Self {
+        Self {
+            ingress_class: None,
+            gateway: None,
+            tls: Tls::default(),
+            https: true,
+            namespaces: Namespaces::default(),
+            ignored_cluster_scoped: DEFAULT_IGNORED.map(str::to_owned).to_vec(),
+            parameters: BTreeMap::new(),
+        }
+    }
+}
+
+impl RenderRules {
+    /// What the Repository says.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            ingress_class: policy.url.ingress_class.clone(),
+            gateway: policy.url.gateway.clone(),
+            tls: policy.url.tls.clone(),
+            https: policy.url.scheme == "https",
+            namespaces: policy.isolation.namespaces,
+            ignored_cluster_scoped: policy.isolation.ignored_cluster_scoped.clone(),
+            parameters: policy.parameters.clone(),
+        }
+    }
 }
 
 /// What renderers may know about the target.
@@ -48,10 +102,10 @@ pub struct ClusterFacts {
 }
 
 /// Raised when the same inputs begin to give another bundle.
-const RENDERER: &str = "bivouac/1";
+const RENDERER: &str = "bivouac/2";
 
 impl RenderInputs {
-    /// The part of a Repository's policy that changes what is rendered or accepted.
+    /// The part of a Repository's policy that changes what is accepted.
     #[must_use]
     pub fn policy_of(policy: &Policy) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -59,6 +113,7 @@ impl RenderInputs {
             ("deployerRole".to_owned(), policy.isolation.deployer_role.clone()),
             ("podSecurity".to_owned(), policy.isolation.pod_security.to_owned()),
             ("ingressClass".to_owned(), policy.url.ingress_class.clone().unwrap_or_default()),
+            ("imageRegistries".to_owned(), policy.isolation.image_registries.join(",")),
             ("limits".to_owned(), format!("{:?}", policy.limits)),
         ])
     }
@@ -74,10 +129,11 @@ impl RenderInputs {
             namespace,
             host,
             url,
-            app_urls,
+            app_hosts,
             pull_request,
             branch_slug,
             parameters,
+            rules,
             policy,
             cluster: ClusterFacts { kubernetes_version, api_versions },
         } = self;
@@ -88,10 +144,11 @@ impl RenderInputs {
             "namespace": namespace,
             "host": host,
             "url": url,
-            "appUrls": app_urls,
+            "appHosts": app_hosts,
             "pullRequest": pull_request,
             "branchSlug": branch_slug,
             "parameters": parameters,
+            "rules": rules,
             "policy": policy,
             "cluster": {"kubernetesVersion": kubernetes_version, "apiVersions": api_versions},
             "renderer": RENDERER,
@@ -99,9 +156,16 @@ impl RenderInputs {
         sha256_hex(canonical_json(&all).as_bytes())
     }
 
-    /// What a template of `app` sees, and nothing else.
+    /// The host of `app`: its own, or the camp's when it has none.
     #[must_use]
-    pub fn context(&self, app: &str) -> Value {
+    pub fn host_of(&self, app: &str) -> &str {
+        self.app_hosts.get(app).map_or(&self.host, |own| &own.host)
+    }
+
+    /// What a template of `app` sees, and nothing else. `parameters` are the resolved ones.
+    #[must_use]
+    pub fn context(&self, app: &str, parameters: &BTreeMap<String, Value>) -> Value {
+        let url = self.app_hosts.get(app).map_or(&self.url, |own| &own.url);
         let mut context = json!({
             "env": {
                 "name": self.environment,
@@ -112,7 +176,8 @@ impl RenderInputs {
             "branch": {"slug": self.branch_slug},
             "commit": {"sha": self.revision.as_str(), "short": self.revision.short()},
             "repo": {"owner": self.repository.owner(), "name": self.repository.name()},
-            "app": {"name": app},
+            "app": {"name": app, "host": self.host_of(app), "url": url},
+            "params": parameters,
         });
         if let (Some(number), Some(members)) = (self.pull_request, context.as_object_mut()) {
             members.insert("pr".into(), json!({"number": number.0}));
@@ -122,13 +187,14 @@ impl RenderInputs {
 
     /// The first context value that holds a character which could mean something to YAML, as `name`. All are made by
     /// us from slugs, hashes and numbers, so this finds our own mistakes before they become somebody's injection.
+    /// Parameters are not ours; they are held to the rules of the preview file.
     #[must_use]
     pub fn unsafe_context_value(&self) -> Option<String> {
         let safe = |text: &str| {
             text.chars().all(|c| c.is_ascii_alphanumeric() || "-._/".contains(c) || c == ':')
                 && !text.contains(": ")
         };
-        let context = self.context("app");
+        let context = self.context("app", &BTreeMap::new());
         for (outer, members) in context.as_object()? {
             for (inner, value) in members.as_object()? {
                 if value.as_str().is_some_and(|text| !safe(text) || text.is_empty()) {
@@ -136,7 +202,10 @@ impl RenderInputs {
                 }
             }
         }
-        None
+        let unsafe_host = |own: &&AppHost| {
+            !safe(&own.host) || !safe(&own.url) || own.host.is_empty() || own.url.is_empty()
+        };
+        self.app_hosts.values().any(|own| unsafe_host(&own)).then(|| "app.host".to_owned())
     }
 }
 
@@ -154,9 +223,9 @@ pub fn environment_config(inputs: &RenderInputs) -> Value {
     if let Some(number) = inputs.pull_request {
         data.insert("BIVOUAC_PR".into(), number.to_string());
     }
-    for (app, url) in &inputs.app_urls {
+    for (app, own) in &inputs.app_hosts {
         let name = app.to_ascii_uppercase().replace('-', "_");
-        data.insert(format!("BIVOUAC_URL_{name}"), url.clone());
+        data.insert(format!("BIVOUAC_URL_{name}"), own.url.clone());
     }
     json!({
         "apiVersion": "v1",

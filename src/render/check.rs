@@ -6,40 +6,60 @@
 
 use std::collections::BTreeSet;
 
-use super::tools::{NoTools, Tools};
-use super::{Place, RenderError, RenderLimits, Rendered, render, text};
-use crate::domain::bundle::{Bundle, BundleObject};
-use crate::domain::document::{Key, Node, NodeValue, Position, pointer_token};
+use super::handlebars::{self, Partials};
+use super::plan::Renderer;
+use super::tools::Tools;
+use super::yaml::{self, YamlLimits};
+use super::{Place, RenderError, RenderLimits, Rendered, plan, render, text};
+use crate::domain::document::{Key, Node, NodeValue, Position};
 use crate::domain::file_tree::{FileTree, Wanted};
-use crate::domain::finding::{self, BuildRule, Finding, Severity};
+use crate::domain::finding::{self, BuildRule, Finding};
 use crate::domain::guard::{GuardPolicy, guard};
-use crate::domain::id::Revision;
-use crate::domain::preview_file::{PREVIEW_FILE, PreviewFile};
+use crate::domain::hosts;
+use crate::domain::policy::{Policy, Url};
+use crate::domain::preview_file::{App, PREVIEW_FILE, PreviewFile};
 use crate::domain::render_inputs::RenderInputs;
 
 /// More findings of *render* help nobody, and each costs another try.
 const MOST: usize = 50;
-/// Put where a path is missing, so that the other apps are looked at. Its ending is no manifest's.
-const PLACEHOLDER: &str = "bivouac-check.placeholder";
-
 /// What has to be read of a commit for [`check`]: what [`super::wanted`] asks for, or the paths that can be made out
 /// in a preview file which is wrong elsewhere.
 #[must_use]
-pub fn wanted(preview_file: Option<&[u8]>) -> Wanted {
-    let asked = super::wanted(preview_file);
-    let (Wanted::All(paths), Some(bytes)) = (&asked, preview_file) else { return asked };
+pub fn wanted(tree: &FileTree) -> Wanted {
+    let asked = super::wanted(tree);
+    let (Wanted::All(paths), Some(bytes)) = (&asked, tree.get(PREVIEW_FILE)) else { return asked };
     if !paths.is_empty() {
         return asked;
     }
     let limits = RenderLimits::default();
     let documents = text::read(bytes, PREVIEW_FILE, limits.file_bytes).unwrap_or_default();
     let apps = documents.first().and_then(|document| document.get("apps")?.elements());
-    let paths = apps.unwrap_or_default().iter().filter_map(|app| path_alone(app.get("path")?));
-    Wanted::All(paths.collect())
+    let apps = apps.unwrap_or_default().iter().take(MOST);
+    let mut found = BTreeSet::new();
+    for app in apps.filter_map(|app| path_alone(app.get("path")?)) {
+        found.extend(super::wanted::of_app(tree, &app, limits));
+    }
+    Wanted::All(found.into_iter().collect())
+}
+
+/// `inputs` with the hosts that a camp of its own gets for `exposed`, and all hosts of that camp.
+#[must_use]
+pub fn with_hosts(
+    inputs: &RenderInputs,
+    url: &Url,
+    exposed: &[&str],
+) -> (RenderInputs, Vec<String>) {
+    let assigned = hosts::assign(&inputs.environment, url, exposed, &[]);
+    let mut inputs = RenderInputs { app_hosts: hosts::by_app(&assigned), ..inputs.clone() };
+    if let Some(own) = assigned.first() {
+        inputs.host.clone_from(&own.host);
+        inputs.url.clone_from(&own.url);
+    }
+    (inputs, assigned.into_iter().map(|one| one.host).collect())
 }
 
 /// The path of an app that is nothing but a path: in its normal form, when it is one that may be read.
-fn path_alone(path: &Node) -> Option<String> {
+fn path_alone(path: &Node) -> Option<App> {
     let position = path.position;
     let node = |value| Node { value, position };
     let key = |name: &str| Key { name: name.to_owned(), position };
@@ -47,7 +67,7 @@ fn path_alone(path: &Node) -> Option<String> {
     let app = node(NodeValue::Mapping(vec![(key("name"), name), (key("path"), path.clone())]));
     let apps = node(NodeValue::Sequence(vec![app]));
     let file = PreviewFile::from_document(&node(NodeValue::Mapping(vec![(key("apps"), apps)])));
-    file.ok()?.apps.into_iter().next().map(|app| app.path)
+    file.ok()?.apps.into_iter().next()
 }
 
 /// What [`check`] found.
@@ -63,62 +83,87 @@ pub struct Checked {
     pub whole: bool,
 }
 
-/// Everything that is wrong with `tree`, from preview file to guard.
+/// Everything that is wrong with `tree`, from preview file to guard, for an environment that has no hosts yet.
 pub async fn check(
     tree: &FileTree,
     inputs: &RenderInputs,
-    limits: RenderLimits,
-    policy: &GuardPolicy,
+    policy: &Policy,
     tools: &dyn Tools,
 ) -> Checked {
-    let tried = until_nothing_is_left(tree, inputs, limits, tools).await;
-    let whole = tried.errors.is_empty();
+    let limits = RenderLimits::of(&policy.limits);
+    let tried = until_nothing_is_left(tree, inputs, policy, tools).await;
     let mut findings: Vec<Finding> = tried.errors.iter().map(RenderError::finding).collect();
     let (mut notes, mut objects) = (Vec::new(), 0);
-    if let Some(Rendered { bundle, notes: rendered_notes, .. }) = &tried.rendered {
-        findings.extend(guard(bundle, policy).iter().map(|f| Finding::of_guard(f, bundle)));
+    if let Some(Last { rendered, tree, inputs, hosts }) = &tried.last {
+        let bundle = &rendered.bundle;
+        let policy = GuardPolicy::of(policy, &inputs.namespace, hosts);
+        findings.extend(guard(bundle, &policy).iter().map(|f| Finding::of_guard(f, bundle)));
+        findings.extend(unquoted(tree, inputs, limits, rendered));
         objects = bundle.objects.len();
-        if whole {
-            notes.clone_from(rendered_notes);
-            findings.extend(unquoted(tree, inputs, limits, bundle).await);
+        if tried.whole {
+            notes.extend(rendered.chosen.guess());
+            notes.extend(rendered.notes.iter().map(ToString::to_string));
         }
     }
     finding::sort(&mut findings);
-    Checked { findings, notes, objects, whole }
+    Checked { findings, notes, objects, whole: tried.whole }
 }
 
 /// What came out when all mistakes were taken out.
 struct Tried {
     errors: Vec<RenderError>,
-    rendered: Option<Rendered>,
+    /// Nothing had to be taken out.
+    whole: bool,
+    last: Option<Last>,
+}
+
+/// The try that went through.
+struct Last {
+    rendered: Rendered,
+    tree: FileTree,
+    inputs: RenderInputs,
+    hosts: Vec<String>,
 }
 
 async fn until_nothing_is_left(
     tree: &FileTree,
     inputs: &RenderInputs,
-    limits: RenderLimits,
+    policy: &Policy,
     tools: &dyn Tools,
 ) -> Tried {
-    let mut mend = Mend { tree: tree.clone(), limits, keys_taken: false };
+    let limits = RenderLimits::of(&policy.limits);
+    let mut mend = Mend { tree: tree.clone(), limits, keys_taken: false, files_taken: false };
     let mut errors: Vec<RenderError> = Vec::new();
+    let mut seen: Vec<RenderError> = Vec::new();
     loop {
-        let error = match render(&mend.tree, inputs, limits, tools).await {
-            Ok(rendered) => return Tried { errors, rendered: Some(rendered) },
+        let (planned, exposed) = match plan(&mend.tree, limits) {
+            Ok(plan) => (true, plan.exposed().into_iter().map(str::to_owned).collect()),
+            Err(_) => (false, Vec::<String>::new()),
+        };
+        let exposed: Vec<&str> = exposed.iter().map(String::as_str).collect();
+        let (inputs, hosts) = with_hosts(inputs, &policy.url, &exposed);
+        let error = match render(&mend.tree, &inputs, limits, tools).await {
+            Ok(rendered) => {
+                let whole = seen.is_empty();
+                let last = Last { rendered, tree: mend.tree, inputs, hosts };
+                return Tried { errors, whole, last: Some(last) };
+            }
             Err(error) => error,
         };
         // The same again: taking it out did not help.
-        if errors.contains(&error) {
-            return Tried { errors, rendered: None };
+        if seen.contains(&error) || errors.len() >= MOST {
+            return Tried { errors, whole: false, last: None };
         }
+        let follows = mend.follows(&error, planned)
+            || matches!(error, RenderError::Namespaces { .. })
+                && errors.iter().any(|one| matches!(one, RenderError::Namespaces { .. }));
         let mended = mend.take_out(&error);
-        // A template may miss a parameter that stood in the key that was taken out.
-        let follows = mend.keys_taken
-            && matches!(&error, RenderError::Template { message, .. } if message.contains("\"params."));
         if !follows {
-            errors.push(error);
+            errors.push(error.clone());
         }
-        if !mended || errors.len() >= MOST {
-            return Tried { errors, rendered: None };
+        seen.push(error);
+        if !mended || seen.len() >= 2 * MOST {
+            return Tried { errors, whole: false, last: None };
         }
     }
 }
@@ -127,28 +172,95 @@ async fn until_nothing_is_left(
 struct Mend {
     tree: FileTree,
     limits: RenderLimits,
+    /// Something of the preview file is gone.
     keys_taken: bool,
+    /// Something of the other files is gone.
+    files_taken: bool,
 }
 
 impl Mend {
+    /// Whether `error` may come from what was taken out, and from nothing that somebody wrote.
+    fn follows(&self, error: &RenderError, planned: bool) -> bool {
+        match error {
+            RenderError::Template { message, .. } => {
+                self.keys_taken && message.contains("\"params.")
+            }
+            RenderError::Parameter { .. } => self.keys_taken,
+            // The preview file itself is fine: a route or an image misses an object.
+            RenderError::PreviewFile { .. } => planned && self.files_taken,
+            _ => false,
+        }
+    }
+
     /// Takes out what `error` is about; `false` when there is nothing to take out.
     fn take_out(&mut self, error: &RenderError) -> bool {
         match error {
-            RenderError::PreviewFile { place, .. } => {
-                let taken = self.key_of_preview_file(place);
-                self.keys_taken |= taken;
-                taken
+            RenderError::PreviewFile { place, .. } | RenderError::Parameter { place, .. } => {
+                self.key_of_preview_file(place)
             }
-            RenderError::PathMissing { place, .. } => self.missing_path(place),
-            RenderError::Manifest { place, .. } | RenderError::Duplicate { second: place, .. } => {
-                self.document(place) || self.file(place)
+            RenderError::PathMissing { place, .. } => {
+                self.app_at(place) || self.key_of_preview_file(place)
+            }
+            RenderError::Manifest { place, .. }
+            | RenderError::Namespaces { place, .. }
+            | RenderError::Duplicate { second: place, .. } => {
+                self.app_of(place) || self.document(place) || self.file(place)
             }
             RenderError::Yaml { place, .. } | RenderError::Template { place, .. } => {
-                self.file(place)
+                self.app_of(place) || self.file(place)
             }
-            RenderError::Unsupported { path, .. } => self.app(path),
-            RenderError::TooMuch { .. } | RenderError::Inputs { .. } => false,
+            RenderError::Tool { place, .. } | RenderError::Unavailable { place, .. } => {
+                self.app_of(place)
+            }
+            RenderError::Unsupported { place, .. } if place.file == PREVIEW_FILE => {
+                self.app_at(place) || self.key_of_preview_file(place)
+            }
+            RenderError::Unsupported { place, .. } => {
+                let directory = place.file.rsplit_once('/').map_or(".", |(directory, _)| directory);
+                directory != "." && self.directory(&directory.to_owned())
+            }
+            RenderError::TooMuch { .. }
+            | RenderError::Failed { .. }
+            | RenderError::Inputs { .. } => false,
         }
+    }
+
+    /// The app whose path stands at `place` in the preview file.
+    fn app_at(&mut self, place: &Place) -> bool {
+        let apps = plan_of(&self.tree, self.limits);
+        apps.iter().any(|app| Some(app.position) == place.position) && self.element(place)
+    }
+
+    /// The chart or overlay that `place` is in, or is the path of: a part of it is no chart any more.
+    fn app_of(&mut self, place: &Place) -> bool {
+        let apps = plan_of(&self.tree, self.limits);
+        let inside = |app: &&App| {
+            app.path == "."
+                || place.file == app.path
+                || place.file.strip_prefix(&app.path).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let by_tool = |app: &&App| Renderer::of(&self.tree, &app.path) != Renderer::Files;
+        let Some(app) = apps.iter().filter(by_tool).find(inside) else { return false };
+        let at = Place { file: PREVIEW_FILE.to_owned(), position: Some(app.position) };
+        self.element(&at)
+    }
+
+    /// The whole entry of `apps` around `place`.
+    fn element(&mut self, place: &Place) -> bool {
+        let (Some(position), Some(document)) = (place.position, self.preview_file()) else {
+            return false;
+        };
+        let mut entries = Vec::new();
+        collect_entries(&document, None, &mut entries);
+        let around = |entry: &&EntryPlace| {
+            entry
+                .parent
+                .is_some_and(|parent| entries.get(parent).is_some_and(|p| p.parent.is_none()))
+                && entry.begin <= position
+                && entry.last >= position
+        };
+        let Some(entry) = entries.iter().find(around) else { return false };
+        self.entry(entry, &entries)
     }
 
     fn file(&mut self, place: &Place) -> bool {
@@ -157,6 +269,7 @@ impl Mend {
         }
         // An app that is one file must stay there; an empty file holds no document.
         self.tree.insert(place.file.as_str(), "");
+        self.files_taken = true;
         true
     }
 
@@ -174,6 +287,7 @@ impl Mend {
         let at = (position.line - 1).min(lines.len());
         let begin = lines.iter().take(at).rposition(marks).map_or(0, |mark| mark + 1);
         let end = lines.iter().skip(at).position(marks).map_or(lines.len(), |rest| at + rest);
+        self.files_taken = true;
         self.empty_lines(file, begin, end)
     }
 
@@ -191,35 +305,17 @@ impl Mend {
         changed
     }
 
-    /// Everything below the path of an app that another program renders.
-    fn app(&mut self, path: &str) -> bool {
-        let kept: FileTree = {
-            let gone: BTreeSet<&str> = self.tree.below(path).map(|(file, _)| file).collect();
-            if gone.is_empty() {
-                return false;
-            }
-            let keep = |file: &str| file == PREVIEW_FILE || !gone.contains(file);
-            self.tree.iter().filter(|(file, _)| keep(file)).collect()
-        };
+    /// Everything in a directory.
+    fn directory(&mut self, path: &str) -> bool {
+        let gone: BTreeSet<&str> = self.tree.below(path).map(|(file, _)| file).collect();
+        if gone.is_empty() {
+            return false;
+        }
+        self.files_taken = true;
+        let kept = self.tree.iter().filter(|(file, _)| !gone.contains(file)).collect();
         self.tree = kept;
-        self.placeholder(path);
-        true
-    }
-
-    fn placeholder(&mut self, path: &str) {
-        let below = if path == "." { String::new() } else { format!("{path}/") };
-        self.tree.insert(format!("{below}{PLACEHOLDER}"), "");
-    }
-
-    /// Makes the path be there, and empty.
-    fn missing_path(&mut self, place: &Place) -> bool {
-        let Some(position) = place.position else { return false };
-        let Some(document) = self.preview_file() else { return false };
-        let apps = PreviewFile::from_document(&document).map(|file| file.apps).unwrap_or_default();
-        let Some(app) = apps.into_iter().find(|app| app.position == position) else {
-            return self.key_of_preview_file(place);
-        };
-        self.placeholder(&app.path);
+        // The path of an app must still be there. The ending of this name is no manifest's.
+        self.tree.insert(format!("{path}/bivouac-check.placeholder"), "");
         true
     }
 
@@ -238,7 +334,11 @@ impl Mend {
         collect_entries(&document, None, &mut entries);
         let about = |entry: &&EntryPlace| entry.begin == position || entry.value == position;
         let Some(inner) = entries.iter().rfind(about) else { return false };
-        // What stands on the same line goes too, and a key that would be left without a value.
+        self.entry(inner, &entries)
+    }
+
+    /// The lines of `inner`, with all that stands on them and a key that would be left without a value.
+    fn entry(&mut self, inner: &EntryPlace, entries: &[EntryPlace]) -> bool {
         let mut entry = inner;
         while let Some(parent) = entry.parent.and_then(|parent| entries.get(parent)) {
             let siblings = entries.iter().filter(|other| other.parent == entry.parent).count();
@@ -258,8 +358,17 @@ impl Mend {
             self.tree.insert(PREVIEW_FILE, before);
             return false;
         }
+        self.keys_taken |= changed;
         changed
     }
+}
+
+/// The apps of the preview file, when it can be read.
+fn plan_of(tree: &FileTree, limits: RenderLimits) -> Vec<App> {
+    let Some(bytes) = tree.get(PREVIEW_FILE) else { return Vec::new() };
+    let documents = text::read(bytes, PREVIEW_FILE, limits.file_bytes).unwrap_or_default();
+    let file = documents.first().map(PreviewFile::from_document);
+    file.and_then(Result::ok).map(|file| file.apps).unwrap_or_default()
 }
 
 /// A member of a mapping or an element of a list.
@@ -291,92 +400,42 @@ fn collect_entries(node: &Node, parent: Option<usize>, found: &mut Vec<EntryPlac
     }
 }
 
-/// Values of templates that this commit's hash or branch makes a string and another's a number.
-///
-/// The templates are filled once more, as for a commit and a branch of digits only: what is no string any more stood
-/// there without quotes.
-async fn unquoted(
+/// Values of templates that stand without quotes, and are no text or will not be for the next commit.
+fn unquoted(
     tree: &FileTree,
     inputs: &RenderInputs,
     limits: RenderLimits,
-    bundle: &Bundle,
+    rendered: &Rendered,
 ) -> Vec<Finding> {
-    let templates: BTreeSet<&str> =
-        tree.iter().map(|(path, _)| path).filter(|path| path.ends_with(".hbs")).collect();
-    if templates.is_empty() {
-        return Vec::new();
-    }
-    let Ok(revision) = Revision::parse(&"1".repeat(40)) else { return Vec::new() };
-    let probe = RenderInputs { revision, branch_slug: "2024".into(), ..inputs.clone() };
-    // Charts and overlays take values that were parsed before: nothing lands unquoted there.
-    let tools = NoTools::because("only templates are tried");
-    let tried = until_nothing_is_left(tree, &probe, limits, &tools).await;
+    let Ok(plan) = plan(tree, limits) else { return Vec::new() };
     let mut findings = Vec::new();
-    for error in &tried.errors {
-        if let RenderError::Manifest { place, message } = error
-            && templates.contains(place.file.as_str())
-        {
-            let message = format!(
-                "for a commit or branch of digits only this is refused ({message}); line of the filled template"
-            );
-            findings.push(
-                Finding {
-                    severity: Severity::Warning,
-                    ..Finding::of(BuildRule::UnquotedValue, message)
-                }
-                .at(&place.file, place.position),
-            );
-        }
-    }
-    let other = tried.rendered.map(|rendered| rendered.bundle.objects).unwrap_or_default();
-    for object in &bundle.objects {
-        if !templates.contains(object.origin.file.as_str()) {
-            continue;
-        }
-        let same = |o: &&BundleObject| o.origin == object.origin && o.app == object.app;
-        let Some(twin) = other.iter().find(same) else { continue };
-        let mut pointers = Vec::new();
-        strings_that_changed(&object.json, &twin.json, "", &mut pointers);
-        for pointer in pointers {
-            let message = "this value stands without quotes: for a commit or branch of digits only it is read as a \
-                           number (line of the filled template)";
-            let position = object.positions.get(&pointer).copied();
-            findings.push(Finding {
-                object: Some(object.identity().to_string()),
-                field: Some(pointer),
-                ..Finding::of(BuildRule::UnquotedValue, message).at(&object.origin.file, position)
-            });
+    for app in &plan.apps {
+        let context = inputs.context(&app.name, &rendered.parameters);
+        let partials = Partials::of(tree.below(&app.path));
+        let templates: Vec<&str> = match Renderer::of(tree, &app.path) {
+            Renderer::Files => tree.below(&app.path).map(|(path, _)| path).collect(),
+            // Only values files are ours; the chart's own templates are Helm's.
+            Renderer::Helm => app.values.iter().map(|file| file.path.as_str()).collect(),
+            Renderer::Kustomize => Vec::new(),
+        };
+        let is_template = |path: &&str| {
+            (path.ends_with(".yaml.hbs") || path.ends_with(".yml.hbs"))
+                && handlebars::partial_name(path).is_none()
+        };
+        for path in templates.into_iter().filter(is_template) {
+            let bytes = tree.get(path).unwrap_or_default();
+            let Ok(filled) = handlebars::fill(bytes, &context, limits.file_bytes, &partials) else {
+                continue;
+            };
+            for found in yaml::unquoted(&filled, &YamlLimits::of_file(limits.file_bytes)) {
+                let message = format!("{}: {}", found.path, found.message);
+                let finding = Finding::of(BuildRule::UnquotedValue, message);
+                let finding = finding.at(path, Some(found.position));
+                findings.push(Finding { hint: found.hint, ..finding });
+            }
         }
     }
     findings
-}
-
-fn strings_that_changed(
-    one: &serde_json::Value,
-    two: &serde_json::Value,
-    pointer: &str,
-    found: &mut Vec<String>,
-) {
-    use serde_json::Value;
-    match (one, two) {
-        (Value::String(_), Value::Number(_) | Value::Bool(_) | Value::Null) => {
-            found.push(pointer.to_owned());
-        }
-        (Value::Object(one), Value::Object(two)) => {
-            for (key, value) in one {
-                if let Some(other) = two.get(key) {
-                    let below = format!("{pointer}/{}", pointer_token(key));
-                    strings_that_changed(value, other, &below, found);
-                }
-            }
-        }
-        (Value::Array(one), Value::Array(two)) => {
-            for (index, (value, other)) in one.iter().zip(two).enumerate() {
-                strings_that_changed(value, other, &format!("{pointer}/{index}"), found);
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

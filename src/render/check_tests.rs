@@ -1,44 +1,56 @@
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::domain::guard::{PodSecurity, default_allowed_kinds};
-use crate::domain::id::{PrNumber, RepoName};
-use crate::domain::render_inputs::ClusterFacts;
+use crate::domain::finding::Severity;
+use crate::render::tests::inputs;
+use crate::render::tools::NoTools;
 
-fn inputs() -> RenderInputs {
-    RenderInputs {
-        revision: Revision::parse("0123abcdef7890abcdef0123456789abcdef0123").expect("a hash"),
-        repository: RepoName::parse("acme", "shop").expect("a name"),
-        environment: "shop-pr-7".into(),
-        namespace: "camp-shop-pr-7-0a1b2c3d".into(),
-        host: "shop-pr-7.example.com".into(),
-        url: "https://shop-pr-7.example.com".into(),
-        app_urls: BTreeMap::new(),
-        pull_request: Some(PrNumber(7)),
-        branch_slug: "feature-x".into(),
-        parameters: BTreeMap::new(),
-        policy: BTreeMap::new(),
-        cluster: ClusterFacts::default(),
-    }
-}
+fn policy() -> Policy {
+    use std::time::Duration;
 
-fn policy() -> GuardPolicy {
-    GuardPolicy {
-        namespace: inputs().namespace,
-        allowed_kinds: default_allowed_kinds(),
-        assigned_hosts: [inputs().host].into(),
-        ingress_class: None,
-        pod_security: PodSecurity::Baseline,
-        image_registries: Vec::new(),
+    use crate::domain::policy::{Forks, Isolation, Lifetime, Limits, Namespaces, Select, Tls};
+    Policy {
+        select: Select {
+            base_branches: vec![],
+            head_branches: vec![],
+            labels_all: vec![],
+            labels_none: vec![],
+            drafts: true,
+        },
+        forks: Forks::Approve,
+        lifetime: Lifetime { ttl: Duration::from_secs(1), max_ttl: Duration::from_secs(1) },
+        url: Url {
+            host: "example.com".into(),
+            scheme: "https".into(),
+            port: None,
+            ingress_class: None,
+            gateway: None,
+            tls: Tls::ControllerDefault,
+        },
+        isolation: Isolation {
+            pod_security: "baseline",
+            allowed_kinds: vec![],
+            deployer_role: "bivouac-deployer".into(),
+            namespaces: Namespaces::Rewrite,
+            image_registries: vec![],
+            ignored_cluster_scoped: vec![],
+        },
+        limits: Limits {
+            objects: 200,
+            files: 1000,
+            file_bytes: 1 << 20,
+            tree_bytes: 16 << 20,
+            rendered_bytes: 4 << 20,
+            render_time: Duration::from_secs(10),
+        },
+        parameters: std::collections::BTreeMap::new(),
     }
 }
 
 fn run(files: &[(&str, &str)]) -> Checked {
     let tree: FileTree = files.iter().map(|(path, text)| (*path, *text)).collect();
     let tools = NoTools::because("this test renders without tools");
-    let limits = RenderLimits::default();
-    futures::executor::block_on(check(&tree, &inputs(), limits, &policy(), &tools))
+    futures::executor::block_on(check(&tree, &inputs(), &policy(), &tools))
 }
 
 /// `place rule` of each finding.
@@ -127,29 +139,23 @@ fn the_first_finding_of_render_is_the_one_that_the_service_tells() {
 }
 
 #[test]
-fn a_value_that_another_commit_turns_into_a_number_is_a_warning() {
+fn a_value_without_quotes_that_is_no_text_for_another_commit_is_a_warning() {
     let template = |value: &str| {
-        format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations:\n    x: {value}\ndata:\n  y: {value}\n"
-        )
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  y: {value}\n")
     };
     for (value, wanted) in [
-        ("{{commit.short}}", vec!["k8s/a.yaml.hbs:6:8 BR101"]),
-        ("{{branch.slug}}", vec!["k8s/a.yaml.hbs:6:8 BR101"]),
+        ("{{commit.short}}", vec!["k8s/a.yaml.hbs:6:6 BR101"]),
+        ("{{branch.slug}}", vec!["k8s/a.yaml.hbs:6:6 BR101"]),
         ("\"{{commit.short}}\"", vec![]),
         ("v-{{commit.sha}}", vec![]),
         ("{{env.name}}", vec![]),
     ] {
         assert_eq!(places(&[("k8s/a.yaml.hbs", &template(value))]), wanted, "{value}");
     }
-    // What is no label is no error for any commit, and still another value.
-    let data =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  y: {{commit.short}}\n";
-    let found = run(&[("k8s/a.yaml.hbs", data)]).findings;
+    let found = run(&[("k8s/a.yaml.hbs", &template("{{branch.slug}}"))]).findings;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].place(), "k8s/a.yaml.hbs:5:3");
-    assert_eq!(found[0].field.as_deref(), Some("/data/y"));
     assert_eq!(found[0].severity, Severity::Warning);
+    assert!(found[0].hint.contains("{{quote branch.slug}}"), "{found:?}");
 }
 
 #[test]
@@ -169,28 +175,45 @@ fn the_search_ends_also_when_everything_is_wrong() {
 }
 
 #[test]
-fn a_chart_that_can_not_be_rendered_does_not_hide_the_rest() {
-    let preview = "apps:\n  - {name: c, path: chart}\n  - {name: w, path: web}\n";
+fn an_app_that_can_not_be_rendered_does_not_hide_the_rest() {
+    let preview =
+        "apps:\n  - {name: c, path: chart}\n  - {name: k, path: over}\n  - {name: w, path: web}\n";
     let files = [
         (PREVIEW_FILE, preview),
         ("chart/Chart.yaml", "name: c\n"),
         ("chart/templates/x.yaml", "{{ .Values.x }}\n"),
+        ("over/kustomization.yaml", "resources: []\n"),
         ("web/a.yaml", "kind: X\n"),
     ];
-    assert_eq!(places(&files), ["chart BR008", "web/a.yaml:1:1 BR005"]);
+    assert_eq!(places(&files), ["chart BR008", "over BR008", "web/a.yaml:1:1 BR005"]);
+}
+
+#[test]
+fn what_follows_from_another_mistake_is_not_told() {
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: Web}\nspec: {ports: [{port: 80}]}\n";
+    let preview = "apps:\n  - name: w\n    path: web\n    expose: {service: web, port: 80}\n";
+    let files = [(PREVIEW_FILE, preview), ("web/a.yaml", service)];
+    assert_eq!(places(&files), ["web/a.yaml:3:18 BR005"]);
+    let fine = service.replace("Web", "other");
+    let files = [(PREVIEW_FILE, preview), ("web/a.yaml", fine.as_str())];
+    assert_eq!(places(&files).len(), 1);
+    assert!(places(&files)[0].starts_with(".bivouac.yaml:4:"), "{:?}", places(&files));
+    let preview = "apps:\n  - name: w\n    path: web\nparamters:\n  seed: {type: string}\n";
+    let map = format!("{MAP}data: {{x: \"{{{{params.seed}}}}\"}}\n");
+    let files = [(PREVIEW_FILE, preview), ("web/a.yaml.hbs", map.as_str())];
+    assert_eq!(places(&files), [".bivouac.yaml:4:1 BR003"]);
 }
 
 #[test]
 fn paths_are_read_also_when_the_preview_file_is_wrong_elsewhere() {
-    let of = |text: &str| match wanted(Some(text.as_bytes())) {
+    let of = |text: &str| match wanted(&[(PREVIEW_FILE, text)].into_iter().collect()) {
         Wanted::All(paths) => paths,
         Wanted::FirstOf(_) => panic!("there is a preview file"),
     };
     assert_eq!(of("apps: [{name: a, path: ./k8s/}]"), ["k8s"]);
-    assert_eq!(
-        of("x: 1\napps: [{name: A_, path: ./k8s/}, {path: ../y}, {path: 5}, {path: z}, q]"),
-        ["k8s", "z"]
-    );
+    let broken = "x: 1\napps: [{name: A_, path: ./k8s/}, {path: ../y}, {path: 5}, {path: z}, q]";
+    assert_eq!(of(broken), ["k8s", "z"]);
     assert!(of("apps: [").is_empty() && of("- apps").is_empty() && of("apps: 1").is_empty());
-    assert_eq!(wanted(None), super::super::wanted(None));
+    assert_eq!(wanted(&FileTree::new()), super::super::wanted(&FileTree::new()));
 }

@@ -1,4 +1,4 @@
-//! PURE · one YAML document → the Kubernetes objects it holds, completed with namespace and labels.
+//! PURE · one YAML document → the Kubernetes objects it holds, completed with the labels of a camp.
 
 use serde_json::{Map, Value};
 
@@ -21,22 +21,31 @@ const SHORT_NAMES: [&str; 9] = [
     "Namespace",
 ];
 
-/// Lists within lists make no sense; one level is what `kubectl get -o yaml` writes.
+/// The objects of a document, each with the JSON pointer at which it stands there.
+///
+/// Lists within lists make no sense; one level is what `kubectl get -o yaml` writes, and lists of one kind
+/// (`ConfigMapList`) are written by some charts.
 pub(super) fn objects(
     document: &Node,
     file: &str,
     app: &str,
     inputs: &RenderInputs,
-) -> Result<Vec<BundleObject>, RenderError> {
-    let is_list = document.get("kind").and_then(Node::text) == Some("List")
-        && document.get("apiVersion").and_then(Node::text) == Some("v1");
-    if !is_list {
-        return Ok(vec![object(document, file, app, inputs)?]);
+) -> Result<Vec<(String, BundleObject)>, RenderError> {
+    let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
+    let is_plain = kind == "List" && document.get("apiVersion").and_then(Node::text) == Some("v1");
+    let items = document.get("items").and_then(Node::elements);
+    let named = document.get("metadata").is_some_and(|metadata| metadata.get("name").is_some());
+    let is_typed = kind.len() > 4 && kind.ends_with("List") && items.is_some() && !named;
+    if !is_plain && !is_typed {
+        return Ok(vec![(String::new(), object(document, file, app, inputs)?)]);
     }
-    let items = document.get("items").and_then(Node::elements).ok_or_else(|| {
+    let items = items.ok_or_else(|| {
         wrong(file, document.position, "a List must have \"items\", a list of objects")
     })?;
-    items.iter().map(|item| object(item, file, app, inputs)).collect()
+    let numbered = items.iter().enumerate();
+    numbered
+        .map(|(index, item)| Ok((format!("/items/{index}"), object(item, file, app, inputs)?)))
+        .collect()
 }
 
 fn wrong(file: &str, position: Position, message: impl Into<String>) -> RenderError {
@@ -82,6 +91,7 @@ fn object(
     check_name(api_version, kind, name).map_err(|message| wrong(file, name_at, message))?;
     if let Some(namespace) = metadata.get("namespace")
         && namespace.text().is_none()
+        && !namespace.is_null()
     {
         let message = format!("metadata.namespace must be a string, not {}", namespace.type_name());
         return Err(wrong(file, namespace.position, message));
@@ -93,14 +103,16 @@ fn object(
     let origin = Origin { file: file.to_owned(), line: node.position.line };
     let positions = node.positions();
     let mut json = node.to_json();
-    complete(&mut json, app, inputs);
+    label(&mut json, app, inputs);
     Ok(BundleObject { json, origin, app: app.to_owned(), wave, positions })
 }
 
-/// Puts in what every object of a camp carries.
-fn complete(json: &mut Value, app: &str, inputs: &RenderInputs) {
+/// Puts in the labels that every object of a camp carries. A namespace that is written and empty is none.
+pub(super) fn label(json: &mut Value, app: &str, inputs: &RenderInputs) {
     let Some(Value::Object(metadata)) = json.get_mut("metadata") else { return };
-    metadata.entry("namespace").or_insert_with(|| Value::from(inputs.namespace.as_str()));
+    if metadata.get("namespace").is_some_and(|one| one.is_null() || one == "") {
+        metadata.remove("namespace");
+    }
     let labels = metadata.entry("labels").or_insert(Value::Null);
     if labels.is_null() {
         *labels = Value::Object(Map::new());

@@ -3,9 +3,12 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::domain::bundle::canonical_json;
+use crate::domain::file_tree::Wanted;
 use crate::domain::guard::{GuardPolicy, PodSecurity, default_allowed_kinds, guard};
+use crate::domain::hosts::AppHost;
 use crate::domain::id::{PrNumber, RepoName, Revision};
-use crate::domain::render_inputs::{ClusterFacts, environment_config};
+use crate::domain::preview_file::CONVENTIONAL_PATHS;
+use crate::domain::render_inputs::{ClusterFacts, RenderRules, environment_config};
 
 fn render(
     tree: &FileTree,
@@ -16,7 +19,11 @@ fn render(
     futures::executor::block_on(super::render(tree, inputs, limits, &tools))
 }
 
-fn inputs() -> RenderInputs {
+pub(super) fn own(host: &str) -> AppHost {
+    AppHost { host: host.to_owned(), url: format!("http://{host}") }
+}
+
+pub(super) fn inputs() -> RenderInputs {
     RenderInputs {
         revision: Revision::parse("0123e4567890abcdef0123456789abcdef012345").expect("a hash"),
         repository: RepoName::parse("Acme", "Shop").expect("a name"),
@@ -24,10 +31,11 @@ fn inputs() -> RenderInputs {
         namespace: "camp-shop-pr-7-0a1b2c3d".into(),
         host: "shop-pr-7.example.com".into(),
         url: "http://shop-pr-7.example.com:8080".into(),
-        app_urls: BTreeMap::from([("my-api".into(), "http://api.example.com".into())]),
+        app_hosts: BTreeMap::from([("my-api".into(), own("api.example.com"))]),
         pull_request: Some(PrNumber(7)),
         branch_slug: "feature-x".into(),
         parameters: BTreeMap::new(),
+        rules: RenderRules::default(),
         policy: BTreeMap::new(),
         cluster: ClusterFacts::default(),
     }
@@ -104,17 +112,18 @@ fn rendering_twice_gives_the_same_bytes_and_each_input_changes_the_digest() {
         assert_eq!(once, again);
     }
     let mut digests = vec![inputs().inputs_digest()];
-    let changes: [fn(&mut RenderInputs); 12] = [
+    let changes: [fn(&mut RenderInputs); 13] = [
         |i| i.revision = Revision::parse(&"f".repeat(40)).expect("a hash"),
         |i| i.repository = RepoName::parse("a", "b").expect("a name"),
         |i| i.environment.push('x'),
         |i| i.namespace.push('x'),
         |i| i.host.push('x'),
         |i| i.url.push('x'),
-        |i| i.app_urls.clear(),
+        |i| i.app_hosts.clear(),
         |i| i.pull_request = None,
         |i| i.branch_slug.push('x'),
         |i| drop(i.parameters.insert("a".into(), "b".into())),
+        |i| i.rules.https = false,
         |i| drop(i.policy.insert("a".into(), "b".into())),
         |i| i.cluster.kubernetes_version.push('x'),
     ];
@@ -125,7 +134,7 @@ fn rendering_twice_gives_the_same_bytes_and_each_input_changes_the_digest() {
     }
     digests.sort();
     digests.dedup();
-    assert_eq!(digests.len(), 13);
+    assert_eq!(digests.len(), 14);
 }
 
 #[test]
@@ -159,8 +168,7 @@ fn every_bad_input_is_told_to_people_with_file_line_and_what_to_do() {
         ("preview file: unknown key", apps("lifetme: {ttl: 1h}\n")),
         ("preview file: unknown key, nothing near", apps("docker-compose: x\n")),
         ("preview file: unknown key of an app", file("apps:\n  - name: web\n    pth: k8s\n")),
-        ("preview file: key of a later version", apps("    values: [a.yaml]\n")),
-        ("preview file: parameters", apps("parameters: {}\n")),
+        ("preview file: key of a later version", apps("hooks: {}\n")),
         ("preview file: duplicate key", apps("apps: []\n")),
         ("preview file: wrong type", file("apps: web\n")),
         ("preview file: number for a string", file("apps: [{name: 5, path: k8s}]\n")),
@@ -224,11 +232,8 @@ fn every_bad_input_is_told_to_people_with_file_line_and_what_to_do() {
             ],
         ),
         ("manifest: a control character", manifest("a: 1\n\u{0}")),
-        ("a Helm chart", vec![("chart/Chart.yaml".into(), "name: a\n".into())]),
-        (
-            "a Kustomize directory",
-            vec![("k8s/kustomization.yaml".into(), "resources: []\n".into())],
-        ),
+        ("no Helm", vec![("chart/Chart.yaml".into(), "name: a\n".into())]),
+        ("no Kustomize", vec![("k8s/kustomization.yaml".into(), "resources: []\n".into())]),
     ];
     let mut text = String::new();
     for (what, files) in table {
@@ -249,12 +254,14 @@ fn without_a_preview_file_the_conventional_paths_are_tried_in_order() {
     let (chosen, notes) =
         taken(&["k8s/a.yaml", "deploy/b.yaml", "deploy/preview/c.yaml"]).expect("rendered");
     assert_eq!(chosen, Chosen::Convention("deploy/preview".into()));
-    assert_eq!(notes, ["there is no .bivouac.yaml; deploy/preview was taken"]);
+    assert_eq!(notes, []);
     let (chosen, _) = taken(&["charts/b/x.yaml", "charts/a/x.yaml"]).expect("rendered");
     assert_eq!(chosen, Chosen::Convention("charts/a".into()));
-    assert_eq!(wanted(None), Wanted::FirstOf(CONVENTIONAL_PATHS.map(str::to_owned).to_vec()));
-    assert_eq!(wanted(Some(b"apps: [{name: a, path: ./x/}]")), Wanted::All(vec!["x".into()]));
-    assert_eq!(wanted(Some(b"apps: [")), Wanted::All(vec![]));
+    let asked = |text: &str| wanted(&[(".bivouac.yaml", text)].into_iter().collect());
+    let all = CONVENTIONAL_PATHS.map(str::to_owned).to_vec();
+    assert_eq!(wanted(&FileTree::new()), Wanted::FirstOf(all));
+    assert_eq!(asked("apps: [{name: a, path: ./x/}]"), Wanted::All(vec!["x".into()]));
+    assert_eq!(asked("apps: ["), Wanted::All(vec![]));
 }
 
 #[test]
@@ -271,10 +278,10 @@ fn limits_hold() {
     let two = format!("{MAP}---\n{}", MAP.replace("name: a", "name: b"));
     let tree: FileTree = [("k8s/a.yaml", two.as_str())].into_iter().collect();
     let error = render(&tree, &inputs(), small).expect_err("too many").to_string();
-    assert_eq!(error, "k8s/a.yaml:5:1: more than 1 objects are rendered");
+    assert_eq!(error, "k8s/a.yaml:5:1: more than 1 objects are rendered (limits.objects)");
     let small = RenderLimits { rendered_bytes: 100, ..RenderLimits::default() };
     let error = render(&tree, &inputs(), small).expect_err("too big").to_string();
-    assert_eq!(error, "k8s/a.yaml: more than 100 bytes are rendered");
+    assert_eq!(error, "k8s/a.yaml: more than 100 bytes are rendered (limits.renderedBytes)");
 }
 
 #[test]

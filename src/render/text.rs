@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::{Place, RenderError, yaml};
-use crate::domain::bundle::canonical_json;
+use super::yaml::{self, YamlLimits, emit};
+use super::{Place, RenderError};
 use crate::domain::document::Node;
 
 /// What the top of a Kubernetes object begins with; other keys follow in the order of their bytes.
@@ -17,7 +17,7 @@ const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// All documents of a file called `name`.
 pub fn read(bytes: &[u8], name: &str, max_bytes: usize) -> Result<Vec<Node>, RenderError> {
-    yaml::documents(bytes, max_bytes).map_err(|problem| RenderError::Yaml {
+    yaml::documents(bytes, &YamlLimits::of_file(max_bytes)).map_err(|problem| RenderError::Yaml {
         place: Place::at(name, problem.position),
         message: problem.message,
     })
@@ -25,20 +25,20 @@ pub fn read(bytes: &[u8], name: &str, max_bytes: usize) -> Result<Vec<Node>, Ren
 
 /// One object as a YAML document without `---`, ended by a newline. The same value always gives the same text.
 ///
-/// What was written is read back by the rules of manifests; were it not the same, JSON is written, which is YAML too.
+/// What was written is read back by the rules of manifests; were it not the same, the plainer writer of templates is taken.
 #[must_use]
 pub fn write(object: &Value) -> String {
-    let most = usize::MAX / 8;
     if let Ok(text) = serde_saphyr::to_string(&Sorted { value: object, top: true }) {
         let text = if text.ends_with('\n') { text } else { format!("{text}\n") };
-        let back = yaml::documents(text.as_bytes(), most);
+        let limits = YamlLimits { values: usize::MAX, ..YamlLimits::of_file(text.len()) };
+        let back = yaml::documents(text.as_bytes(), &limits);
         if let Ok([document]) = back.as_deref()
             && document.to_json() == *object
         {
             return text;
         }
     }
-    format!("{}\n", canonical_json(object))
+    format!("{}\n", emit::to_yaml(object))
 }
 
 /// An object, and what it came from.

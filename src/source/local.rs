@@ -142,7 +142,7 @@ impl LocalRepository {
         &self,
         revision: &Revision,
         limits: TreeLimits,
-        wanted: fn(Option<&[u8]>) -> Wanted,
+        wanted: fn(&FileTree) -> Wanted,
     ) -> Result<FileTree, SourceError> {
         read_tree_of(&self.repo, revision, limits, wanted)
     }

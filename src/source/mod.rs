@@ -83,7 +83,7 @@ pub enum SourceError {
     },
 }
 
-/// Brings the commit and reads the preview file and what `wanted` asks for after it saw that file.
+/// Brings the commit and reads the preview file and what `wanted` asks for after it saw that file, and what those name.
 ///
 /// One at a time per repository: others wait. Reading blocks for the few milliseconds it takes within the limits; it
 /// is not moved to another thread, which a simulation does not have.
@@ -92,7 +92,7 @@ pub async fn prepare(
     fetch: &dyn Fetch,
     request: &SourceRequest,
     limits: TreeLimits,
-    wanted: fn(Option<&[u8]>) -> Wanted,
+    wanted: fn(&FileTree) -> Wanted,
 ) -> Result<FileTree, SourceError> {
     let into: PathBuf = cache.path_of(&request.api_host, request.repository_id);
     let _alone = cache.lock(&into).await;

@@ -67,11 +67,14 @@ fn cache(folder: &Path, max_bytes: u64) -> SourceCache {
     SourceCache::new(folder.join("cache"), max_bytes)
 }
 
-fn k8s(_: Option<&[u8]>) -> Wanted {
+fn k8s(_: &FileTree) -> Wanted {
     Wanted::All(vec!["k8s".into(), "missing".into()])
 }
 
-fn conventional(_: Option<&[u8]>) -> Wanted {
+fn conventional(tree: &FileTree) -> Wanted {
+    if !tree.is_empty() {
+        return Wanted::All(vec![]);
+    }
     Wanted::FirstOf(vec!["deploy".into(), "charts/*".into(), "k8s".into()])
 }
 
@@ -102,6 +105,34 @@ async fn the_wanted_files_of_exactly_that_commit_are_read() {
         assert_eq!(names, [".bivouac.yaml", "k8s/a.yaml"]);
         assert_eq!(tree.get("k8s/a.yaml"), Some(text.as_bytes()));
     }
+}
+
+/// Each file names the next one.
+fn chain(tree: &FileTree) -> Wanted {
+    let named = tree.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    Wanted::All(["a/1".to_owned()].into_iter().chain(named).collect())
+}
+
+#[tokio::test]
+async fn what_was_read_may_name_more_until_nothing_is_new() {
+    let (origin, here) = (Origin::new(), tempfile::tempdir().expect("a folder"));
+    for (path, next) in [("a/1", "b/2"), ("b/2", "c"), ("c/3", "a/1"), ("d/4", "never")] {
+        origin.write(path, next);
+    }
+    let short = origin.commit();
+    let cache = cache(here.path(), 1 << 30);
+    let ask = |revision: &Revision| origin.request(revision);
+    let fetch = GixFetch::new(FILES);
+    let tree = prepare(&cache, &fetch, &ask(&short), TreeLimits::default(), chain).await;
+    let tree = tree.expect("read");
+    assert_eq!(tree.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a/1", "b/2", "c/3"]);
+    for n in 1..100 {
+        origin.write(&format!("a/{n}"), &format!("a/{}", n + 1));
+    }
+    let long = origin.commit();
+    let error = prepare(&cache, &fetch, &ask(&long), TreeLimits::default(), chain).await;
+    let error = error.expect_err("too deep").to_string();
+    assert!(error.starts_with(".: more than 20 overlays over each other"), "{error}");
 }
 
 #[tokio::test]

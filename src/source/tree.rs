@@ -1,6 +1,7 @@
 //! Object database and revision in, files out. I/O: reads one bare repository. Sizes come from object headers before
 //! any blob is loaded.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use gix::object::tree::EntryKind;
@@ -48,7 +49,11 @@ const MAX_TREE_OBJECT: u64 = 1 << 20;
 /// A pointer that `git lfs` left where the file would be.
 pub(super) const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file.
+/// An overlay over an overlay over …: more rounds than this is no repository that people wrote.
+const MAX_ROUNDS: u64 = 20;
+
+/// Reads the preview file of `revision`, and what `wanted` asks for after it saw that file. It is asked again with what
+/// was read, until it wants nothing new.
 ///
 /// Links, submodules and LFS pointers are refused on and below the wanted paths only. What is wanted and not there is
 /// left out.
@@ -56,7 +61,7 @@ pub fn read_tree(
     repository: &Path,
     revision: &Revision,
     limits: TreeLimits,
-    wanted: fn(Option<&[u8]>) -> Wanted,
+    wanted: fn(&FileTree) -> Wanted,
 ) -> Result<FileTree, SourceError> {
     let cache = |error: &gix::Error| SourceError::Cache {
         revision: revision.to_string(),
@@ -72,7 +77,7 @@ pub(super) fn read_tree_of(
     repo: &gix::Repository,
     revision: &Revision,
     limits: TreeLimits,
-    wanted: fn(Option<&[u8]>) -> Wanted,
+    wanted: fn(&FileTree) -> Wanted,
 ) -> Result<FileTree, SourceError> {
     let cache = |error: &gix::Error| SourceError::Cache {
         revision: revision.to_string(),
@@ -93,26 +98,69 @@ pub(super) fn read_tree_of(
         directories: 0,
         tree: FileTree::new(),
     };
+    read_wanted(&mut reader, wanted)?;
+    Ok(reader.tree)
+}
+
+/// Something that files are read out of by their paths.
+pub(super) trait Reads {
+    /// What stands in the way.
+    type Error: From<SourceError>;
+
+    /// What was read so far.
+    fn tree(&self) -> &FileTree;
+
+    /// Reads the file or directory at `path`; `false` when it is not there.
+    fn path(&mut self, path: &str) -> Result<bool, Self::Error>;
+
+    /// Reads the first directory in `parent`, in the order of the names; `false` when there is none.
+    fn first_directory(&mut self, parent: &str) -> Result<bool, Self::Error>;
+}
+
+/// Reads the preview file, and what `wanted` asks for, until it wants nothing new.
+pub(super) fn read_wanted<R: Reads>(
+    reader: &mut R,
+    wanted: fn(&FileTree) -> Wanted,
+) -> Result<(), R::Error> {
     reader.path(PREVIEW_FILE)?;
-    match wanted(reader.tree.get(PREVIEW_FILE)) {
-        Wanted::All(paths) => {
-            for path in paths {
+    let mut asked = BTreeSet::new();
+    for round in 0.. {
+        let paths = match wanted(reader.tree()) {
+            Wanted::All(paths) => paths,
+            Wanted::FirstOf(paths) if round == 0 => {
+                first_of(reader, &paths)?;
+                continue;
+            }
+            // None of them is there.
+            Wanted::FirstOf(_) => break,
+        };
+        let before = asked.len();
+        for path in paths {
+            if asked.insert(path.clone()) {
                 reader.path(&path)?;
             }
         }
-        Wanted::FirstOf(paths) => {
-            for path in paths {
-                let found = match path.strip_suffix("/*") {
-                    Some(parent) => reader.first_directory(parent)?,
-                    None => reader.path(&path)?,
-                };
-                if found {
-                    break;
-                }
-            }
+        if asked.len() == before {
+            break;
+        }
+        if round >= MAX_ROUNDS {
+            return Err(too_big(".", MAX_ROUNDS, "overlays over each other").into());
         }
     }
-    Ok(reader.tree)
+    Ok(())
+}
+
+fn first_of<R: Reads>(reader: &mut R, paths: &[String]) -> Result<(), R::Error> {
+    for path in paths {
+        let found = match path.strip_suffix("/*") {
+            Some(parent) => reader.first_directory(parent)?,
+            None => reader.path(path)?,
+        };
+        if found {
+            break;
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -133,12 +181,13 @@ struct Entry {
     id: gix::ObjectId,
 }
 
-impl Reader<'_> {
-    fn cache(&self, error: &gix::Error) -> SourceError {
-        SourceError::Cache { revision: self.revision.to_string(), source: boxed(error) }
+impl Reads for Reader<'_> {
+    type Error = SourceError;
+
+    fn tree(&self) -> &FileTree {
+        &self.tree
     }
 
-    /// Reads the file or directory at `path`; `false` when it is not there.
     fn path(&mut self, path: &str) -> Result<bool, SourceError> {
         let root = Entry { name: Vec::new(), kind: EntryKind::Tree, id: self.root };
         let mut here = root;
@@ -182,6 +231,12 @@ impl Reader<'_> {
         let path = join(&walked, &checked_name(&first.name, &walked)?);
         self.entry(&first, &path, 0)?;
         Ok(true)
+    }
+}
+
+impl Reader<'_> {
+    fn cache(&self, error: &gix::Error) -> SourceError {
+        SourceError::Cache { revision: self.revision.to_string(), source: boxed(error) }
     }
 
     fn entry(&mut self, entry: &Entry, path: &str, depth: u64) -> Result<(), SourceError> {

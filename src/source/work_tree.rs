@@ -7,9 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
-use super::tree::{LFS, TreeLimits, checked_name, join, refused, too_big};
+use super::tree::{LFS, Reads, TreeLimits, checked_name, join, read_wanted, refused, too_big};
 use crate::domain::file_tree::{FileTree, Wanted};
-use crate::domain::preview_file::PREVIEW_FILE;
 
 /// Why there are no files.
 #[derive(Debug, thiserror::Error)]
@@ -28,34 +27,16 @@ pub enum WorkTreeError {
     },
 }
 
-/// Reads the preview file in `root`, and what `wanted` asks for after it saw that file, whether it is committed,
+/// Reads the preview file in `root`, and what `wanted` asks for until it wants nothing new, whether it is committed,
 /// ignored or neither.
 pub fn read_work_tree(
     root: &Path,
     limits: TreeLimits,
-    wanted: fn(Option<&[u8]>) -> Wanted,
+    wanted: fn(&FileTree) -> Wanted,
 ) -> Result<FileTree, WorkTreeError> {
     let mut reader =
         Reader { root, limits, files: 0, bytes: 0, directories: 0, tree: FileTree::new() };
-    reader.path(PREVIEW_FILE)?;
-    match wanted(reader.tree.get(PREVIEW_FILE)) {
-        Wanted::All(paths) => {
-            for path in paths {
-                reader.path(&path)?;
-            }
-        }
-        Wanted::FirstOf(paths) => {
-            for path in paths {
-                let found = match path.strip_suffix("/*") {
-                    Some(parent) => reader.first_directory(parent)?,
-                    None => reader.path(&path)?,
-                };
-                if found {
-                    break;
-                }
-            }
-        }
-    }
+    read_wanted(&mut reader, wanted)?;
     Ok(reader.tree)
 }
 
@@ -74,6 +55,45 @@ enum Kind {
     File(u64),
     Directory,
     Refused(&'static str, &'static str),
+}
+
+impl Reads for Reader<'_> {
+    type Error = WorkTreeError;
+
+    fn tree(&self) -> &FileTree {
+        &self.tree
+    }
+
+    fn path(&mut self, path: &str) -> Result<bool, WorkTreeError> {
+        let mut walked = String::new();
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        for part in &parts {
+            // The same names as in a commit: `..` can't stand in a preview file, and never gets further here.
+            checked_name(part.as_bytes(), &walked)?;
+            walked = join(&walked, part);
+            match self.kind(&walked)? {
+                Kind::Absent => return Ok(false),
+                Kind::Refused(what, hint) => return Err(refused(&walked, what, hint).into()),
+                Kind::File(_) | Kind::Directory => {}
+            }
+        }
+        self.entry(&walked, 0)?;
+        Ok(true)
+    }
+
+    fn first_directory(&mut self, parent: &str) -> Result<bool, WorkTreeError> {
+        if !matches!(self.kind(parent)?, Kind::Directory) {
+            return Ok(false);
+        }
+        for name in self.names(parent)? {
+            let path = join(parent, &name);
+            if matches!(self.kind(&path)?, Kind::Directory) {
+                self.entry(&path, 0)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl Reader<'_> {
@@ -109,38 +129,6 @@ impl Reader<'_> {
         } else {
             Kind::Directory
         })
-    }
-
-    /// Reads the file or directory at `path`; `false` when it is not there.
-    fn path(&mut self, path: &str) -> Result<bool, WorkTreeError> {
-        let mut walked = String::new();
-        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        for part in &parts {
-            // The same names as in a commit: `..` can't stand in a preview file, and never gets further here.
-            checked_name(part.as_bytes(), &walked)?;
-            walked = join(&walked, part);
-            match self.kind(&walked)? {
-                Kind::Absent => return Ok(false),
-                Kind::Refused(what, hint) => return Err(refused(&walked, what, hint).into()),
-                Kind::File(_) | Kind::Directory => {}
-            }
-        }
-        self.entry(&walked, 0)?;
-        Ok(true)
-    }
-
-    fn first_directory(&mut self, parent: &str) -> Result<bool, WorkTreeError> {
-        if !matches!(self.kind(parent)?, Kind::Directory) {
-            return Ok(false);
-        }
-        for name in self.names(parent)? {
-            let path = join(parent, &name);
-            if matches!(self.kind(&path)?, Kind::Directory) {
-                self.entry(&path, 0)?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn entry(&mut self, path: &str, depth: u64) -> Result<(), WorkTreeError> {
@@ -227,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    fn all(_: Option<&[u8]>) -> Wanted {
+    fn all(_: &FileTree) -> Wanted {
         Wanted::All(vec![".".into()])
     }
 
@@ -291,7 +279,7 @@ mod tests {
         let outside = tempfile::tempdir().expect("a folder");
         fs::write(outside.path().join("a.yaml"), "secret").expect("written");
         symlink(outside.path(), folder.path().join("deploy")).expect("made");
-        let wanted = |_: Option<&[u8]>| Wanted::All(vec!["deploy/a.yaml".into()]);
+        let wanted = |_: &FileTree| Wanted::All(vec!["deploy/a.yaml".into()]);
         let error =
             read_work_tree(folder.path(), TreeLimits::default(), wanted).expect_err("a link");
         assert!(error.to_string().starts_with("deploy: this is a symbolic link"), "{error}");

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Misuse, Trouble};
+use crate::apply::{CampId, Guardrails};
 use crate::domain::bundle::Bundle;
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::finding::{Finding, Severity, sort};
@@ -16,9 +17,10 @@ use crate::domain::guard::{GuardPolicy, guard};
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::naming::{self, Instance, Label};
 use crate::domain::policy::Policy;
-use crate::domain::render_inputs::{ClusterFacts, RenderInputs};
+use crate::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules, environment_config};
+use crate::render::check::with_hosts;
 use crate::render::tools::{NoTools, Tools};
-use crate::render::{self, Chosen, RenderError, RenderLimits};
+use crate::render::{self, RenderError, RenderLimits};
 use crate::source::{
     LocalError, LocalRepository, SourceError, TreeLimits, WorkTreeError, read_work_tree,
 };
@@ -77,7 +79,6 @@ pub(super) struct Session {
     name: RepoName,
     environment: Label,
     namespace: Label,
-    host: String,
     pr: PrNumber,
     branch: Option<String>,
     params: BTreeMap<String, String>,
@@ -102,6 +103,8 @@ pub(super) struct Built {
     pub(super) bundle: Bundle,
     pub(super) findings: Vec<Finding>,
     pub(super) notes: Vec<String>,
+    pub(super) inputs: RenderInputs,
+    pub(super) hosts: Vec<String>,
 }
 
 impl Built {
@@ -146,8 +149,6 @@ impl Local {
             Some(namespace) => label("namespace", &namespace)?,
             None => naming::namespace_name(&instance()?, environment.as_str()),
         };
-        let host =
-            format!("{}.{}", naming::host_label(environment.as_str(), None), policy.url.host);
         let mut given = BTreeMap::new();
         for (key, value) in params {
             if given.insert(key.clone(), value).is_some() {
@@ -155,7 +156,7 @@ impl Local {
             }
         }
         let params = given;
-        Ok(Session { local, policy, name, environment, namespace, host, pr, branch, params, notes })
+        Ok(Session { local, policy, name, environment, namespace, pr, branch, params, notes })
     }
 }
 
@@ -184,23 +185,15 @@ impl Session {
         self.local.work_tree().is_some()
     }
 
-    /// The bounds of rendering.
-    pub(super) fn limits(&self) -> RenderLimits {
-        RenderLimits::of(&self.policy.limits)
+    /// The policy that everything is judged by.
+    pub(super) fn policy(&self) -> Policy {
+        self.policy.clone()
     }
 
-    /// What may be in the environment.
-    pub(super) fn guard_policy(&self) -> GuardPolicy {
-        GuardPolicy::of(&self.policy, self.namespace.as_str(), std::slice::from_ref(&self.host))
-    }
-
-    /// What the service puts beside a bundle with these inputs.
-    pub(super) fn guardrails(
-        &self,
-        inputs: &RenderInputs,
-    ) -> Result<crate::apply::Guardrails, Misuse> {
-        Ok(crate::apply::Guardrails {
-            camp: crate::apply::CampId {
+    /// What the service puts beside a bundle.
+    pub(super) fn guardrails(&self, built: &Built) -> Result<Guardrails, Misuse> {
+        Ok(Guardrails {
+            camp: CampId {
                 instance: instance()?.name.as_str().to_owned(),
                 environment: self.environment.as_str().to_owned(),
                 // Given by the cluster when the record is made: not known here.
@@ -208,10 +201,10 @@ impl Session {
                 namespace: self.namespace.as_str().to_owned(),
             },
             pod_security: self.policy.isolation.pod_security,
-            hosts: vec![self.host.clone()],
+            hosts: built.hosts.clone(),
             deployer_role: self.policy.isolation.deployer_role.clone(),
             service_account: Some((OWN_NAMESPACE.to_owned(), "bivouac".to_owned())),
-            config: crate::domain::render_inputs::environment_config(inputs),
+            config: environment_config(&built.inputs),
         })
     }
 
@@ -219,7 +212,7 @@ impl Session {
     pub(super) fn commit(
         &self,
         at: &At,
-        wanted: fn(Option<&[u8]>) -> Wanted,
+        wanted: fn(&FileTree) -> Wanted,
     ) -> Result<Commit, Trouble> {
         let limits = TreeLimits::of(&self.policy.limits);
         match at {
@@ -267,12 +260,14 @@ impl Session {
             repository: self.name.clone(),
             environment: self.environment.as_str().to_owned(),
             namespace: self.namespace.as_str().to_owned(),
-            host: self.host.clone(),
-            url: self.policy.url.of(&self.host),
-            app_urls: BTreeMap::new(),
+            // Assigned when it is known what the commit exposes.
+            host: String::new(),
+            url: String::new(),
+            app_hosts: BTreeMap::new(),
             pull_request: Some(self.pr),
             branch_slug: naming::slug(branch, naming::LABEL_MAX),
             parameters: self.params.clone(),
+            rules: RenderRules::of(&self.policy),
             policy: RenderInputs::policy_of(&self.policy),
             cluster: ClusterFacts::default(),
         }
@@ -284,27 +279,24 @@ fn finding_of(error: SourceError) -> Result<Finding, Trouble> {
     error.finding().ok_or_else(|| error.into())
 }
 
-/// Render ▶ guard, as the service does it. `Err`: what stands in the way.
-pub(super) async fn build(
-    commit: Commit,
-    limits: RenderLimits,
-    policy: &GuardPolicy,
-) -> Result<Built, Unbuilt> {
+/// Plan ▶ hosts ▶ render ▶ guard, as the service does it for an environment that has no hosts yet. `Err`: what stands
+/// in the way.
+pub(super) async fn build(commit: Commit, policy: &Policy) -> Result<Built, Unbuilt> {
     let tree = commit.tree.map_err(Unbuilt::Refused)?;
+    let limits = RenderLimits::of(&policy.limits);
+    let plan = render::plan(&tree, limits).map_err(Unbuilt::Render)?;
+    let (inputs, hosts) = with_hosts(&commit.inputs, &policy.url, &plan.exposed());
     let rendered =
-        render::render(&tree, &commit.inputs, limits, &tools()).await.map_err(Unbuilt::Render)?;
-    let mut notes = rendered.notes;
-    if let Chosen::PreviewFile(paths) = &rendered.chosen
-        && rendered.bundle.objects.is_empty()
-    {
-        notes.push(format!("nothing is rendered from {}", paths.join(", ")));
-    }
-    let mut findings: Vec<Finding> = guard(&rendered.bundle, policy)
+        render::render(&tree, &inputs, limits, &tools()).await.map_err(Unbuilt::Render)?;
+    let guess = rendered.chosen.guess().into_iter();
+    let notes = guess.chain(rendered.notes.iter().map(ToString::to_string)).collect();
+    let guard_policy = GuardPolicy::of(policy, &inputs.namespace, &hosts);
+    let mut findings: Vec<Finding> = guard(&rendered.bundle, &guard_policy)
         .iter()
         .map(|found| Finding::of_guard(found, &rendered.bundle))
         .collect();
     sort(&mut findings);
-    Ok(Built { bundle: rendered.bundle, findings, notes })
+    Ok(Built { bundle: rendered.bundle, findings, notes, inputs, hosts })
 }
 
 /// Why there is no bundle.

@@ -48,6 +48,7 @@ pub(super) struct Context {
     expires: Option<String>,
     took: Option<String>,
     rendered_from: Vec<PathContext>,
+    notes: Vec<NoteContext>,
     why: Option<String>,
     reason: Option<String>,
     hint: Option<String>,
@@ -81,6 +82,11 @@ struct PathContext {
 }
 
 #[derive(Serialize)]
+struct NoteContext {
+    text: String,
+}
+
+#[derive(Serialize)]
 struct LogContext {
     of: String,
     text: String,
@@ -106,6 +112,7 @@ impl Context {
             expires_at,
             took,
             rendered_from,
+            notes,
             why,
         } = view;
         let mut context = Self {
@@ -129,6 +136,11 @@ impl Context {
                 .iter()
                 .take(10)
                 .map(|from| PathContext { path: caps.text(&from.path), guessed: from.guessed })
+                .collect(),
+            notes: notes
+                .iter()
+                .take(caps.findings.min(20))
+                .map(|text| NoteContext { text: caps.text(text) })
                 .collect(),
             why: lines(why.iter().take(caps.why), caps),
             reason: None,

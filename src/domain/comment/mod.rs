@@ -49,6 +49,8 @@ pub struct CommentView {
     pub took: Option<Duration>,
     /// What was rendered and how it was found.
     pub rendered_from: Vec<RenderedFrom>,
+    /// What people should know about the commit, though it is not refused for it.
+    pub notes: Vec<String>,
     /// The rules that were asked, with their answers.
     pub why: Vec<String>,
 }
@@ -226,6 +228,7 @@ templates!(
     "forbidden",
     "log",
     "not-eligible",
+    "notes",
     "queued",
     "ready",
     "refused",

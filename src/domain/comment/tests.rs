@@ -25,6 +25,7 @@ fn view(phase: Phase) -> CommentView {
         expires_at: None,
         took: None,
         rendered_from: Vec::new(),
+        notes: Vec::new(),
         why: vec![
             "source: open".into(),
             "approval: not needed".into(),
@@ -42,6 +43,7 @@ fn standing(phase: Phase) -> CommentView {
         expires_at: DateTime::from_timestamp(1_795_000_000, 0),
         took: Some(Duration::from_secs(72)),
         rendered_from: vec![RenderedFrom { path: "deploy/preview".into(), guessed: true }],
+        notes: vec!["deploy/preview/web.yaml:3: namespace \"shop\" was replaced".into()],
         ..view(phase)
     }
 }
@@ -404,6 +406,7 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
             apps,
             environment,
             namespace,
+            notes: why.clone(),
             why,
             rendered_from: vec![RenderedFrom { path, guessed: false }],
             ..view(phase)

@@ -21,14 +21,20 @@ pub enum BuildRule {
     RenderLimit,
     /// BR008: the program that renders this is not there, or not in this version.
     RendererUnavailable,
-    /// BR009: Helm refused the chart.
-    Chart,
-    /// BR010: Kustomize refused the overlay.
-    Overlay,
+    /// BR009: Helm or Kustomize refused what it was given.
+    RendererRefused,
+    /// BR010: a value of a parameter is not allowed, or missing.
+    Parameter,
     /// BR011: an entry of the commit that is not read: a link, a submodule, an LFS pointer, a hostile name.
     SourceRefused,
     /// BR012: the commit has more files or bytes than the limits allow.
     SourceLimit,
+    /// BR013: objects of more than one namespace, or of one where that is not allowed.
+    Namespaces,
+    /// BR014: files that are rendered in another way than the one that was asked for.
+    Unsupported,
+    /// BR015: the machine failed while it ran Helm or Kustomize.
+    RendererFailed,
     /// BR100: a mistake of ours.
     Internal,
     /// BR101: a value of a template that another commit would turn into another type.
@@ -55,7 +61,7 @@ const fn error(
 
 impl BuildRule {
     /// Every rule, in the order of the ids.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Yaml,
         Self::Template,
         Self::PreviewFile,
@@ -64,10 +70,13 @@ impl BuildRule {
         Self::DuplicateObject,
         Self::RenderLimit,
         Self::RendererUnavailable,
-        Self::Chart,
-        Self::Overlay,
+        Self::RendererRefused,
+        Self::Parameter,
         Self::SourceRefused,
         Self::SourceLimit,
+        Self::Namespaces,
+        Self::Unsupported,
+        Self::RendererFailed,
         Self::Internal,
         Self::UnquotedValue,
     ];
@@ -78,7 +87,7 @@ impl BuildRule {
                 "BR001",
                 "yaml",
                 "text that is no YAML as kubectl reads it",
-                "mend the YAML; for a template, the line is that of the filled text",
+                "mend the YAML; in a template, look at what its values become",
             ),
             Self::Template => error(
                 "BR002",
@@ -119,20 +128,20 @@ impl BuildRule {
             Self::RendererUnavailable => error(
                 "BR008",
                 "renderer-unavailable",
-                "the program that renders this is not installed, or this version does not run it",
+                "the program that renders this is not installed, or may not be run here",
                 "install what the message names",
             ),
-            Self::Chart => error(
+            Self::RendererRefused => error(
                 "BR009",
-                "chart",
-                "Helm refused the chart",
-                "run `helm template` on the chart with the same values to see more",
+                "renderer-refused",
+                "Helm or Kustomize refused what it was given",
+                "run `helm template` or `kustomize build` on the same directory to see more",
             ),
-            Self::Overlay => error(
+            Self::Parameter => error(
                 "BR010",
-                "overlay",
-                "Kustomize refused the overlay",
-                "run `kustomize build` on the directory to see more",
+                "parameter",
+                "a value of a parameter is not allowed, or missing",
+                "give a value that the preview file and the Repository allow; here with --param KEY=VALUE",
             ),
             Self::SourceRefused => error(
                 "BR011",
@@ -146,6 +155,24 @@ impl BuildRule {
                 "more files or bytes are to be read than the limits allow",
                 "render less, or ask the platform team to raise the limit",
             ),
+            Self::Namespaces => error(
+                "BR013",
+                "namespaces",
+                "objects of more than one namespace, or of one where that is not allowed",
+                "leave metadata.namespace out: objects go to the namespace of the preview",
+            ),
+            Self::Unsupported => error(
+                "BR014",
+                "unsupported",
+                "files that are rendered in another way than the one that was asked for",
+                "name the directory of each chart and overlay as the path of an app of its own",
+            ),
+            Self::RendererFailed => error(
+                "BR015",
+                "renderer-failed",
+                "the machine failed while it ran Helm or Kustomize",
+                "try again; if it stays so, look at the machine's memory, disk and limits",
+            ),
             Self::Internal => error(
                 "BR100",
                 "internal",
@@ -157,8 +184,8 @@ impl BuildRule {
                 ..error(
                     "BR101",
                     "unquoted-value",
-                    "a value of a template that is a string for this commit and a number for another",
-                    "put the expression in quotes: \"{{commit.short}}\"",
+                    "a value of a template that stands without quotes and is, or may become, something else than text",
+                    "put it in quotes: {{quote commit.short}}",
                 )
             },
         }

@@ -40,13 +40,18 @@ impl GuardPolicy {
             let (kind, group) = name.split_once('.').unwrap_or((name, ""));
             GroupKind::new(group, kind)
         };
+        let mut allowed_kinds = if isolation.allowed_kinds.is_empty() {
+            default_allowed_kinds()
+        } else {
+            isolation.allowed_kinds.iter().map(listed).collect()
+        };
+        if policy.url.gateway.is_some() {
+            // What `expose` makes.
+            allowed_kinds.insert(GroupKind::new("gateway.networking.k8s.io", "HTTPRoute"));
+        }
         Self {
             namespace: namespace.to_owned(),
-            allowed_kinds: if isolation.allowed_kinds.is_empty() {
-                default_allowed_kinds()
-            } else {
-                isolation.allowed_kinds.iter().map(listed).collect()
-            },
+            allowed_kinds,
             assigned_hosts: hosts.iter().cloned().collect(),
             ingress_class: policy.url.ingress_class.clone(),
             pod_security: if isolation.pod_security == "restricted" {
@@ -54,7 +59,7 @@ impl GuardPolicy {
             } else {
                 PodSecurity::Baseline
             },
-            image_registries: Vec::new(),
+            image_registries: isolation.image_registries.clone(),
         }
     }
 }

@@ -55,6 +55,7 @@ impl World {
             expires_at: None,
             took: None,
             rendered_from: Vec::new(),
+            notes: Vec::new(),
             why: Vec::new(),
         };
         CommentPlan {

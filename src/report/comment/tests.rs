@@ -15,6 +15,7 @@ fn plan(stage: &str, recorded: Option<Recorded>) -> CommentPlan {
         expires_at: None,
         took: None,
         rendered_from: Vec::new(),
+        notes: Vec::new(),
         why: Vec::new(),
     };
     CommentPlan {

@@ -130,6 +130,25 @@ fn yaml_float(text: &str) -> Option<Value> {
     Number::from_f64(float).map(Value::Number)
 }
 
+/// Text here, but something else to YAML 1.1 or 1.2 by the letter: floats out of range (`123e4567`), dates, base 60.
+pub(super) fn looks_like_another_type(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let exponent = text.strip_prefix(['-', '+']).unwrap_or(text).split_once(['e', 'E']);
+    let float = exponent.is_some_and(|(mantissa, exponent)| {
+        digits(&mantissa.replacen('.', "", 1))
+            && digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))
+    });
+    let base_60 = text.contains(':') && text.split(':').all(digits);
+    let mut parts = text.splitn(3, '-');
+    let date = matches!(
+        (parts.next(), parts.next(), parts.next()),
+        (Some(year), Some(month), Some(day))
+            if year.len() == 4 && digits(year) && digits(month) && month.len() <= 2
+                && day.get(..1).is_some_and(digits)
+    );
+    float || base_60 || date
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,62 +4,98 @@
 //! Stricter than Go: a key that comes twice, an unknown tag and values JSON can't hold are errors. Hostile texts end
 //! early: bytes, depth and the number of nodes *after* aliases were followed are bounded.
 
+pub(crate) mod emit;
+#[cfg(test)]
+mod kubectl_table;
+mod limits;
+mod scalar;
+mod unquoted;
+
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use serde_json::Value;
 
-use super::yaml_scalar::{self, Scalar};
+use super::handlebars::Filled;
 use crate::domain::document::{Key, Node, NodeValue, Position};
+use scalar::Scalar;
 
-/// Deeper than any manifest, shallower than any stack.
-const MAX_DEPTH: usize = 64;
-/// Nodes in one file after aliases were followed; a manifest of 1 MiB has about 60,000.
-const MAX_NODES: usize = 200_000;
-/// Bytes of all scalars after aliases were followed, as a multiple of the file's limit.
-const MAX_EXPANSION: usize = 4;
+pub use limits::{YamlLimit, YamlLimits};
+pub(crate) use unquoted::unquoted;
 
 /// What is wrong with a text and where. Never quotes the text, which may hold a secret; keys are quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct YamlProblem {
-    pub(super) position: Position,
-    pub(super) message: String,
+pub(crate) struct YamlProblem {
+    /// Where.
+    pub(crate) position: Position,
+    /// What, and what to do.
+    pub(crate) message: String,
+    /// The limit that was reached, when it is one.
+    pub(crate) limit: Option<YamlLimit>,
 }
 
 type Read<T> = Result<T, YamlProblem>;
 
 fn wrong<T>(position: Position, message: impl Into<String>) -> Read<T> {
-    Err(YamlProblem { position, message: message.into() })
+    Err(YamlProblem { position, message: message.into(), limit: None })
+}
+
+fn too_much<T>(position: Position, limit: YamlLimit, limits: &YamlLimits) -> Read<T> {
+    Err(YamlProblem { position, message: limit.message(limits), limit: Some(limit) })
 }
 
 /// All documents of `bytes` that hold something.
-pub(super) fn documents(bytes: &[u8], max_bytes: usize) -> Read<Vec<Node>> {
+pub(crate) fn documents(bytes: &[u8], limits: &YamlLimits) -> Read<Vec<Node>> {
+    read(bytes, limits, &|position| position)
+}
+
+/// The same for a filled template: all places are those of the template.
+pub(crate) fn filled_documents(filled: &Filled, limits: &YamlLimits) -> Read<Vec<Node>> {
+    read(filled.text.as_bytes(), limits, &|position| filled.place(position))
+}
+
+/// `bytes` as text, without a byte order mark.
+fn text_of<'t>(bytes: &'t [u8], limits: &YamlLimits) -> Read<&'t str> {
     let start = Position { line: 1, column: 1 };
-    if bytes.len() > max_bytes {
-        return wrong(start, format!("the file has more than {max_bytes} bytes"));
+    if bytes.len() > limits.bytes {
+        return too_much(start, YamlLimit::Bytes, limits);
     }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + valid.split(|b| *b == b'\n').count().saturating_sub(1);
-            return wrong(Position { line, column: 1 }, "the file is not UTF-8");
+            wrong(Position { line, column: 1 }, "the file is not UTF-8")
         }
-    };
-    bounded_brackets(text)?;
+    }
+}
+
+fn read(
+    bytes: &[u8],
+    limits: &YamlLimits,
+    place: &dyn Fn(Position) -> Position,
+) -> Read<Vec<Node>> {
+    let text = text_of(bytes, limits)?;
+    bounded_brackets(text, limits).map_err(|mut problem| {
+        problem.position = place(problem.position);
+        problem
+    })?;
     let mut reader = Reader {
         open: Vec::new(),
         anchors: BTreeMap::new(),
         done: Vec::new(),
         nodes: 0,
         bytes: 0,
-        max_bytes: max_bytes.saturating_mul(MAX_EXPANSION),
+        aliases: 0,
+        limits,
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         match event {
-            Ok((event, span)) => reader.event(event, position(&span.start))?,
-            Err(error) => return wrong(position(error.marker()), explain(error.info(), text)),
+            Ok((event, span)) => reader.event(event, place(position(&span.start)))?,
+            Err(error) => {
+                return wrong(place(position(error.marker())), explain(error.info(), text));
+            }
         }
     }
     Ok(reader.done)
@@ -71,7 +107,7 @@ fn position(marker: &Marker) -> Position {
 
 /// The scanner keeps a note for each open bracket and walks them all for each token: without a bound a line of
 /// brackets costs quadratic time before the first event comes out.
-fn bounded_brackets(text: &str) -> Read<()> {
+fn bounded_brackets(text: &str, limits: &YamlLimits) -> Read<()> {
     for (index, line) in text.lines().enumerate() {
         let trimmed = line.trim_start();
         let opened = trimmed
@@ -80,11 +116,11 @@ fn bounded_brackets(text: &str) -> Read<()> {
             .filter(|b| matches!(b, b'[' | b'{' | b'-' | b'?'))
             .count();
         // A rule of dashes in a comment or block text is fine; brackets in such a number are not.
-        if opened > MAX_DEPTH
+        if opened > limits.nesting
             && trimmed.bytes().take(opened).any(|b| matches!(b, b'[' | b'{' | b'?'))
         {
             let position = Position { line: index + 1, column: 1 };
-            return wrong(position, format!("values are nested deeper than {MAX_DEPTH}"));
+            return too_much(position, YamlLimit::Nesting, limits);
         }
     }
     Ok(())
@@ -133,16 +169,17 @@ struct Anchored {
     depth: usize,
 }
 
-struct Reader {
+struct Reader<'l> {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
     done: Vec<Node>,
     nodes: usize,
     bytes: usize,
-    max_bytes: usize,
+    aliases: usize,
+    limits: &'l YamlLimits,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn event(&mut self, event: Event<'_>, at: Position) -> Read<()> {
         match event {
             Event::DocumentStart(_) => {
@@ -176,18 +213,19 @@ impl Reader {
     fn spend(&mut self, nodes: usize, bytes: usize, at: Position) -> Read<()> {
         self.nodes = self.nodes.saturating_add(nodes);
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.nodes > MAX_NODES || self.bytes > self.max_bytes {
-            let message = "this file grows too big when its aliases are followed; write the values \
-                           out or split the file";
-            return wrong(at, message);
+        if self.nodes > self.limits.values {
+            return too_much(at, YamlLimit::Values, self.limits);
+        }
+        if self.bytes > self.limits.expanded_bytes {
+            return too_much(at, YamlLimit::ExpandedBytes, self.limits);
         }
         Ok(())
     }
 
     fn enter(&mut self, anchor: usize, position: Position, kind: OpenKind) -> Read<()> {
         self.spend(1, 0, position)?;
-        if self.open.len() >= MAX_DEPTH {
-            return wrong(position, format!("values are nested deeper than {MAX_DEPTH}"));
+        if self.open.len() >= self.limits.nesting {
+            return too_much(position, YamlLimit::Nesting, self.limits);
         }
         if self.expects_key() {
             return wrong(position, "a key must be a plain word, not a list or mapping");
@@ -209,8 +247,7 @@ impl Reader {
         at: Position,
     ) -> Read<()> {
         let plain = style == ScalarStyle::Plain;
-        let scalar =
-            yaml_scalar::resolve(text, plain, tag).or_else(|message| wrong(at, message))?;
+        let scalar = scalar::resolve(text, plain, tag).or_else(|message| wrong(at, message))?;
         if self.expects_key() {
             let key = match scalar {
                 Scalar::Merge => MemberKey::Merge(at),
@@ -240,8 +277,12 @@ impl Reader {
             return wrong(at, "this alias names an anchor that is not complete here");
         };
         let (nodes, bytes, depth) = (*nodes, *bytes, *depth);
-        if depth + self.open.len() > MAX_DEPTH {
-            return wrong(at, format!("values are nested deeper than {MAX_DEPTH}"));
+        self.aliases += 1;
+        if self.aliases > self.limits.aliases {
+            return too_much(at, YamlLimit::Aliases, self.limits);
+        }
+        if depth + self.open.len() > self.limits.nesting {
+            return too_much(at, YamlLimit::Nesting, self.limits);
         }
         let as_key = self.expects_key().then(|| node.text().map(str::to_owned));
         match as_key {
@@ -279,6 +320,9 @@ impl Reader {
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => {
                 if !node.is_null() {
+                    if self.done.len() >= self.limits.documents {
+                        return too_much(node.position, YamlLimit::Documents, self.limits);
+                    }
                     self.done.push(node);
                 }
             }
@@ -383,7 +427,8 @@ mod tests {
     use std::fmt::Write as _;
 
     fn read(text: &str) -> Read<Vec<Value>> {
-        documents(text.as_bytes(), 1 << 20).map(|all| all.iter().map(Node::to_json).collect())
+        documents(text.as_bytes(), &YamlLimits::default())
+            .map(|all| all.iter().map(Node::to_json).collect())
     }
 
     fn problem(text: &str) -> String {
@@ -474,7 +519,7 @@ mod tests {
             ".{0,200}",
             "([a-c*&<!|>%@`{}\\[\\],:?'\"#~ \\-\n\t0-9]|<<: |&a |\\*a |--- |\n  |\n- ){0,60}",
         ]) {
-            if let Ok(all) = documents(text.as_bytes(), 1 << 20) {
+            if let Ok(all) = documents(text.as_bytes(), &YamlLimits::default()) {
                 for document in all {
                     let _ = (document.to_json(), document.positions());
                 }

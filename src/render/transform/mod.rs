@@ -1,0 +1,12 @@
+//! PURE · what is changed in the objects after they were rendered, the same for every renderer.
+
+mod expose;
+mod hooks;
+mod images;
+mod namespaces;
+mod strings;
+
+pub(super) use self::expose::expose;
+pub(super) use self::hooks::{Hook, hook_of};
+pub(super) use self::images::images;
+pub(super) use self::namespaces::namespaces;
