@@ -9,6 +9,7 @@ check:
 # writes every generated file and golden file anew
 regenerate:
     cargo run -- crd > deploy/crds.yaml
+    cargo run -- schema > docs/preview-file.schema.json
     BIVOUAC_REGENERATE=1 BIVOUAC_GOLDEN=write cargo test
 
 # plays the main job

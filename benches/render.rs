@@ -183,7 +183,8 @@ fn inputs() -> Outcome<RenderInputs> {
         pull_request: Some(PrNumber(7)),
         branch_slug: "feature-x".into(),
         cluster: ClusterFacts::default(),
-        app_urls: std::collections::BTreeMap::new(),
+        app_hosts: std::collections::BTreeMap::new(),
+        rules: bivouac::domain::render_inputs::RenderRules::default(),
         parameters: std::collections::BTreeMap::new(),
         policy: std::collections::BTreeMap::new(),
     })

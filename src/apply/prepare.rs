@@ -76,22 +76,7 @@ pub async fn prepare(target: &Target, guardrails: &Guardrails) -> Result<Prepare
 async fn ensure_namespace(target: &Target, guardrails: &Guardrails) -> Result<String, ApplyError> {
     let camp = &guardrails.camp;
     let api: Api<Namespace> = Api::all(target.client(&As::Service));
-    let mut all_labels = labels(camp);
-    for mode in ["enforce", "warn"] {
-        all_labels.insert(
-            format!("pod-security.kubernetes.io/{mode}"),
-            guardrails.pod_security.to_owned(),
-        );
-    }
-    let mut wanted = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": camp.namespace,
-            "labels": all_labels,
-            "annotations": annotations(guardrails),
-        },
-    });
+    let mut wanted = namespace_object(guardrails);
     let what = format!("make namespace {}", camp.namespace);
     let found =
         api.get_opt(&camp.namespace).await.map_err(|error| ApplyError::own(what.clone(), error))?;
@@ -142,6 +127,37 @@ fn annotations(guardrails: &Guardrails) -> BTreeMap<&'static str, String> {
         annotations.insert(IMAGE_REGISTRIES_ANNOTATION, guardrails.image_registries.join(","));
     }
     annotations
+}
+
+/// The namespace itself.
+fn namespace_object(guardrails: &Guardrails) -> Value {
+    let camp = &guardrails.camp;
+    let mut all_labels = labels(camp);
+    for mode in ["enforce", "warn"] {
+        all_labels.insert(
+            format!("pod-security.kubernetes.io/{mode}"),
+            guardrails.pod_security.to_owned(),
+        );
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": camp.namespace,
+            "labels": all_labels,
+            "annotations": annotations(guardrails),
+        },
+    })
+}
+
+impl Guardrails {
+    /// The objects that [`prepare`] writes, in its order: the namespace first.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Value> {
+        let mut objects = vec![namespace_object(self)];
+        objects.extend(own_objects(self));
+        objects
+    }
 }
 
 /// What we put into the namespace, in the order in which it is written.

@@ -1,10 +1,15 @@
 //! The command line: one file per subcommand, each parses and calls.
 
+mod check;
 mod confine;
 mod crd;
 mod demo;
 mod fetch;
+mod local;
+mod output;
+mod render;
 mod sandbox;
+mod schema;
 mod serve;
 
 use std::process::ExitCode;
@@ -36,6 +41,12 @@ enum Command {
     Demo(demo::Demo),
     /// Run the embedded Kubernetes and GitHub alone, to work against them
     Sandbox(sandbox::Sandbox),
+    /// Show what the service would apply for a commit, without a cluster
+    Render(render::Render),
+    /// Look for everything that is wrong with preview file, templates and manifests
+    Check(check::Check),
+    /// Print the JSON Schema of the preview file, for editors
+    Schema(schema::Schema),
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crd(crd::Crd),
     /// Become a tool with fewer rights (the service starts this itself)
@@ -47,7 +58,47 @@ enum Command {
 }
 
 /// What a subcommand ends with: a sentence for people.
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Outcome = Result<(), Trouble>;
+
+/// Why a command failed.
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+/// A command that was called wrongly: ends with 2 and not with 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Misuse {
+    message: String,
+    #[source]
+    source: Option<Trouble>,
+}
+
+impl Misuse {
+    /// What is wrong, in a sentence.
+    fn says(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    /// What is wrong, and why.
+    fn with(message: impl Into<String>, source: impl Into<Trouble>) -> Self {
+        Self { message: message.into(), source: Some(source.into()) }
+    }
+
+    /// The same error, with its causes.
+    fn of(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { message: error.to_string(), source: causes_of(&error).map(Trouble::from) }
+    }
+}
+
+/// Everything behind an error, as one sentence.
+fn causes_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = error.source();
+    let mut all = Vec::new();
+    while let Some(cause) = next {
+        all.push(cause.to_string());
+        next = cause.source();
+    }
+    (!all.is_empty()).then(|| all.join(": "))
+}
 
 impl Cli {
     /// Runs the subcommand. 0: it did its work; 1: it failed and said why; 2: it was called wrongly.
@@ -71,29 +122,32 @@ impl Cli {
         // The one crypto provider of this program; a second call finds it installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let outcome = match command {
-            Command::Serve(serve) => serve.run(),
-            Command::Demo(demo) => demo.run(),
-            Command::Sandbox(sandbox) => sandbox.run(),
-            Command::Crd(crd) => crd.run(),
-            Command::Confine(confine) => confine.run(),
-            Command::Fetch(fetch) => fetch.run(),
+            Command::Serve(serve) => done(serve.run()),
+            Command::Demo(demo) => done(demo.run()),
+            Command::Sandbox(sandbox) => done(sandbox.run()),
+            Command::Render(render) => render.run(),
+            Command::Check(check) => check.run(),
+            Command::Schema(schema) => done(schema.run()),
+            Command::Crd(crd) => done(crd.run()),
+            Command::Confine(confine) => done(confine.run()),
+            Command::Fetch(fetch) => done(fetch.run()),
         };
         match outcome {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&*error, 1),
+            Ok(code) => code,
+            Err(error) => fail(&*error, if error.is::<Misuse>() { 2 } else { 1 }),
         }
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the last word of a command goes to the person who called it"
-)]
+fn done(outcome: Outcome) -> Result<ExitCode, Trouble> {
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
 fn fail(error: &(dyn std::error::Error + 'static), code: u8) -> ExitCode {
-    eprintln!("bivouac: {error}");
+    output::say(&format!("bivouac: {error}\n"));
     let mut next = error.source();
     while let Some(cause) = next {
-        eprintln!("  because: {cause}");
+        output::say(&format!("  because: {cause}\n"));
         next = cause.source();
     }
     ExitCode::from(code)

@@ -30,6 +30,10 @@ pub mod render_inputs;
 pub mod bundle;
 pub mod carry_over;
 
+pub mod bundle_diff;
+
+pub mod finding;
+
 pub mod guard;
 
 pub mod health;

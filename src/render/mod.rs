@@ -8,20 +8,23 @@
 //! Handlebars template first. Other files (README, scripts) are left alone. What all of them gave then goes through
 //! the same [`transform`]s.
 
+pub mod check;
+pub mod confined;
 mod error;
+mod findings;
 pub mod fuzz_entry;
 mod gather;
-pub mod confined;
 mod handlebars;
-mod limits;
 mod helm;
 mod helm_chart;
 mod helm_words;
 mod kustomize;
 mod kustomize_check;
+mod limits;
 mod manifest;
 mod plan;
 mod strings;
+pub mod text;
 mod tool_binary;
 mod tool_text;
 pub mod tools;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::tools::{RandomOutput, ToolDocument};
-use super::yaml;
+use super::yaml::{self, YamlLimits};
 use crate::domain::document::{Node, Position, pointer_token};
 
 /// Fields that are reported as random; a bundle with more of them has other worries.
@@ -15,7 +15,8 @@ const MAX_MESSAGE: usize = 400;
 
 /// YAML by the rules of this program; the one place where tools meet our parser.
 pub(super) fn parse(bytes: &[u8], max_bytes: usize) -> Result<Vec<Node>, (Position, String)> {
-    yaml::documents(bytes, max_bytes).map_err(|problem| (problem.position, problem.message))
+    yaml::documents(bytes, &YamlLimits::of_file(max_bytes))
+        .map_err(|problem| (problem.position, problem.message))
 }
 
 /// One piece of a stream, with the `# Source:` its first line names.

@@ -5,8 +5,11 @@
 
 mod cache;
 mod confined_fetch;
+mod finding;
 mod gix_fetch;
+mod local;
 mod tree;
+mod work_tree;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +21,9 @@ pub use self::confined_fetch::{
     ConfinedFetch, ConfinedJob, JobError, SUBCOMMAND as FETCH_SUBCOMMAND,
 };
 pub use self::gix_fetch::{GixFetch, Schemes};
+pub use self::local::{LocalError, LocalRepository, Resolved};
 pub use self::tree::{TreeLimits, read_tree};
+pub use self::work_tree::{WorkTreeError, read_work_tree};
 
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::id::{PrNumber, Revision};

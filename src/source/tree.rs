@@ -47,7 +47,7 @@ impl Default for TreeLimits {
 /// A tree object bigger than this lists some 20,000 entries; no infrastructure code does.
 const MAX_TREE_OBJECT: u64 = 1 << 20;
 /// A pointer that `git lfs` left where the file would be.
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+pub(super) const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// An overlay over an overlay over …: more rounds than this is no repository that people wrote.
 const MAX_ROUNDS: u64 = 20;
@@ -69,13 +69,27 @@ pub fn read_tree(
     };
     let options = gix::open::Options::isolated().open_path_as_is(true);
     let repo = gix::open_opts(repository, options).map_err(|e| cache(&e))?;
+    read_tree_of(&repo, revision, limits, wanted)
+}
+
+/// The same of a repository that is open.
+pub(super) fn read_tree_of(
+    repo: &gix::Repository,
+    revision: &Revision,
+    limits: TreeLimits,
+    wanted: fn(&FileTree) -> Wanted,
+) -> Result<FileTree, SourceError> {
+    let cache = |error: &gix::Error| SourceError::Cache {
+        revision: revision.to_string(),
+        source: boxed(error),
+    };
     let id = gix::ObjectId::from_hex(revision.as_str().as_bytes()).map_err(|e| {
         SourceError::Cache { revision: revision.to_string(), source: e.to_string().into() }
     })?;
     let commit = repo.find_commit(id).map_err(|e| cache(&e))?;
     let root = commit.tree_id().map_err(|e| cache(&e))?.detach();
     let mut reader = Reader {
-        repo: &repo,
+        repo,
         revision,
         root,
         limits,
@@ -84,13 +98,37 @@ pub fn read_tree(
         directories: 0,
         tree: FileTree::new(),
     };
+    read_wanted(&mut reader, wanted)?;
+    Ok(reader.tree)
+}
+
+/// Something that files are read out of by their paths.
+pub(super) trait Reads {
+    /// What stands in the way.
+    type Error: From<SourceError>;
+
+    /// What was read so far.
+    fn tree(&self) -> &FileTree;
+
+    /// Reads the file or directory at `path`; `false` when it is not there.
+    fn path(&mut self, path: &str) -> Result<bool, Self::Error>;
+
+    /// Reads the first directory in `parent`, in the order of the names; `false` when there is none.
+    fn first_directory(&mut self, parent: &str) -> Result<bool, Self::Error>;
+}
+
+/// Reads the preview file, and what `wanted` asks for, until it wants nothing new.
+pub(super) fn read_wanted<R: Reads>(
+    reader: &mut R,
+    wanted: fn(&FileTree) -> Wanted,
+) -> Result<(), R::Error> {
     reader.path(PREVIEW_FILE)?;
     let mut asked = BTreeSet::new();
     for round in 0.. {
-        let paths = match wanted(&reader.tree) {
+        let paths = match wanted(reader.tree()) {
             Wanted::All(paths) => paths,
             Wanted::FirstOf(paths) if round == 0 => {
-                reader.first_of(&paths)?;
+                first_of(reader, &paths)?;
                 continue;
             }
             // None of them is there.
@@ -106,10 +144,23 @@ pub fn read_tree(
             break;
         }
         if round >= MAX_ROUNDS {
-            return Err(too_big(".", MAX_ROUNDS, "overlays over each other"));
+            return Err(too_big(".", MAX_ROUNDS, "overlays over each other").into());
         }
     }
-    Ok(reader.tree)
+    Ok(())
+}
+
+fn first_of<R: Reads>(reader: &mut R, paths: &[String]) -> Result<(), R::Error> {
+    for path in paths {
+        let found = match path.strip_suffix("/*") {
+            Some(parent) => reader.first_directory(parent)?,
+            None => reader.path(path)?,
+        };
+        if found {
+            break;
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -130,12 +181,13 @@ struct Entry {
     id: gix::ObjectId,
 }
 
-impl Reader<'_> {
-    fn cache(&self, error: &gix::Error) -> SourceError {
-        SourceError::Cache { revision: self.revision.to_string(), source: boxed(error) }
+impl Reads for Reader<'_> {
+    type Error = SourceError;
+
+    fn tree(&self) -> &FileTree {
+        &self.tree
     }
 
-    /// Reads the file or directory at `path`; `false` when it is not there.
     fn path(&mut self, path: &str) -> Result<bool, SourceError> {
         let root = Entry { name: Vec::new(), kind: EntryKind::Tree, id: self.root };
         let mut here = root;
@@ -160,19 +212,6 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    fn first_of(&mut self, paths: &[String]) -> Result<(), SourceError> {
-        for path in paths {
-            let found = match path.strip_suffix("/*") {
-                Some(parent) => self.first_directory(parent)?,
-                None => self.path(path)?,
-            };
-            if found {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn first_directory(&mut self, parent: &str) -> Result<bool, SourceError> {
         let mut id = self.root;
         let mut walked = String::new();
@@ -192,6 +231,12 @@ impl Reader<'_> {
         let path = join(&walked, &checked_name(&first.name, &walked)?);
         self.entry(&first, &path, 0)?;
         Ok(true)
+    }
+}
+
+impl Reader<'_> {
+    fn cache(&self, error: &gix::Error) -> SourceError {
+        SourceError::Cache { revision: self.revision.to_string(), source: boxed(error) }
     }
 
     fn entry(&mut self, entry: &Entry, path: &str, depth: u64) -> Result<(), SourceError> {
@@ -275,7 +320,7 @@ fn refusal(kind: EntryKind) -> Option<(&'static str, &'static str)> {
 }
 
 /// The name of an entry as text. Git itself refuses to write most of what is refused here; a hostile server does not.
-fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
+pub(super) fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
     let text = String::from_utf8_lossy(name).into_owned();
     let shown: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
     let hint = "rename it";
@@ -293,15 +338,15 @@ fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
     Err(refused(&join(parent, &shown), what, hint))
 }
 
-fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
+pub(super) fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
     SourceError::Refused { path: path.to_owned(), what, hint }
 }
 
-fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError {
+pub(super) fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError {
     let path = if path.is_empty() { "." } else { path };
     SourceError::TooBig { path: path.to_owned(), limit, what }
 }
 
-fn join(parent: &str, name: &str) -> String {
+pub(super) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
 }

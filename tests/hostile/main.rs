@@ -115,7 +115,7 @@ impl Place {
             .env("PATH", "/usr/bin:/bin")
             .env("NO_COLOR", "1")
             .env("HOME", self.path("scratch"))
-            .env("BIVOUAC_SCRATCH_DIR", self.path("scratch"))
+            .env("BIVOUAC_RENDER_DIR", self.path("scratch"))
             .stdin(Stdio::null())
             .stdout(fs::File::create(&out).expect("made"))
             .stderr(fs::File::create(&err).expect("made"));

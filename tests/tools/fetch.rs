@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bivouac::domain::file_tree::Wanted;
+use bivouac::domain::file_tree::{FileTree, Wanted};
 use bivouac::domain::id::Revision;
 use bivouac::seams::{Fetch as _, FetchError, FetchRequest};
 use bivouac::source::{ConfinedFetch, Schemes, TreeLimits, read_tree};
@@ -82,7 +82,7 @@ async fn a_commit_is_brought_and_a_missing_one_is_told() {
     for _ in 0..2 {
         fetch.fetch(request(url.clone(), &head, &into)).await.expect("it is there");
         let revision = Revision::parse(&head).expect("a hash");
-        let wanted = |_: Option<&[u8]>| Wanted::All(vec!["k8s".into()]);
+        let wanted = |_: &FileTree| Wanted::All(vec!["k8s".into()]);
         let tree = read_tree(&into, &revision, TreeLimits::default(), wanted).expect("read");
         assert_eq!(tree.get("k8s/a.yaml"), Some(&b"one"[..]));
     }
