@@ -1,4 +1,5 @@
 use super::*;
+use crate::render::yaml;
 use serde_json::json;
 
 fn context() -> Value {
@@ -305,7 +306,7 @@ proptest::proptest! {
             let Ok(filled) = fill(template.as_bytes(), &context, 10_000, &Partials::default()) else {
                 continue;
             };
-            let Ok(documents) = crate::render::yaml::documents(filled.text.as_bytes(), &Default::default())
+            let Ok(documents) = yaml::documents(filled.text.as_bytes(), &yaml::YamlLimits::default())
             else { continue };
             proptest::prop_assert_eq!(documents.len(), 1, "{} {:?}", template, value);
             let json = documents[0].to_json();
