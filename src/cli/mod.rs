@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each parses and calls.
 
+mod agents;
 mod crd;
 mod demo;
 mod sandbox;

@@ -7,6 +7,8 @@ mod hints;
 mod identities;
 mod lifetime;
 mod prune;
+mod replicas;
 mod restarts;
+mod steady;
 mod supersede;
 mod support;
