@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -16,6 +16,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// A child process that does not outlive the test.
 struct Process(Child);
@@ -47,7 +48,7 @@ fn printed(process: &mut Process) -> Value {
             break;
         }
     }
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
+    serde_json::from_str(&text).expect("one JSON object")
 }
 
 async fn client(kubeconfig: &Path) -> Client {
@@ -74,7 +75,7 @@ async fn until<T>(what: &str, longest: u64, condition: impl AsyncFn() -> Option<
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_else(|| panic!("{key} in {value}"))
+    value[key].as_str().expect(key)
 }
 
 #[tokio::test]

@@ -144,16 +144,17 @@ impl Service {
             let parts = Parts { credentials: Credentials::default(), ..self.parts.clone() };
             Box::pin(controller::run(Arc::new(Context::new(parts)), asked))
         };
-        let lead = async {
+        let lead = Box::pin(async {
             match &self.election {
                 Some(election) => election.run(&stop, work).await,
                 None => work(stop.clone()).await,
             }
-        };
+        });
+        let follow = Box::pin(self.follower.run());
         tokio::select! {
             biased;
             () = lead => {}
-            () = self.follower.run() => {}
+            () = follow => {}
         }
     }
 }

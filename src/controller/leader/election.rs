@@ -50,9 +50,7 @@ struct Seen {
 impl Seen {
     /// The time until the holder's Lease is anybody's.
     fn left(&self) -> Option<Duration> {
-        if holder(&self.spec).is_none() {
-            return None;
-        }
+        holder(&self.spec)?;
         let theirs = self.spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
         let theirs = Duration::from_secs(theirs.unwrap_or_default()).min(LONGEST);
         theirs.max(DURATION).checked_sub(self.since.elapsed()).filter(|left| !left.is_zero())
