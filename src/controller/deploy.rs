@@ -240,6 +240,7 @@ async fn prepared(
         pod_security: served.policy.isolation.pod_security,
         hosts: record.status.hosts.clone(),
         ingress_class: served.policy.url.ingress_class.clone(),
+        gateway: served.policy.url.gateway.clone(),
         image_registries: served.policy.isolation.image_registries.clone(),
         deployer_role: served.policy.isolation.deployer_role.clone(),
         service_account: context.service_account.clone(),
