@@ -93,6 +93,7 @@ impl Best {
 fn inputs() -> Result<RenderInputs, InvalidId> {
     Ok(RenderInputs {
         revision: Revision::parse("0123456789abcdef0123456789abcdef01234567")?,
+        merge: None,
         repository: RepoName::parse("acme", "campfire")?,
         environment: "campfire-pr-7".into(),
         namespace: "camp-campfire-pr-7-01234567".into(),

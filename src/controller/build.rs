@@ -6,13 +6,14 @@ use super::error::{ReconcileError, chain};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, camp};
+use super::{Context, camp, merge};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
 use crate::domain::guard::{self, Finding, GuardPolicy, Severity};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
 use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
+use crate::seams::FetchError;
 use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 
 /// A fetch of one commit ends within this time.
@@ -53,8 +54,9 @@ pub(super) async fn build(
             .credentials
             .of(&record.stored().spec.repository)
             .map(|credential| credential.token),
-        revision: inputs.revision.clone(),
+        revision: inputs.rendered().clone(),
         pull_request: Some(number_of(record)),
+        merge_of: inputs.merge.as_ref().map(|_| inputs.revision.clone()),
         timeout: FETCH_TIME,
     };
     let tree_limits = TreeLimits::of(&policy.limits);
@@ -69,6 +71,9 @@ pub(super) async fn build(
     {
         Ok(tree) => tree,
         Err(error) => {
+            if inputs.merge.is_some() && is_outdated(&error) {
+                merge::forget(record);
+            }
             return Err(if is_the_commits(&error) {
                 refused("SourceRefused", "source", &chain(&error))
             } else {
@@ -76,6 +81,11 @@ pub(super) async fn build(
             });
         }
     };
+    if inputs.merge.is_some() {
+        let base = source::merged_with(&context.cache, &request).await;
+        let base = base.map_err(|error| Unbuilt::Failed(ReconcileError::Source(error)))?;
+        merge::note_base(record, base);
+    }
     let limits = RenderLimits::of(&policy.limits);
     record.status.notes.clear();
     let plan = render::plan(&tree, limits).map_err(unrendered)?;
@@ -188,6 +198,16 @@ fn rendered_from(chosen: &Chosen) -> Vec<RenderedPath> {
 fn is_the_commits(error: &SourceError) -> bool {
     match error {
         SourceError::Refused { .. } | SourceError::TooBig { .. } => true,
-        SourceError::Fetch(_) | SourceError::Cache { .. } => false,
+        SourceError::Fetch(_) | SourceError::NotTheMerge { .. } | SourceError::Cache { .. } => {
+            false
+        }
     }
+}
+
+/// A test merge that is none any more: the forge made another one, and only asking for it helps.
+fn is_outdated(error: &SourceError) -> bool {
+    matches!(
+        error,
+        SourceError::NotTheMerge { .. } | SourceError::Fetch(FetchError::CommitGone { .. })
+    )
 }

@@ -21,7 +21,7 @@ use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
 use super::wire::ErrorBody;
-use crate::domain::id::RepoName;
+use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 use crate::seams::{BoxError, Clock, Transport};
 
@@ -135,6 +135,7 @@ struct Inner {
     pub(super) pulls: Etags<Vec<PullRequest>>,
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
+    tips: Etags<Revision>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
 
@@ -233,6 +234,7 @@ impl Api {
             pulls: Etags::default(),
             links: Etags::default(),
             pull: Etags::default(),
+            tips: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
     }
@@ -259,6 +261,10 @@ impl Api {
 
     pub(super) fn pull(&self) -> &Etags<PullRequest> {
         &self.0.pull
+    }
+
+    pub(super) fn tips(&self) -> &Etags<Revision> {
+        &self.0.tips
     }
 
     pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {
