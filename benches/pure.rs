@@ -93,6 +93,7 @@ impl Best {
 fn inputs() -> Result<RenderInputs, InvalidId> {
     Ok(RenderInputs {
         revision: Revision::parse("0123456789abcdef0123456789abcdef01234567")?,
+        merge: None,
         repository: RepoName::parse("acme", "campfire")?,
         environment: "campfire-pr-7".into(),
         namespace: "camp-campfire-pr-7-01234567".into(),
@@ -170,6 +171,7 @@ fn situation() -> Situation {
         want: Want::Auto,
         expires_at: Some(DateTime::UNIX_EPOCH + chrono::Duration::hours(72)),
         expired: false,
+        conflict: None,
         untrusted: Some("its head is in another repository".into()),
         approved: true,
         forks: Forks::Approve,

@@ -184,6 +184,7 @@ fn tree(format: Format, objects: usize) -> FileTree {
 fn inputs() -> Outcome<RenderInputs> {
     Ok(RenderInputs {
         revision: Revision::parse(REVISION)?,
+        merge: None,
         repository: RepoName::parse("acme", "shop")?,
         environment: "shop-pr-7".into(),
         namespace: "camp-shop-pr-7-0a1b2c3d".into(),

@@ -12,6 +12,8 @@ mod deployer;
 
 mod error;
 
+mod facts;
+
 mod health;
 
 mod prepare;

@@ -12,6 +12,7 @@ use kube::discovery::{self, Scope};
 use kube::{Client, Error};
 use tower::ServiceExt as _;
 
+use super::facts::Facts;
 use crate::seams::Transport;
 
 /// Name of the service account that applies a bundle, one in each camp.
@@ -31,6 +32,7 @@ pub enum As {
 pub struct Target {
     client: Client,
     kinds: Arc<Mutex<BTreeMap<KindKey, Known>>>,
+    pub(super) facts: Arc<Facts>,
 }
 
 /// A kind that can be a key of an ordered map.
@@ -47,7 +49,7 @@ impl Target {
     /// The cluster behind `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Arc::default() }
+        Self { client, kinds: Arc::default(), facts: Arc::default() }
     }
 
     /// A client that acts as `who`. The same connections, one header more.
@@ -87,8 +89,14 @@ impl Target {
             Ok((resource, capabilities)) => {
                 Known { resource, namespaced: capabilities.scope == Scope::Namespaced }
             }
-            Err(Error::Discovery(_)) => return Ok(None),
-            Err(Error::Api(status)) if status.code == 404 => return Ok(None),
+            Err(Error::Discovery(_)) => {
+                self.note_missed_kind();
+                return Ok(None);
+            }
+            Err(Error::Api(status)) if status.code == 404 => {
+                self.note_missed_kind();
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());

@@ -6,7 +6,7 @@ use super::error::ReconcileError;
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, camp};
+use super::{Context, camp, merge};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
 use crate::domain::finding::Finding;
@@ -14,7 +14,8 @@ use crate::domain::guard::{self, GuardPolicy};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
 use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
-use crate::source::{self, SourceRequest, TreeLimits};
+use crate::seams::FetchError;
+use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
@@ -54,8 +55,9 @@ pub(super) async fn build(
             .credentials
             .of(&record.stored().spec.repository)
             .map(|credential| credential.token),
-        revision: inputs.revision.clone(),
+        revision: inputs.rendered().clone(),
         pull_request: Some(number_of(record)),
+        merge_of: inputs.merge.as_ref().map(|_| inputs.revision.clone()),
         timeout: FETCH_TIME,
     };
     let tree_limits = TreeLimits::of(&policy.limits);
@@ -70,6 +72,9 @@ pub(super) async fn build(
     {
         Ok(tree) => tree,
         Err(error) => {
+            if inputs.merge.is_some() && is_outdated(&error) {
+                merge::forget(record);
+            }
             // A commit that is gone has no finding: a force push is behind it, and the newer head is on its way.
             return Err(match error.finding() {
                 Some(finding) => refused("SourceRefused", &finding),
@@ -77,6 +82,11 @@ pub(super) async fn build(
             });
         }
     };
+    if inputs.merge.is_some() {
+        let base = source::merged_with(&context.cache, &request).await;
+        let base = base.map_err(|error| Unbuilt::Failed(ReconcileError::Source(error)))?;
+        merge::note_base(record, base);
+    }
     let limits = RenderLimits::of(&policy.limits);
     record.status.notes.clear();
     let plan = render::plan(&tree, limits).map_err(unrendered)?;
@@ -166,4 +176,12 @@ fn rendered_from(chosen: &Chosen) -> Vec<RenderedPath> {
             .collect(),
         Chosen::Convention(path) => vec![RenderedPath { path: bounded(path, 512), guessed: true }],
     }
+}
+
+/// A test merge that is none any more: the forge made another one, and only asking for it helps.
+fn is_outdated(error: &SourceError) -> bool {
+    matches!(
+        error,
+        SourceError::NotTheMerge { .. } | SourceError::Fetch(FetchError::CommitGone { .. })
+    )
 }

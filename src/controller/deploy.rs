@@ -10,6 +10,7 @@ use super::build::{Refusal, Unbuilt, refused};
 use super::camp;
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
+use super::merge::{self, Rendered};
 use super::observe::{self, camp_of, number_of};
 use super::reconcile::{Served, growing};
 use super::record::Record;
@@ -21,6 +22,7 @@ use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_conditio
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::finding::{BuildRule, Finding};
+use crate::domain::guard::GuardPolicy;
 use crate::domain::id::Revision;
 use crate::domain::naming;
 use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs, RenderRules};
@@ -51,7 +53,14 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
-    let mut inputs = inputs(record, served)?;
+    let merge = match merge::rendered(record, served.policy.at) {
+        Rendered::Head => None,
+        Rendered::Merge(commit) => Some(commit),
+        Rendered::Conflict(why) => return hold(context, record, served, decision, &why).await,
+        Rendered::Awaited => return await_merge(context, record, served, decision).await,
+    };
+    let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
+    let mut inputs = inputs(record, served, merge, &facts)?;
     let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
@@ -153,14 +162,23 @@ fn fence_of<'a>(
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
-fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileError> {
+fn inputs(
+    record: &Record,
+    served: &Served,
+    merge: Option<Revision>,
+    facts: &ClusterFacts,
+) -> Result<RenderInputs, ReconcileError> {
     let status = &record.status;
     let head = status.head.as_ref();
     let revision =
         head.and_then(|head| Revision::parse(&head.revision).ok()).ok_or(ReconcileError::Stale)?;
     let policy = &served.policy;
+    // A chart must not make what the guard refuses, only because the cluster would have it.
+    let allowed = GuardPolicy::of(policy, "", &[]).allowed_kinds;
+    let groups = allowed.into_iter().map(|kind| kind.group).collect();
     let mut inputs = RenderInputs {
         revision,
+        merge,
         repository: served.forge.name().clone(),
         environment: record.name().to_owned(),
         namespace: status.namespace.clone().unwrap_or_default(),
@@ -172,10 +190,50 @@ fn inputs(record: &Record, served: &Served) -> Result<RenderInputs, ReconcileErr
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
-        cluster: ClusterFacts::default(),
+        cluster: facts.of_groups(&groups),
     };
     camp::hosts_into(&mut inputs, record);
     Ok(inputs)
+}
+
+/// Head and base contradict each other: there is nothing new to render, and what stands goes on.
+async fn hold(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    why: &str,
+) -> Result<Next, ReconcileError> {
+    let goes_on = record.status.short_revision.as_ref();
+    let goes_on = goes_on.map(|short| format!("; commit {short} goes on")).unwrap_or_default();
+    record.status.findings.clear();
+    // What comes after it is looked at anew, whatever was rendered before.
+    record.status.inputs_digest = None;
+    record.status.phase = Some(Phase::Refused);
+    record.status.reason = Some(bounded(&format!("{why}{goes_on}"), 1024));
+    judge(context, record, &Judgement::no("Rendered", "Conflict", why));
+    judge(context, record, &Judgement::no("Ready", "Conflict", why));
+    record.save(context).await?;
+    tell::tell(context, record, served, &Telling::of(decision));
+    Ok(until(context, record, context.intervals.resync))
+}
+
+/// The forge has not said yet whether head and base can be merged.
+async fn await_merge(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+) -> Result<Next, ReconcileError> {
+    let why = "waits for the forge to try the merge with the base branch";
+    record.status.phase = Some(Phase::Progressing);
+    record.status.reason = Some(why.into());
+    judge(context, record, &Judgement::no("Ready", "Progressing", why));
+    record.save(context).await?;
+    if merge::awaited_for(record, context.clock.now()) >= QUIET {
+        tell::tell(context, record, served, &Telling::of(decision));
+    }
+    Ok(until(context, record, context.intervals.resync))
 }
 
 /// The commit is refused: nothing of it is written, and what stood before goes on standing.

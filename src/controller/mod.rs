@@ -7,8 +7,10 @@ mod camp;
 mod credentials;
 mod deploy;
 mod error;
+mod facts;
 mod fence;
 pub mod leader;
+mod merge;
 mod observe;
 mod reconcile;
 mod record;
@@ -147,6 +149,7 @@ const SIDE_BY_SIDE: u16 = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let facts_stop = stop.clone();
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -186,9 +189,10 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);
 
+    let facts = facts::run(&context, facts_stop);
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join(repositories, environments).await;
+        futures::future::join3(repositories, environments, facts).await;
         quiet.cancel();
     };
     futures::future::join(runs, teller::run(&context, quiet.clone())).await;

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Context;
 use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
+use super::{Context, merge};
 use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
 use crate::domain::decision::Situation;
 use crate::domain::id::PrNumber;
 use crate::domain::lifetime::{self, Seen};
-use crate::domain::policy::Policy;
-use crate::domain::pull_request::PullRequest;
+use crate::domain::policy::{At, Policy};
+use crate::domain::pull_request::{PullRequest, State};
 use crate::domain::selection::{Subject, select};
 use crate::domain::status::{Judgement, bounded};
 
@@ -28,7 +28,7 @@ pub(super) async fn observe_source(
     served: &Served,
     now: DateTime<Utc>,
 ) -> Result<(), ReconcileError> {
-    let Served { repository, forge, policy: _ } = served;
+    let Served { repository, forge, policy } = served;
     // Without the id of the repository that is served, nobody can tell it from another of its name.
     let known = repository.status.as_ref().and_then(|status| status.forge.as_ref());
     let Some(expected) = known.map(|forge| forge.repository_id) else {
@@ -39,7 +39,7 @@ pub(super) async fn observe_source(
     // Noted before the forge is read: a hint that comes while we read is not lost.
     let hint = record.stored().open_hint().map(str::to_owned);
     let before = seen(record);
-    if hint.is_some() || record.status.head.is_none() {
+    if hint.is_some() || record.status.head.is_none() || merge::is_due(record, policy.at, now) {
         let pull_request =
             forge.pull_request(number_of(record)).await.map_err(ReconcileError::Forge)?;
         let found = pull_request.base.repository_id;
@@ -50,9 +50,12 @@ pub(super) async fn observe_source(
                 found,
             });
         }
-        note_head(record, &pull_request, now);
+        note_head(record, &pull_request, policy.at, now);
         record.status.source =
             Some(format!("{}#{}", pull_request.base.repository, pull_request.number));
+    }
+    if policy.at == At::Head {
+        merge::clear(record);
     }
     if let Some(hint) = hint {
         record.status.handled_hint = Some(hint);
@@ -73,7 +76,7 @@ fn seen(record: &Record) -> Option<Seen> {
     Some(Seen { revision: head.revision.clone(), state: head.state.into(), want: want.into() })
 }
 
-fn note_head(record: &mut Record, pull_request: &PullRequest, now: DateTime<Utc>) {
+fn note_head(record: &mut Record, pull_request: &PullRequest, at: At, now: DateTime<Utc>) {
     let revision = pull_request.head.revision.as_str();
     let seen_at = match &record.status.head {
         Some(head) if head.revision == revision => head.seen_at,
@@ -84,9 +87,15 @@ fn note_head(record: &mut Record, pull_request: &PullRequest, now: DateTime<Utc>
         SourcePhase::Open => None,
         SourcePhase::Closed => record.status.closed_at.or(Some(now.into())),
     };
-    record.status.head = Some(HeadStatus {
+    let before = record.status.head.take();
+    let mut head = HeadStatus {
         revision: revision.to_owned(),
         base: pull_request.base.revision.as_str().to_owned(),
+        merge: None,
+        merged_with: None,
+        merge_awaited: None,
+        merge_asked: None,
+        conflict: false,
         state,
         draft: pull_request.draft,
         merged: pull_request.merged,
@@ -97,7 +106,11 @@ fn note_head(record: &mut Record, pull_request: &PullRequest, now: DateTime<Utc>
         bot: pull_request.author.bot,
         fork: pull_request.is_from_fork(),
         seen_at,
-    });
+    };
+    if at == At::Merge && pull_request.state == State::Open {
+        merge::note(&mut head, before.as_ref(), &pull_request.merge, now);
+    }
+    record.status.head = Some(head);
 }
 
 /// Everything the decision looks at.
@@ -143,6 +156,7 @@ pub(super) fn situation(
         approved,
         forks: policy.forks,
         selected: select(&policy.select, &subject),
+        conflict: merge::conflict(&head),
     })
 }
 

@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, observe, retry, stored, tell};
+use super::{Context, camp, deploy, merge, observe, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -129,7 +129,10 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
             let namespace = record.status.namespace.clone().unwrap_or_default();
             Err(ReconcileError::Apply(crate::apply::ApplyError::NamespaceTaken { namespace }))
         }
-        Action::Raise | Action::Keep => deploy::bring_up(context, record, &served, &decision).await,
+        Action::Raise | Action::Keep => {
+            let next = deploy::bring_up(context, record, &served, &decision).await?;
+            Ok(merge::sooner(context, record, next))
+        }
         Action::TakeDown | Action::AwaitEnd => {
             end(context, record, &served, &decision, &state, before).await
         }

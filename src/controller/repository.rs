@@ -14,9 +14,9 @@ use serde_json::json;
 
 use super::credentials::Credential;
 use super::error::{ReconcileError, chain};
-use super::sweep::sweep;
+use super::sweep::{self, Tips};
 use super::{Context, retry};
-use crate::crd::{ForgeStatus, Repository, RepositoryStatus, set_condition};
+use crate::crd::{At, ForgeStatus, Repository, RepositoryStatus, set_condition};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
 use crate::forge::{ApiUrl, Forge, ForgeError};
@@ -270,7 +270,12 @@ async fn look(
         return Err(Trouble::Twin(older));
     }
     let open = forge.open_pull_requests().await.map_err(Trouble::Forge)?;
-    let camps = sweep(context, name, repository, &open).await.map_err(Trouble::Home)?;
+    let tips = match repository.spec.source.at {
+        At::Head => Tips::new(),
+        At::Merge => sweep::tips(forge, &open).await.map_err(Trouble::Forge)?,
+    };
+    let camps =
+        sweep::sweep(context, name, repository, &open, &tips).await.map_err(Trouble::Home)?;
     let permissions =
         info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
     let name = Some(info.name.to_string());

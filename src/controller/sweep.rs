@@ -1,7 +1,7 @@
 //! The sweep: open pull requests of a repository compared with the records, both ways. Writes records and hints only, as
 //! the webhook does. I/O with home.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -12,9 +12,10 @@ use crate::crd::{
     Environment, EnvironmentSpec, HINT_ANNOTATION, PullRequestSource, Repository, Source,
     SourcePhase,
 };
-use crate::domain::id::PrNumber;
+use crate::domain::id::{PrNumber, Revision};
 use crate::domain::naming;
 use crate::domain::pull_request::PullRequest;
+use crate::forge::{Forge, ForgeError};
 
 /// Compares what is open with the records, both ways. Only hints are written: the decision stays with the record's own
 /// run, which reads the forge again. Gives the number of camps.
@@ -23,6 +24,7 @@ pub(super) async fn sweep(
     name: &str,
     repository: &Repository,
     open: &[PullRequest],
+    tips: &Tips,
 ) -> Result<i32, ReconcileError> {
     let api = context.environments();
     // All of them: a record that a person made has our label only when that person knew of it.
@@ -53,6 +55,7 @@ pub(super) async fn sweep(
             Some(pull_request) if differs(record, pull_request) => {
                 pull_request.head.revision.short()
             }
+            Some(pull_request) if is_outdated(record, pull_request, tips) => "base",
             // Not being in the list of open ones proves nothing; the record's own run asks for the proof.
             None if is_open(record) => "not-listed",
             _ => continue,
@@ -87,6 +90,35 @@ fn differs(record: &Environment, now: &PullRequest) -> bool {
         || head.draft != now.draft
         || head.base_branch != now.base.branch
         || !head.labels.iter().eq(now.labels.iter().take(100))
+}
+
+/// The commits of base branches, as far as they were asked for.
+pub(super) type Tips = BTreeMap<String, Revision>;
+
+/// Base branches that are asked for in one sweep.
+const MOST_BRANCHES: usize = 20;
+
+/// Where the base branches are now: one question for each branch, not for each pull request. A list of pull requests
+/// does not tell, and GitHub's `base.sha` stays what it was when the head was pushed.
+pub(super) async fn tips(forge: &Forge, open: &[PullRequest]) -> Result<Tips, ForgeError> {
+    let branches: BTreeSet<&str> = open.iter().map(|pull| pull.base.branch.as_str()).collect();
+    let mut tips = Tips::new();
+    for branch in branches.into_iter().take(MOST_BRANCHES) {
+        if let Some(tip) = forge.branch(branch).await? {
+            tips.insert(branch.to_owned(), tip);
+        }
+    }
+    Ok(tips)
+}
+
+/// Whether another test merge than the known one is to be expected: the base moved, or may have moved so that the
+/// conflict is none any more.
+fn is_outdated(record: &Environment, now: &PullRequest, tips: &Tips) -> bool {
+    let Some(head) = record.status.as_ref().and_then(|status| status.head.as_ref()) else {
+        return false;
+    };
+    let Some(tip) = tips.get(&now.base.branch) else { return false };
+    head.conflict || head.merged_with.as_deref().is_some_and(|with| with != tip.as_str())
 }
 
 async fn create(

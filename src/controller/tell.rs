@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Context;
 use super::error::{Class, ReconcileError};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
 use super::teller::Job;
+use super::{Context, merge};
 use crate::apply::CampHealth;
 use crate::crd::{FindingEntry, NoteEntry, Phase, set_condition};
 use crate::domain::comment::{
@@ -64,6 +64,7 @@ pub(super) fn word(absence: Absence) -> &'static str {
         Absence::UntrustedDenied => "UntrustedDenied",
         Absence::WaitingForApproval => "WaitingForApproval",
         Absence::NotSelected => "NotSelected",
+        Absence::Conflict => "Conflict",
     }
 }
 
@@ -186,7 +187,13 @@ fn text_of(
         instance: context.instance.name.as_str().to_owned(),
         namespace: context.namespace.clone(),
         environment: record.name().to_owned(),
-        revision: head.map(|revision| Commit { url: format!("{web}/commit/{revision}"), revision }),
+        revision: head.map(|revision| page(web, revision)),
+        merged_with: status
+            .head
+            .as_ref()
+            .and_then(|head| head.merged_with.as_deref())
+            .and_then(|base| Revision::parse(base).ok())
+            .map(|base| page(web, base)),
         phase: shown(record, telling, with_log),
         // An address is one once its namespace is there.
         apps: status
@@ -206,6 +213,11 @@ fn text_of(
         why: status.why.iter().map(|why| format!("{}: {}", why.rule, why.answer)).collect(),
     };
     crate::domain::comment::render(&view)
+}
+
+/// A commit with its page at the forge.
+fn page(web: &str, revision: Revision) -> Commit {
+    Commit { url: format!("{web}/commit/{revision}"), revision }
 }
 
 fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
@@ -235,7 +247,12 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
                 None => Shown::NotEligible { reason },
             };
         }
+        Some(Absence::Conflict) => return Shown::Conflict { reason, running: None },
         None => {}
+    }
+    if let Some(reason) = status.head.as_ref().and_then(merge::conflict) {
+        let running = status.revision.as_deref().and_then(|running| Revision::parse(running).ok());
+        return Shown::Conflict { reason, running };
     }
     let log = || {
         let health =
@@ -253,6 +270,9 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
             Shown::Refused { findings: status.findings.iter().map(finding).collect() }
         }
         Some(Phase::Failed) => Shown::Failed { reason, hint: None, log: log(), incident: None },
+        _ if merge::is_awaited(record) => {
+            Shown::Working { stage: "merged with the base branch by the forge, for a try".into() }
+        }
         _ => Shown::Working { stage: "rendered and applied".into() },
     }
 }

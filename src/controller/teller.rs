@@ -420,6 +420,7 @@ mod tests {
             namespace: "bivouac-system".into(),
             environment: record.into(),
             revision: None,
+            merged_with: None,
             phase: Phase::NotEligible { reason: text.into() },
             apps: Vec::new(),
             expires_at: None,

@@ -2,7 +2,8 @@
 
 use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
 use super::repository::{
-    Forks, Gateway, Namespaces, ParameterRule, PodSecurity, RepositorySpec, TlsSource, UrlPolicy,
+    At, Forks, Gateway, Namespaces, ParameterRule, PodSecurity, RepositorySpec, TlsSource,
+    UrlPolicy,
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
@@ -25,7 +26,8 @@ const DURATION: &str = "write a number with m, h or d, at most ten years";
 impl RepositorySpec {
     /// The valid form, or the first value that has none.
     pub fn policy(&self) -> Result<policy::Policy, InvalidPolicy> {
-        let Self { forge: _, select, forks, lifetime, url, isolation, limits, parameters } = self;
+        let Self { forge: _, source, select, forks, lifetime, url, isolation, limits, parameters } =
+            self;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
                 field,
@@ -44,6 +46,10 @@ impl RepositorySpec {
             number(field, value.into()).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
         };
         Ok(policy::Policy {
+            at: match source.at {
+                At::Head => policy::At::Head,
+                At::Merge => policy::At::Merge,
+            },
             select: policy::Select {
                 base_branches: select.base_branches.clone(),
                 head_branches: select.head_branches.clone(),

@@ -259,6 +259,23 @@ pub struct HeadStatus {
     /// Base commit.
     #[schemars(length(max = 40))]
     pub base: String,
+    /// Test merge commit of both, which is rendered; with `source.at: Merge` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub merge: Option<String>,
+    /// The base branch's commit that `merge` was made with; known once it was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub merged_with: Option<String>,
+    /// Since when the forge has not said whether both can be merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_awaited: Option<Timestamp>,
+    /// When it was last asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_asked: Option<Timestamp>,
+    /// Both can't be merged; with `source.at: Merge` only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub conflict: bool,
     /// Open or closed.
     pub state: SourcePhase,
     /// Not ready for review.
@@ -288,6 +305,11 @@ pub struct HeadStatus {
     pub fork: bool,
     /// When this head was first seen.
     pub seen_at: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Open or closed.

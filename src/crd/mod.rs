@@ -17,9 +17,9 @@ pub use environment::{
     PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
 };
 pub use repository::{
-    BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub, Isolation,
-    LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
-    RepositorySpec, RepositoryStatus, Select, TlsPolicy, TlsSource, UrlPolicy,
+    At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
+    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
+    RepositorySpec, RepositoryStatus, Select, SourcePolicy, TlsPolicy, TlsSource, UrlPolicy,
 };
 pub use time::Timestamp;
 

@@ -43,6 +43,9 @@ use crate::domain::policy;
 pub struct RepositorySpec {
     /// Where the repository is, and with which credentials it is read.
     pub forge: Forge,
+    /// Which commit of a pull request is rendered.
+    #[serde(default)]
+    pub source: SourcePolicy,
     /// Which pull requests get a camp.
     #[serde(default)]
     pub select: Select,
@@ -117,6 +120,25 @@ pub struct Credentials {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
+}
+
+/// Which commit of a pull request is rendered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourcePolicy {
+    /// `Head` or `Merge`. Default: `Head`.
+    #[serde(default)]
+    pub at: At,
+}
+
+/// A commit of a pull request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum At {
+    /// The head commit: what the author pushed.
+    #[default]
+    Head,
+    /// The forge's test merge of the head into the base branch: what the base branch would be after the merge.
+    Merge,
 }
 
 /// Branch names; `*` stands for any characters.

@@ -40,6 +40,9 @@ pub struct Situation {
     pub forks: Forks,
     /// The answer of [`select`](super::selection::select).
     pub selected: Result<(), String>,
+    /// Why there is nothing to render, as a sentence: head and base contradict each other. A camp that stands goes on
+    /// with what it has.
+    pub conflict: Option<String>,
 }
 
 /// What stands.
@@ -70,6 +73,8 @@ pub enum Absence {
     WaitingForApproval,
     /// `select` refuses it.
     NotSelected,
+    /// Head and base can't be merged, and the merge is what is to be rendered.
+    Conflict,
 }
 
 /// What is to be done now.
@@ -114,7 +119,19 @@ pub struct Decision {
 /// Decides. `now` at or after `expires_at` is expired.
 #[must_use]
 pub fn decide(situation: &Situation, camp: Camp, now: DateTime<Utc>) -> Decision {
-    let (absence, why) = verdict(situation, now);
+    let (mut absence, mut why) = verdict(situation, now);
+    if let (None, Some(conflict)) = (absence, &situation.conflict) {
+        for asked in &mut why {
+            asked.decided = false;
+        }
+        let answer = if camp == Camp::Standing {
+            format!("{conflict}; what runs goes on")
+        } else {
+            absence = Some(Absence::Conflict);
+            conflict.clone()
+        };
+        why.push(Why { rule: "merge", answer, decided: true });
+    }
     let action = match (absence, camp) {
         // A dying namespace rejects every write, so even a reopened pull request waits it out.
         (_, Camp::Ending) => Action::AwaitEnd,
@@ -139,6 +156,8 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
         approved,
         forks,
         selected,
+        // Asked last: it depends on what stands.
+        conflict: _,
     } = situation;
     let mut trace = Trace::default();
     if *record_deleted {
@@ -242,11 +261,16 @@ mod tests {
             approved: false,
             forks: Forks::Approve,
             selected: Ok(()),
+            conflict: None,
         }
     }
 
     fn fork() -> Situation {
         Situation { untrusted: Some("the head is in a fork".into()), ..fine() }
+    }
+
+    fn conflict() -> Option<String> {
+        Some("it conflicts with main".into())
     }
 
     fn refused() -> Result<(), String> {
@@ -256,8 +280,8 @@ mod tests {
     #[test]
     fn the_first_rule_that_answers_decides() {
         use Absence::{
-            Expired, NotSelected, RecordDeleted, SourceClosed, UntrustedDenied, WaitingForApproval,
-            WantedDown,
+            Conflict, Expired, NotSelected, RecordDeleted, SourceClosed, UntrustedDenied,
+            WaitingForApproval, WantedDown,
         };
         for (name, situation, expected) in [
             ("all is well", fine(), None),
@@ -301,12 +325,38 @@ mod tests {
                 Situation { selected: refused(), want: Want::Up, ..fine() },
                 None,
             ),
+            (
+                "a conflict leaves nothing to render",
+                Situation { conflict: conflict(), want: Want::Up, ..fine() },
+                Some(Conflict),
+            ),
+            (
+                "an untrusted one is not asked for conflicts",
+                Situation { conflict: conflict(), ..fork() },
+                Some(WaitingForApproval),
+            ),
         ] {
             let decision = decide(&situation, Camp::Absent, at(0));
             assert_eq!(decision.absence, expected, "{name}");
             assert_eq!(decision.why.iter().filter(|why| why.decided).count(), 1, "{name}");
             assert!(!decision.reason().is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_conflict_makes_no_camp_and_takes_none_down() {
+        let situation = Situation { conflict: conflict(), ..fine() };
+        for (camp, action, absence) in [
+            (Camp::Absent, Action::Rest, Some(Absence::Conflict)),
+            (Camp::Standing, Action::Keep, None),
+            (Camp::Ending, Action::AwaitEnd, Some(Absence::Conflict)),
+        ] {
+            let decision = decide(&situation, camp, at(0));
+            assert_eq!((decision.action, decision.absence), (action, absence));
+            assert!(decision.reason().starts_with("it conflicts with main"));
+        }
+        let closed = Situation { source: State::Closed, ..situation };
+        assert_eq!(decide(&closed, Camp::Standing, at(0)).action, Action::TakeDown);
     }
 
     #[test]
@@ -336,7 +386,7 @@ mod tests {
     fn situations() -> impl Strategy<Value = Situation> {
         let want = prop_oneof![Just(Want::Auto), Just(Want::Up), Just(Want::Down)];
         let forks = prop_oneof![Just(Forks::Deny), Just(Forks::Approve), Just(Forks::Allow)];
-        (any::<[bool; 7]>(), want, forks, 0_i64..100).prop_map(|(b, want, forks, hours)| {
+        (any::<[bool; 8]>(), want, forks, 0_i64..100).prop_map(|(b, want, forks, hours)| {
             Situation {
                 record_deleted: b[0],
                 source: if b[1] { State::Open } else { State::Closed },
@@ -347,6 +397,7 @@ mod tests {
                 approved: b[4],
                 forks,
                 selected: if b[5] { Ok(()) } else { refused() },
+                conflict: b[7].then(|| "it conflicts with main".into()),
             }
         })
     }
@@ -382,7 +433,10 @@ mod tests {
                 for _ in 0..4 {
                     camp = after(decide(&situation, camp, at(now)).action, camp);
                 }
-                let goal = if should_stand(&situation, at(now)) { Camp::Standing } else { Camp::Absent };
+                // What stands is no worse for a conflict; what does not is not made.
+                let held = situation.conflict.is_some() && start != Camp::Standing;
+                let stands = should_stand(&situation, at(now)) && !held;
+                let goal = if stands { Camp::Standing } else { Camp::Absent };
                 prop_assert_eq!(camp, goal, "starting from {:?}", start);
                 let settled = decide(&situation, camp, at(now)).action;
                 prop_assert!(matches!(settled, Action::Keep | Action::Rest), "{:?}", settled);

@@ -10,6 +10,8 @@ use super::preview_file::ParameterRule;
 /// Everything the platform team said about one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Which commit of a pull request is rendered.
+    pub at: At,
     /// Which pull requests get a camp.
     pub select: Select,
     /// What happens to untrusted ones.
@@ -24,6 +26,16 @@ pub struct Policy {
     pub limits: Limits,
     /// What parameters of preview files may be.
     pub parameters: BTreeMap<String, ParameterRule>,
+}
+
+/// Which commit of a pull request is rendered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// What is proposed.
+    #[default]
+    Head,
+    /// The forge's test merge of it into the base branch.
+    Merge,
 }
 
 /// Which pull requests get a camp; an empty list asks nothing.

@@ -22,8 +22,22 @@ pub struct PullRequest {
     pub head: Head,
     /// What it is proposed to.
     pub base: Base,
+    /// What came of merging both sides for a try. Only a reading of one pull request tells; a list does not.
+    pub merge: TestMerge,
     /// The page for people.
     pub html_url: String,
+}
+
+/// What came of merging head and base for a try, as the forge does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TestMerge {
+    /// Not tried yet, or not told.
+    #[default]
+    Unknown,
+    /// They contradict each other.
+    Conflict,
+    /// The commit that holds both.
+    Clean(Revision),
 }
 
 /// Open or closed; a merged pull request is closed.

@@ -1,6 +1,6 @@
 //! PURE · everything that decides what a bundle looks like, and its digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,8 +14,10 @@ use super::preview_file::ParameterRule;
 /// All inputs of a bundle. Two equal values give two equal bundles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderInputs {
-    /// The commit.
+    /// The commit that the environment is about: the head of a pull request.
     pub revision: Revision,
+    /// The forge's test merge of that commit, when that is what is rendered.
+    pub merge: Option<Revision>,
     /// The repository, as the templates name it.
     pub repository: RepoName,
     /// Name of the Environment.
@@ -101,6 +103,21 @@ pub struct ClusterFacts {
     pub api_versions: Vec<String>,
 }
 
+impl ClusterFacts {
+    /// The same with the API versions of these groups only: what a camp can't hold is nothing that a chart should make,
+    /// and another definition in the cluster is no reason to render everything anew.
+    #[must_use]
+    pub fn of_groups(&self, groups: &BTreeSet<String>) -> Self {
+        let group =
+            |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let versions = self.api_versions.iter();
+        Self {
+            kubernetes_version: self.kubernetes_version.clone(),
+            api_versions: versions.filter(|one| groups.contains(&group(one))).cloned().collect(),
+        }
+    }
+}
+
 /// Raised when the same inputs begin to give another bundle.
 const RENDERER: &str = "bivouac/2";
 
@@ -124,6 +141,7 @@ impl RenderInputs {
         // Without `..`: a new input that is not part of the digest would never reach a standing camp.
         let Self {
             revision,
+            merge,
             repository,
             environment,
             namespace,
@@ -139,6 +157,7 @@ impl RenderInputs {
         } = self;
         let all = json!({
             "revision": revision.as_str(),
+            "merge": merge.as_ref().map(Revision::as_str),
             "repository": repository.to_string(),
             "environment": environment,
             "namespace": namespace,
@@ -154,6 +173,12 @@ impl RenderInputs {
             "renderer": RENDERER,
         });
         sha256_hex(canonical_json(&all).as_bytes())
+    }
+
+    /// The commit whose files are rendered.
+    #[must_use]
+    pub fn rendered(&self) -> &Revision {
+        self.merge.as_ref().unwrap_or(&self.revision)
     }
 
     /// The host of `app`: its own, or the camp's when it has none.
@@ -174,7 +199,11 @@ impl RenderInputs {
                 "url": self.url,
             },
             "branch": {"slug": self.branch_slug},
-            "commit": {"sha": self.revision.as_str(), "short": self.revision.short()},
+            "commit": {
+                "sha": self.revision.as_str(),
+                "short": self.revision.short(),
+                "rendered": self.rendered().as_str(),
+            },
             "repo": {"owner": self.repository.owner(), "name": self.repository.name()},
             "app": {"name": app, "host": self.host_of(app), "url": url},
             "params": parameters,
@@ -241,4 +270,21 @@ pub fn environment_config(inputs: &RenderInputs) -> Value {
         },
         "data": data,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_learns_of_the_groups_that_a_camp_may_hold() {
+        let versions = ["apps/v1", "monitoring.coreos.com/v1", "v1"].map(str::to_owned);
+        let facts =
+            ClusterFacts { kubernetes_version: "1.35".into(), api_versions: versions.to_vec() };
+        let of = |groups: &[&str]| {
+            facts.of_groups(&groups.iter().map(|group| (*group).to_owned()).collect()).api_versions
+        };
+        assert_eq!(of(&["", "apps", "batch"]), ["apps/v1", "v1"]);
+        assert_eq!(of(&["monitoring.coreos.com"]), ["monitoring.coreos.com/v1"]);
+    }
 }

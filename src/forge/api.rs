@@ -21,7 +21,7 @@ use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
 use super::wire::ErrorBody;
-use crate::domain::id::RepoName;
+use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 use crate::seams::{BoxError, Clock, Transport};
 
@@ -136,6 +136,7 @@ struct Inner {
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
     pub(super) repository: Etags<RepositoryInfo>,
+    tips: Etags<Revision>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
 
@@ -235,6 +236,7 @@ impl Api {
             links: Etags::default(),
             pull: Etags::default(),
             repository: Etags::default(),
+            tips: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
     }
@@ -265,6 +267,10 @@ impl Api {
 
     pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
         &self.0.repository
+    }
+
+    pub(super) fn tips(&self) -> &Etags<Revision> {
+        &self.0.tips
     }
 
     pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {

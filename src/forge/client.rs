@@ -6,7 +6,7 @@ use serde_json::json;
 use super::api::{Api, Call, Reply};
 use super::error::ForgeError;
 use super::wire;
-use crate::domain::id::{PrNumber, RepoName};
+use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 
 /// GitHub's most.
@@ -184,6 +184,29 @@ impl Forge {
         self.api.pulls().put(path, reply.tag(), &page);
         self.api.links().put(path, reply.tag(), &next);
         Ok((page, next))
+    }
+
+    /// The commit of a branch; `None` when there is no such branch. An answer that has not changed costs nothing of the
+    /// rate.
+    pub async fn branch(&self, name: &str) -> Result<Option<Revision>, ForgeError> {
+        let parts: Vec<String> = name.split('/').map(path_part).collect();
+        let path = self.path(&format!("/git/ref/heads/{}", parts.join("/")));
+        let kept = self.api.tips().get(&path);
+        let tag = kept.as_ref().map(|kept| kept.tag.clone());
+        let reply = match self.api.send(Call { tag, ..Call::get(&path) }).await {
+            Ok(reply) => reply,
+            Err(ForgeError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return kept
+                .map(|kept| Some(kept.value))
+                .ok_or_else(|| reply.unexpected("304 unasked"));
+        }
+        let found: wire::GitRef = reply.json()?;
+        let tip = Revision::try_from(found).map_err(|reason| reply.unexpected(&reason))?;
+        self.api.tips().put(&path, reply.tag(), &tip);
+        Ok(Some(tip))
     }
 
     /// All comments on a pull request, oldest first.

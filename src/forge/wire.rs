@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::client::{Comment, Permission, RepositoryInfo};
 use crate::domain::id::{PrNumber, RepoName, Revision};
-use crate::domain::pull_request::{Author, Base, Head, PullRequest, State};
+use crate::domain::pull_request::{Author, Base, Head, PullRequest, State, TestMerge};
 
 /// GitHub's account for authors that are gone.
 const GHOST: (&str, u64) = ("ghost", 10137);
@@ -70,6 +70,10 @@ pub(super) struct Pull {
     user: Option<User>,
     head: HeadSide,
     base: BaseSide,
+    #[serde(default)]
+    mergeable: Option<bool>,
+    #[serde(default)]
+    merge_commit_sha: Option<String>,
     html_url: String,
 }
 
@@ -197,6 +201,7 @@ impl TryFrom<Pull> for PullRequest {
             // Anything else proves nothing, least of all that the pull request is closed.
             other => return Err(format!("state {:?}", super::error::one_line(other))),
         };
+        let merge = test_merge(state, pull.mergeable, pull.merge_commit_sha.as_deref())?;
         let mut labels: Vec<String> = pull.labels.into_iter().map(|label| label.name).collect();
         labels.sort();
         Ok(Self {
@@ -218,8 +223,44 @@ impl TryFrom<Pull> for PullRequest {
                 repository: RepoName::parse(&repo.owner.login, &repo.name)
                     .map_err(|e| e.to_string())?,
             },
+            merge,
             html_url: pull.html_url,
         })
+    }
+}
+
+/// `merge_commit_sha` alone means nothing: it is the last one that could be made while `mergeable` is false or null, and
+/// another commit when the pull request is closed.
+fn test_merge(
+    state: State,
+    mergeable: Option<bool>,
+    commit: Option<&str>,
+) -> Result<TestMerge, String> {
+    match (state, mergeable, commit) {
+        (State::Open, Some(false), _) => Ok(TestMerge::Conflict),
+        (State::Open, Some(true), Some(commit)) => {
+            Revision::parse(commit).map(TestMerge::Clean).map_err(|e| e.to_string())
+        }
+        _ => Ok(TestMerge::Unknown),
+    }
+}
+
+/// A reference of the repository.
+#[derive(Deserialize)]
+pub(super) struct GitRef {
+    object: GitObject,
+}
+
+#[derive(Deserialize)]
+struct GitObject {
+    sha: String,
+}
+
+impl TryFrom<GitRef> for Revision {
+    type Error = String;
+
+    fn try_from(found: GitRef) -> Result<Self, String> {
+        Self::parse(&found.object.sha).map_err(|e| e.to_string())
     }
 }
 

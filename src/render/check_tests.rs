@@ -10,6 +10,7 @@ fn policy() -> Policy {
 
     use crate::domain::policy::{Forks, Isolation, Lifetime, Limits, Namespaces, Select, Tls};
     Policy {
+        at: crate::domain::policy::At::Head,
         select: Select {
             base_branches: vec![],
             head_branches: vec![],

@@ -26,6 +26,7 @@ pub(super) fn own(host: &str) -> AppHost {
 pub(super) fn inputs() -> RenderInputs {
     RenderInputs {
         revision: Revision::parse("0123e4567890abcdef0123456789abcdef012345").expect("a hash"),
+        merge: None,
         repository: RepoName::parse("Acme", "Shop").expect("a name"),
         environment: "shop-pr-7".into(),
         namespace: "camp-shop-pr-7-0a1b2c3d".into(),
@@ -105,7 +106,7 @@ fn rendering_twice_gives_the_same_bytes_and_each_input_changes_the_digest() {
         assert_eq!(once, again);
     }
     let mut digests = vec![inputs().inputs_digest()];
-    let changes: [fn(&mut RenderInputs); 13] = [
+    let changes: [fn(&mut RenderInputs); 14] = [
         |i| i.revision = Revision::parse(&"f".repeat(40)).expect("a hash"),
         |i| i.repository = RepoName::parse("a", "b").expect("a name"),
         |i| i.environment.push('x'),
@@ -118,6 +119,7 @@ fn rendering_twice_gives_the_same_bytes_and_each_input_changes_the_digest() {
         |i| drop(i.parameters.insert("a".into(), "b".into())),
         |i| i.rules.https = false,
         |i| drop(i.policy.insert("a".into(), "b".into())),
+        |i| i.merge = Some(Revision::parse(&"e".repeat(40)).expect("a hash")),
         |i| i.cluster.kubernetes_version.push('x'),
     ];
     for change in changes {
@@ -127,7 +129,7 @@ fn rendering_twice_gives_the_same_bytes_and_each_input_changes_the_digest() {
     }
     digests.sort();
     digests.dedup();
-    assert_eq!(digests.len(), 14);
+    assert_eq!(digests.len(), 15);
 }
 
 #[test]

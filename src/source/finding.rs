@@ -17,7 +17,7 @@ impl SourceError {
                 let message = format!("more than {limit} {what}");
                 Some(Finding::of(BuildRule::SourceLimit, message).at(path, None))
             }
-            Self::Fetch(_) | Self::Cache { .. } => None,
+            Self::Fetch(_) | Self::NotTheMerge { .. } | Self::Cache { .. } => None,
         }
     }
 }

@@ -11,7 +11,7 @@ mod local;
 mod tree;
 mod work_tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -44,6 +44,8 @@ pub struct SourceRequest {
     pub revision: Revision,
     /// The pull request whose head it is: `refs/pull/N/head` is asked for when the commit isn't given by its hash.
     pub pull_request: Option<PrNumber>,
+    /// The head, when `revision` is the forge's test merge of it: then it is `refs/pull/N/merge`.
+    pub merge_of: Option<Revision>,
     /// The fetch ends within this time.
     pub timeout: Duration,
 }
@@ -76,6 +78,16 @@ pub enum SourceError {
         /// Files, bytes, directories.
         what: &'static str,
     },
+    /// The forge named a commit as the merge of a head that it is no merge of: it shows an older or newer one.
+    #[error(
+        "commit {revision} is not the merge of {head} with its base; the forge is asked for the merge again"
+    )]
+    NotTheMerge {
+        /// What the forge named.
+        revision: String,
+        /// The head that was looked at.
+        head: String,
+    },
     /// The cache on disk can't be read or made; it is thrown away with the next fetch.
     #[error("failed to read commit {revision} from the cache")]
     Cache {
@@ -105,18 +117,50 @@ pub async fn prepare(
             url: request.url.clone(),
             credential: request.credential.clone(),
             revision: request.revision.to_string(),
-            fallback_ref: request.pull_request.map(|number| format!("refs/pull/{number}/head")),
+            fallback_ref: request.pull_request.map(|number| {
+                let side = if request.merge_of.is_some() { "merge" } else { "head" };
+                format!("refs/pull/{number}/{side}")
+            }),
             into: into.clone(),
             timeout: request.timeout,
             max_bytes: cache.max_bytes(),
         })
         .await?;
+    if let Some(head) = &request.merge_of
+        && parents_of(&into, &request.revision)?.last() != Some(head)
+    {
+        return Err(SourceError::NotTheMerge {
+            revision: request.revision.to_string(),
+            head: head.to_string(),
+        });
+    }
     let tree = read_tree(&into, &request.revision, limits, wanted);
     if matches!(tree, Err(SourceError::Cache { .. })) {
         // Broken on disk: the next try begins with an empty one.
         cache.throw_away(&into);
     }
     tree
+}
+
+/// The commit of the base branch that a test merge, which [`prepare`] brought, was made with.
+pub async fn merged_with(
+    cache: &SourceCache,
+    request: &SourceRequest,
+) -> Result<Option<Revision>, SourceError> {
+    let path = cache.path_of(&request.api_host, request.repository_id);
+    let _alone = cache.lock(&path).await;
+    Ok(parents_of(&path, &request.revision)?.into_iter().next())
+}
+
+fn parents_of(repository: &Path, revision: &Revision) -> Result<Vec<Revision>, SourceError> {
+    let cache = |source: BoxError| SourceError::Cache { revision: revision.to_string(), source };
+    let options = gix::open::Options::isolated().open_path_as_is(true);
+    let repo = gix::open_opts(repository, options).map_err(|e| cache(boxed(&e)))?;
+    let id = gix::ObjectId::from_hex(revision.as_str().as_bytes())
+        .map_err(|e| cache(e.to_string().into()))?;
+    let commit = repo.find_commit(id).map_err(|e| cache(boxed(&e)))?;
+    let parents = commit.parent_ids().map(|id| Revision::parse(&id.to_string()));
+    parents.collect::<Result<_, _>>().map_err(|e| cache(Box::new(e)))
 }
 
 /// `git`'s own error types can't be boxed with their source, so their chain becomes one text.

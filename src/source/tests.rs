@@ -58,6 +58,7 @@ impl Origin {
             credential: None,
             revision: revision.clone(),
             pull_request: Some(PrNumber(3)),
+            merge_of: None,
             timeout: Duration::from_secs(20),
         }
     }
@@ -495,4 +496,41 @@ async fn a_server_that_gives_no_commit_by_its_hash_is_asked_for_the_pull_request
             Err(error) => panic!("{error:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_test_merge_is_asked_for_by_its_own_reference_and_must_be_of_the_head() {
+    let (origin, here) = (Origin::new(), tempfile::tempdir().expect("a folder"));
+    origin.write("k8s/base.yaml", "base");
+    let start = origin.commit();
+    origin.git(&["checkout", "-q", "-b", "blue"]);
+    origin.write("k8s/head.yaml", "head");
+    let head = origin.commit();
+    origin.git(&["checkout", "-q", "-b", "trial", start.as_str()]);
+    origin.write("k8s/base.yaml", "newer base");
+    let base = origin.commit();
+    origin.git(&["merge", "-q", "--no-ff", "-m", "Merge", "blue"]);
+    let merge = Revision::parse(&origin.git(&["rev-parse", "HEAD"])).expect("a hash");
+    origin.git(&["update-ref", "refs/pull/3/head", head.as_str()]);
+    origin.git(&["update-ref", "refs/pull/3/merge", merge.as_str()]);
+    // No branch shows it, so that a strict server gives it by the pull request only.
+    origin.git(&["checkout", "-q", "blue"]);
+    origin.git(&["branch", "-q", "-D", "trial"]);
+
+    let server = serve(&origin.folder.path().join(".git")).await;
+    let cache = cache(here.path(), 1 << 30);
+    let fetch = GixFetch::new(Schemes { http: true, file: false });
+    let limits = TreeLimits::default();
+    let ask = |merge_of: &Revision| SourceRequest {
+        url: format!("{}/strict", server.url),
+        credential: Some(SecretString::from("hunter2")),
+        merge_of: Some(merge_of.clone()),
+        ..origin.request(&merge)
+    };
+    let other = prepare(&cache, &fetch, &ask(&base), limits, k8s).await;
+    assert!(matches!(other, Err(SourceError::NotTheMerge { .. })), "{other:?}");
+    let tree = prepare(&cache, &fetch, &ask(&head), limits, k8s).await.expect("read");
+    assert_eq!(tree.get("k8s/base.yaml"), Some(b"newer base".as_slice()));
+    assert_eq!(tree.get("k8s/head.yaml"), Some(b"head".as_slice()));
+    assert_eq!(merged_with(&cache, &ask(&head)).await.expect("read"), Some(base));
 }

@@ -277,6 +277,7 @@ impl Session {
         let branch = self.branch.as_deref().or(branch).unwrap_or("detached");
         RenderInputs {
             revision: revision.clone(),
+            merge: None,
             repository: self.name.clone(),
             environment: self.environment.as_str().to_owned(),
             namespace: self.namespace.as_str().to_owned(),

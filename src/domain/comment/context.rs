@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CommentView, Finding, LogTail, Phase, words};
+use super::{CommentView, Commit, Finding, LogTail, Phase, words};
 
 /// How much of each kind is shown. Later ones are tried when the text is still too long.
 #[derive(Clone, Copy)]
@@ -43,6 +43,8 @@ pub(super) struct Context {
     instance: String,
     environment: String,
     commit: Option<CommitContext>,
+    merged_with: Option<CommitContext>,
+    running: Option<String>,
     apps: Vec<AppContext>,
     apps_left: Option<usize>,
     expires: Option<String>,
@@ -107,6 +109,7 @@ impl Context {
             namespace: _,
             environment,
             revision,
+            merged_with,
             phase,
             apps,
             expires_at,
@@ -115,13 +118,16 @@ impl Context {
             notes,
             why,
         } = view;
+        let commit = |commit: &Commit| CommitContext {
+            short: commit.revision.short().to_owned(),
+            url: caps.text(&commit.url),
+        };
         let mut context = Self {
             instance: caps.text(instance),
             environment: caps.text(environment),
-            commit: revision.as_ref().map(|commit| CommitContext {
-                short: commit.revision.short().to_owned(),
-                url: caps.text(&commit.url),
-            }),
+            commit: revision.as_ref().map(commit),
+            merged_with: merged_with.as_ref().map(commit),
+            running: None,
             apps: apps
                 .iter()
                 .take(caps.apps)
@@ -172,6 +178,10 @@ impl Context {
             | Phase::Forbidden { reason }
             | Phase::Queued { reason }
             | Phase::Working { stage: reason } => self.reason = Some(caps.text(reason)),
+            Phase::Conflict { reason, running } => {
+                self.reason = Some(caps.text(reason));
+                self.running = running.as_ref().map(|running| running.short().to_owned());
+            }
             Phase::Degraded { reason, log } => {
                 self.reason = Some(caps.text(reason));
                 self.log = log.as_ref().and_then(|log| LogContext::new(log, caps));

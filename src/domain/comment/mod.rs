@@ -39,6 +39,8 @@ pub struct CommentView {
     pub environment: String,
     /// The commit that this is about.
     pub revision: Option<Commit>,
+    /// The commit of the base branch that it was merged with, when the merge is what is rendered.
+    pub merged_with: Option<Commit>,
     /// Where the work stands.
     pub phase: Phase,
     /// The apps with their addresses.
@@ -150,6 +152,13 @@ pub enum Phase {
         /// Each reason.
         findings: Vec<Finding>,
     },
+    /// The merge with the base branch is what would be rendered, and they contradict each other.
+    Conflict {
+        /// With what, and what to do.
+        reason: String,
+        /// The commit that goes on meanwhile.
+        running: Option<Revision>,
+    },
     /// It did not work.
     Failed {
         /// Why.
@@ -220,6 +229,7 @@ templates!(
     "closed",
     "closing",
     "commit",
+    "conflict",
     "degraded",
     "down",
     "expired",
@@ -306,6 +316,7 @@ fn template(phase: &Phase) -> &'static str {
         Phase::Ready => "ready",
         Phase::Degraded { .. } => "degraded",
         Phase::Refused { .. } => "refused",
+        Phase::Conflict { .. } => "conflict",
         Phase::Failed { .. } => "failed",
         Phase::Down => "down",
         Phase::Expired { .. } => "expired",

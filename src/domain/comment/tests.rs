@@ -10,16 +10,18 @@ use super::*;
 const HEAD: &str = "1111111111222222222233333333334444444444";
 const BASE: &str = "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd";
 
+fn commit(text: &str) -> Commit {
+    let revision = Revision::parse(text).unwrap();
+    Commit { url: format!("https://github.com/acme/shop/commit/{revision}"), revision }
+}
+
 fn view(phase: Phase) -> CommentView {
-    let revision = Revision::parse(HEAD).unwrap();
     CommentView {
         instance: "main".into(),
         namespace: "bivouac".into(),
         environment: "shop-pr-7".into(),
-        revision: Some(Commit {
-            url: format!("https://github.com/acme/shop/commit/{revision}"),
-            revision,
-        }),
+        revision: Some(commit(HEAD)),
+        merged_with: None,
         phase,
         apps: Vec::new(),
         expires_at: None,
@@ -85,6 +87,21 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
         ("queued", view(Phase::Queued { reason: "10 of 10 camps stand".into() })),
         ("working", standing(Phase::Working { stage: "fetching the commit".into() })),
         ("ready", standing(Phase::Ready)),
+        ("ready-merged", CommentView { merged_with: Some(commit(BASE)), ..standing(Phase::Ready) }),
+        (
+            "conflict",
+            standing(Phase::Conflict {
+                reason: "it conflicts with main; resolve the conflicts and push".into(),
+                running: Some(Revision::parse(BASE).unwrap()),
+            }),
+        ),
+        (
+            "conflict-new",
+            view(Phase::Conflict {
+                reason: "it conflicts with main; resolve the conflicts and push".into(),
+                running: None,
+            }),
+        ),
         (
             "degraded",
             standing(Phase::Degraded {
@@ -368,6 +385,7 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
         hostile().prop_map(|reason| Phase::Forbidden { reason }),
         hostile().prop_map(|reason| Phase::Queued { reason }),
         hostile().prop_map(|stage| Phase::Working { stage }),
+        hostile().prop_map(|reason| Phase::Conflict { reason, running: None }),
         hostile().prop_map(|reason| Phase::AwaitingApproval {
             reason,
             base: Revision::parse(BASE).unwrap()

@@ -50,6 +50,7 @@ impl World {
             namespace: "bivouac".into(),
             environment: "shop-pr-1".into(),
             revision: None,
+            merged_with: None,
             phase: Phase::Working { stage: stage.into() },
             apps: Vec::new(),
             expires_at: None,

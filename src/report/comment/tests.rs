@@ -10,6 +10,7 @@ fn plan(stage: &str, recorded: Option<Recorded>) -> CommentPlan {
         namespace: "bivouac".into(),
         environment: "shop-pr-7".into(),
         revision: None,
+        merged_with: None,
         phase: Phase::Working { stage: stage.into() },
         apps: Vec::new(),
         expires_at: None,

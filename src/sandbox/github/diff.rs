@@ -128,6 +128,12 @@ pub(super) fn merge(start: &Files, ours: &Files, theirs: &Files) -> Option<Files
             }
         }
     }
+    // A file on one side where the other has a folder.
+    let mut folders =
+        merged.keys().flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]));
+    if folders.any(|folder| merged.contains_key(folder)) {
+        return None;
+    }
     Some(merged)
 }
 

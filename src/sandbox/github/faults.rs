@@ -12,6 +12,8 @@ pub(super) struct Faults {
     pub(super) outage: bool,
     /// Every answer takes up to this long.
     pub(super) latency: Duration,
+    /// Whether a pull request can be merged is known only so long after its head or base moved.
+    pub(super) merge_delay: Duration,
     pub(super) delivery: DeliveryFaults,
 }
 
@@ -49,6 +51,7 @@ impl Faults {
             failures: Vec::new(),
             outage: false,
             latency: Duration::ZERO,
+            merge_delay: Duration::ZERO,
             delivery: DeliveryFaults::default(),
         }
     }

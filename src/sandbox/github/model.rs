@@ -169,6 +169,30 @@ pub(super) struct Pull {
     pub(super) base_branch: String,
     pub(super) base_sha: String,
     pub(super) merged: Option<Merged>,
+    pub(super) test_merge: TestMerge,
+}
+
+/// What came of merging head and base for a try.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TestMerge {
+    /// The last merge commit that could be made; as at GitHub, a conflict leaves it where it is.
+    pub(super) commit: Option<String>,
+    /// The one before it: shown while the new one is not known yet.
+    pub(super) before: Option<String>,
+    /// Head and base do not contradict each other.
+    pub(super) clean: bool,
+    /// Until then nobody is told.
+    pub(super) known_at: Option<Time>,
+}
+
+impl TestMerge {
+    /// GitHub's `mergeable` and `merge_commit_sha` of an open pull request.
+    pub(super) fn shown(&self, now: Time) -> (Option<bool>, Option<&str>) {
+        match self.known_at {
+            Some(at) if now < at => (None, self.before.as_deref()),
+            _ => (Some(self.clean), self.commit.as_deref()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

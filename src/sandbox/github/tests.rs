@@ -514,8 +514,59 @@ async fn a_merge_takes_both_sides_and_refuses_a_conflict() {
         (&json["mergeable"], json["mergeable_state"].as_str()),
         (&json!(false), Some("dirty"))
     );
+    let clash = Content::from([("deploy", "a file where a folder is\n")]);
+    github.replace("acme/shop", "clash", &clash, "Clash\n", "olga").unwrap();
+    let third = github.open_pull_request("acme/shop", &new_pull("clash"), "olga").unwrap();
+    github.push("acme/shop", "main", &Content::from([("deploy/more", "1\n")]), "olga").unwrap();
+    assert_eq!(github.merge("acme/shop", third, "olga").unwrap_err().status, 405);
     let (_, json) = world.get(&format!("/repos/acme/shop/pulls/{n}/files"), None).await;
     assert_eq!(json[0]["patch"], "@@ -1,1 +1,1 @@\n-kind: Pod\n+kind: Service");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_merge_is_a_commit_on_both_and_follows_head_and_base() {
+    let world = World::new();
+    let github = &world.github;
+    let n = world.pull();
+    let git = || github.state().repos.values().next().unwrap().git.clone();
+    let main = || github.head("acme/shop", "main").unwrap();
+    let look = async || {
+        let (_, json) = world.get(&format!("/repos/acme/shop/pulls/{n}"), None).await;
+        let sha = json["merge_commit_sha"].as_str().map(str::to_owned);
+        (json["mergeable"].clone(), sha)
+    };
+    let head = github.pull_request("acme/shop", n).unwrap().head;
+    let (mergeable, first) = look().await;
+    let first = first.unwrap();
+    assert_eq!(mergeable, true);
+    assert_eq!(git().reference(&format!("refs/pull/{n}/merge")).as_deref(), Some(first.as_str()));
+    assert_eq!(git().info(&first).unwrap().parents, [main(), head.clone()]);
+
+    // The base moves: another merge, which holds both sides, though the pull request's own base stays.
+    github.push("acme/shop", "main", &Content::from([("other", "1\n")]), "olga").unwrap();
+    let (_, second) = look().await;
+    let second = second.unwrap();
+    assert_eq!(git().info(&second).unwrap().parents, [main(), head]);
+    let names: Vec<String> = git().files(&second).unwrap().into_keys().collect();
+    assert_eq!(names, ["README.md", "deploy/app.yaml", "other"]);
+
+    // For a moment nobody knows; meanwhile the one of before is shown.
+    github.set_merge_delay(Duration::from_secs(3));
+    github.push("acme/shop", "blue", &Content::from([("mine", "1\n")]), "olga").unwrap();
+    assert_eq!(look().await, (Value::Null, Some(second.clone())));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (mergeable, third) = look().await;
+    assert_eq!(mergeable, true);
+    assert_ne!(third.as_ref(), Some(&second));
+    github.set_merge_delay(Duration::ZERO);
+
+    // A conflict leaves the last one where it is, as GitHub does.
+    github.push("acme/shop", "main", &Content::from([("mine", "2\n")]), "olga").unwrap();
+    assert_eq!(look().await, (Value::Bool(false), third.clone()));
+    let (_, found) = world.get(&format!("/repos/acme/shop/git/ref/pull/{n}/merge"), None).await;
+    assert_eq!(found["object"]["sha"].as_str(), third.as_deref());
+    github.push("acme/shop", "blue", &Content::from([("mine", "2\n")]), "olga").unwrap();
+    assert_eq!(look().await.0, true);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::git::CommitInfo;
 use super::model::{Account, Actor, Comment, Issue, Label, Pull, Reaction, Repo, Role, Time};
-use super::ops::changes::{changes, merged_files};
+use super::ops::changes::changes;
 use super::state::State;
 
 /// Links of an account: field and what follows the account's API address.
@@ -290,7 +290,10 @@ impl State {
             "updated_at": time(issue.updated_at),
             "closed_at": some_time(issue.closed_at),
             "merged_at": pull.merged.as_ref().map(|merged| time(merged.at)),
-            "merge_commit_sha": pull.merged.as_ref().map(|merged| merged.commit.clone()),
+            "merge_commit_sha": match &pull.merged {
+                Some(merged) => Some(merged.commit.as_str()),
+                None => pull.test_merge.shown(self.clock.now()).1,
+            },
             "draft": pull.draft,
         });
         let more = json!({
@@ -333,7 +336,8 @@ impl State {
         let start = start.unwrap_or_else(|| pull.base_sha.clone());
         let commits = repo.git.between(&start, &pull.head_sha, 250).len();
         let comments = repo.comments.values().filter(|c| c.issue == issue.number).count();
-        let mergeable = issue.open.then(|| merged_files(repo, pull).is_ok_and(|m| m.is_some()));
+        let (mergeable, _) = pull.test_merge.shown(self.clock.now());
+        let mergeable = mergeable.filter(|_| issue.open);
         let by = pull.merged.as_ref().map(|merged| self.user_json(merged.by));
         let word = match mergeable {
             None => "unknown",

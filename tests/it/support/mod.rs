@@ -6,10 +6,12 @@ mod process;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bivouac::app::stage::{BOT, MAINTAINER, NAME, NAMESPACE, REPOSITORY, Stage, Wiring};
 use bivouac::crd::{Environment, EnvironmentStatus, Repository};
+use bivouac::render::tools::Tools;
 use bivouac::sandbox::cluster::api::AuditEvent;
 use bivouac::sandbox::github::NewPull;
 use bivouac::seams::{Clock, Rng};
@@ -53,6 +55,15 @@ impl World {
         let clock = Clock::simulated(start());
         let stage = Stage::build(folder.path(), Wiring::InProcess, clock, Rng::seeded(seed));
         Self { stage: stage.await.expect("a world"), folder }
+    }
+
+    /// The same, with something that renders charts.
+    pub(crate) async fn with_tools(seed: u64, tools: Arc<dyn Tools>) -> Self {
+        let folder = TempDir::new().expect("a folder for the story");
+        let (clock, rng) = (Clock::simulated(start()), Rng::seeded(seed));
+        let stage =
+            Stage::build_with_tools(folder.path(), Wiring::InProcess, clock, rng, tools).await;
+        Self { stage: stage.expect("a world"), folder }
     }
 
     // === Acting ===

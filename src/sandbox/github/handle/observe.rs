@@ -30,6 +30,11 @@ impl GitHub {
         self.state().faults.latency = most;
     }
 
+    /// From now on `mergeable` is null for so long after head or base of a pull request moved.
+    pub fn set_merge_delay(&self, delay: Duration) {
+        self.state().faults.merge_delay = delay;
+    }
+
     /// How deliveries go wrong from now on.
     pub fn set_delivery_faults(&self, faults: DeliveryFaults) {
         self.state().faults.delivery = faults;

@@ -32,6 +32,14 @@ impl GitHub {
         state.pull_view(state.named(repo)?, number)
     }
 
+    /// The commit that `refs/pull/N/merge` points to; `None` when head and base never fitted.
+    #[must_use]
+    pub fn test_merge(&self, repo: &str, number: u64) -> Option<String> {
+        let state = self.state();
+        let found = state.repo(state.named(repo).ok()?).ok()?;
+        found.git.reference(&format!("refs/pull/{number}/merge"))
+    }
+
     fn on_pull<T>(
         &self,
         repo: &str,

@@ -145,7 +145,7 @@ impl State {
                     let merged = Merged { at: now, by, commit: sha.to_owned() };
                     self.finish_merge(repo, number, merged)?;
                 }
-                Some(_) => {}
+                Some(_) => self.try_merge(repo, number)?,
                 None => self.set_open(repo, number, false, by)?,
             }
         }

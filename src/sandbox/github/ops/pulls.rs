@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::github::git::Signed;
-use crate::sandbox::github::model::{Issue, Merged, Pull, Repo};
+use crate::sandbox::github::model::{Issue, Merged, Pull, Repo, TestMerge};
 use crate::sandbox::github::ops::changes::merged_files;
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
@@ -139,8 +139,10 @@ impl State {
             base_branch: new.base.clone(),
             base_sha,
             merged: None,
+            test_merge: TestMerge::default(),
         });
         self.repo_mut(repo)?.issues.insert(number, issue);
+        self.try_merge(repo, number)?;
         self.pull_event(repo, number, "opened", author, Value::Null)?;
         Ok(number)
     }
@@ -209,6 +211,7 @@ impl State {
         if let Some(base_sha) = base_sha {
             pull.base_sha = base_sha;
         }
+        self.try_merge(repo, number)?;
         self.pull_event(repo, number, "synchronize", by, json!({ "before": before, "after": sha }))
     }
 
@@ -246,6 +249,9 @@ impl State {
         issue.updated_at = now;
         issue.closed_at = (!open).then_some(now);
         issue.closed_by = (!open).then_some(by);
+        if open && issue.pull.is_some() {
+            self.try_merge(repo, number)?;
+        }
         self.pull_event(repo, number, if open { "reopened" } else { "closed" }, by, Value::Null)
     }
 
@@ -296,6 +302,9 @@ impl State {
             return Ok(());
         }
         issue.updated_at = now;
+        if changes.contains_key("base") {
+            self.try_merge(repo, number)?;
+        }
         self.pull_event(repo, number, "edited", by, json!({ "changes": changes }))
     }
 
@@ -360,6 +369,38 @@ impl State {
     }
 
     // --- merge ---
+
+    /// Merges head and base for a try: `refs/pull/N/merge`, a commit on both. A conflict leaves the one of before. GitHub
+    /// waits until somebody asks for the pull request; nobody can tell the difference but by `refs/pull/N/merge`.
+    pub(in crate::sandbox::github) fn try_merge(
+        &mut self,
+        repo: u64,
+        number: u64,
+    ) -> Result<(), Refusal> {
+        let at = self.now();
+        let delay = self.faults.merge_delay;
+        let known_at = (!delay.is_zero()).then(|| self.clock.now() + delay);
+        let (found, issue, pull) = self.pull(repo, number)?;
+        let tip = found.git.branch(&pull.base_branch);
+        // A commit that was taken from the disk can't be merged; that is no reason to refuse the push.
+        let files = merged_files(found, pull).unwrap_or(None);
+        let commit = match (tip, files) {
+            (Some(tip), Some(files)) => {
+                let message = format!("Merge {} into {tip}", pull.head_sha);
+                let signed = Signed { author: self.login(issue.author), at };
+                let parents = [tip, pull.head_sha.clone()];
+                let commit = found.git.commit(&files, &parents, &message, &signed)?;
+                found.git.set(&format!("refs/pull/{number}/merge"), &commit)?;
+                Some(commit)
+            }
+            _ => None,
+        };
+        let clean = commit.is_some();
+        let before = pull.test_merge.commit.clone();
+        let commit = commit.or_else(|| before.clone());
+        self.pull_mut(repo, number)?.test_merge = TestMerge { commit, before, clean, known_at };
+        Ok(())
+    }
 
     /// Merges with a merge commit.
     pub(in crate::sandbox::github) fn merge(
