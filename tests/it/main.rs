@@ -7,6 +7,7 @@ mod changes;
 mod determinism;
 mod escape;
 mod hints;
+mod hostile;
 mod identities;
 mod lifetime;
 mod prune;
