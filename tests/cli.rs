@@ -1,5 +1,6 @@
 //! `render`, `check` and `schema` as people call them: the program, real git repositories, no network.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -624,7 +625,7 @@ fn with_rules(page: &str) -> String {
     for rule in bivouac::domain::finding::BuildRule::ALL {
         let (id, name, word) = (rule.id(), rule.name(), rule.severity().word());
         let (about, hint) = (rule.about(), rule.hint());
-        out.push_str(&format!("\n### {id} {name}\n\n*What ({word}):* {about}.\n*Mend:* {hint}.\n"));
+        let _ = write!(out, "\n### {id} {name}\n\n*What ({word}):* {about}.\n*Mend:* {hint}.\n");
     }
     out
 }

@@ -20,6 +20,7 @@ use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails, Pr
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
+use crate::domain::finding::{BuildRule, Finding};
 use crate::domain::id::Revision;
 use crate::domain::naming;
 use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs, RenderRules};
@@ -110,7 +111,8 @@ pub(super) async fn bring_up(
             before.len(),
             bundle.objects.len()
         );
-        let Unbuilt::Refused(refusal) = refused("TooManyObjects", "inventory", &message) else {
+        let finding = Finding::of(BuildRule::RenderLimit, message);
+        let Unbuilt::Refused(refusal) = refused("TooManyObjects", &finding) else {
             return Err(ReconcileError::Stale);
         };
         return refuse(context, record, served, decision, digest, refusal).await;

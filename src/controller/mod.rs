@@ -8,6 +8,7 @@ mod credentials;
 mod deploy;
 mod error;
 mod fence;
+pub mod leader;
 mod observe;
 mod reconcile;
 mod record;
@@ -63,7 +64,8 @@ impl Default for Intervals {
     }
 }
 
-/// What the stages work with: peers, seams and settings.
+/// What the stages work with: peers, seams and settings. A clone works with the same.
+#[derive(Clone)]
 pub struct Parts {
     /// Time.
     pub clock: Clock,
@@ -79,7 +81,7 @@ pub struct Parts {
     pub instance: Instance,
     /// Namespace and name of the service's own service account, when it runs as one.
     pub service_account: Option<(String, String)>,
-    /// Tokens and webhook secrets of the Repositories, shared with the webhook.
+    /// Tokens of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
     pub forges: Apis,
@@ -90,7 +92,7 @@ pub struct Parts {
     /// Renders charts and overlays.
     pub tools: Arc<dyn Tools>,
     /// Bare repositories of what was fetched.
-    pub cache: SourceCache,
+    pub cache: Arc<SourceCache>,
     /// How often things happen by themselves.
     pub intervals: Intervals,
 }

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
-use super::client::Forge;
+use super::client::{Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
@@ -135,6 +135,7 @@ struct Inner {
     pub(super) pulls: Etags<Vec<PullRequest>>,
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
+    pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
 
@@ -233,6 +234,7 @@ impl Api {
             pulls: Etags::default(),
             links: Etags::default(),
             pull: Etags::default(),
+            repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
     }
@@ -259,6 +261,10 @@ impl Api {
 
     pub(super) fn pull(&self) -> &Etags<PullRequest> {
         &self.0.pull
+    }
+
+    pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
+        &self.0.repository
     }
 
     pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {
