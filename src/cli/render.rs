@@ -10,6 +10,7 @@ use super::output::{Colours, print, say, with_patience};
 use crate::domain::bundle::Bundle;
 use crate::domain::bundle_diff::BundleDiff;
 use crate::domain::finding::text;
+use crate::domain::plain::plain;
 use crate::render::text::{List, Sourced};
 use crate::render::wanted;
 
@@ -173,6 +174,6 @@ fn before(
 
 pub(super) fn say_notes(notes: &[String]) {
     for note in notes {
-        say(&format!("note: {note}\n"));
+        say(&format!("note: {}\n", plain(note)));
     }
 }

@@ -206,7 +206,7 @@ fn shown(side: &Side) -> Option<String> {
 
 /// JSON writes DEL and the controls above it as they are, and a terminal obeys them.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    super::plain::plain(text)
 }
 
 /// A walk through both sides of one object.

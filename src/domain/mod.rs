@@ -9,6 +9,7 @@ pub mod event;
 
 pub mod naming;
 
+pub mod plain;
 pub mod policy;
 
 pub mod selection;

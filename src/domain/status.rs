@@ -61,7 +61,7 @@ pub fn transition_time(
 /// `text` with at most `most` characters and without control characters; what was cut ends in `…`.
 #[must_use]
 pub fn bounded(text: &str, most: usize) -> String {
-    let clean = || text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let clean = || text.chars().map(|c| if super::plain::is_odd(c) { ' ' } else { c });
     if clean().count() <= most {
         return clean().collect();
     }

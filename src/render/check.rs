@@ -219,6 +219,10 @@ impl Mend {
                 let directory = place.file.rsplit_once('/').map_or(".", |(directory, _)| directory);
                 directory != "." && self.directory(directory)
             }
+            // A template is one file; what else is too much is the sum of many.
+            RenderError::TooMuch { place, .. } if place.file.ends_with(".hbs") => {
+                self.app_of(place) || self.file(place)
+            }
             RenderError::TooMuch { .. }
             | RenderError::Failed { .. }
             | RenderError::Inputs { .. } => false,

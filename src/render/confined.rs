@@ -267,13 +267,19 @@ impl ConfinedTools {
             confined(&self.settings.own, &orders, Some(&program.path), arguments, &bounds).await;
         let ended = ended.map_err(|stop| match &stop {
             Stop::Time(_) => {
-                let message = format!("{tool} took longer than {} s", limits.time.as_secs_f64());
+                let seconds = limits.time.as_secs_f64();
+                let message = format!("{tool} took longer than {seconds} s (limits.renderTime)");
                 ToolError::TooMuch { message }
             }
             Stop::Output(_) | Stop::Memory(_) => {
-                let stop = stop.to_string();
-                let what = stop.trim_start_matches("it ");
-                ToolError::TooMuch { message: format!("{tool} {what}") }
+                let stop_text = stop.to_string();
+                let what = stop_text.trim_start_matches("it ");
+                let setting = match stop {
+                    Stop::Output(_) => " (limits.renderedBytes)",
+                    _ if memory < limits.memory_bytes => " (BIVOUAC_RENDER_MEMORY)",
+                    _ => "",
+                };
+                ToolError::TooMuch { message: format!("{tool} {what}{setting}") }
             }
             Stop::NotConfined(_) => ToolError::Unavailable { message: format!("{tool}: {stop}") },
             Stop::Start(_) | Stop::Pipe(_) => ToolError::Failed { tool, message: chain(&stop) },
@@ -285,7 +291,9 @@ impl ConfinedTools {
         match ended.status.signal() {
             None => Ok(ended),
             Some(libc::SIGXCPU) => Err(ToolError::TooMuch {
-                message: format!("{tool} took more processor time than its time limit allows"),
+                message: format!(
+                    "{tool} took more processor time than its time limit allows (limits.renderTime)"
+                ),
             }),
             Some(libc::SIGXFSZ) => {
                 Err(ToolError::TooMuch { message: format!("{tool} wrote a file that is too big") })

@@ -127,7 +127,7 @@ pub enum RenderError {
         message: String,
     },
     /// Two objects would overwrite each other.
-    #[error("{second}: {object} is already defined at {first}; take one of them out")]
+    #[error("{second}: {}", twice(object, first, second))]
     Duplicate {
         /// Kind and name.
         object: String,
@@ -172,6 +172,13 @@ pub enum RenderError {
         /// The variable.
         name: String,
     },
+}
+
+fn twice(object: &str, first: &Place, second: &Place) -> String {
+    if first == second {
+        return format!("{object} comes from here twice; do two apps have this path?");
+    }
+    format!("{object} is already defined at {first}; take one of them out")
 }
 
 impl RenderError {

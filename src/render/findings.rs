@@ -28,7 +28,11 @@ impl RenderError {
     /// The same for people and programs: rule, place, and the message without the place.
     #[must_use]
     pub fn finding(&self) -> Finding {
-        let finding = Finding::of(self.build_rule(), self.message());
+        let mut finding = Finding::of(self.build_rule(), self.message());
+        if matches!(self, Self::TooMuch { .. }) && !finding.message.ends_with(')') {
+            // Settings are named in brackets; nobody can raise what is none.
+            finding.hint = "make it smaller; this limit is the same for everybody".to_owned();
+        }
         match self.place() {
             Some(place) => finding.at(&place.file, place.position),
             None => finding,

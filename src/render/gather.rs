@@ -252,12 +252,14 @@ impl<'a> Work<'a> {
         partials: &Partials,
     ) -> Result<Filled, RenderError> {
         handlebars::fill(bytes, context, self.limits.file_bytes, partials).map_err(|e| {
-            RenderError::Template {
-                place: Place {
-                    file: e.file.unwrap_or_else(|| path.to_owned()),
-                    position: e.position,
-                },
-                message: e.message,
+            let file = e.file.unwrap_or_else(|| path.to_owned());
+            let (place, message) = (Place { file, position: e.position }, e.message);
+            if e.is_limit {
+                let settable = format!("more than {} bytes", self.limits.file_bytes);
+                let name = if message.ends_with(&settable) { " (limits.fileBytes)" } else { "" };
+                RenderError::TooMuch { place, message: message + name }
+            } else {
+                RenderError::Template { place, message }
             }
         })
     }

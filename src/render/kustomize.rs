@@ -177,6 +177,9 @@ fn without_origin(yaml: &str) -> (String, Option<String>) {
 fn explain(file: &str, secrets: &Secrets, stderr: &str, root: &str) -> ToolError {
     let errors = stderr.lines().skip_while(|line| line.starts_with("# Warning"));
     let text = errors.collect::<Vec<_>>().join("\n").replace(root, "");
+    // A path that leads out of the files is still in our own folder, whose name is nobody's business.
+    let own = root.trim_end_matches('/').rsplit_once('/').map_or("", |(own, _)| own);
+    let text = if own.is_empty() { text } else { text.replace(own, "..") };
     let text = text.trim().trim_start_matches("error: ").trim_start_matches("Error: ");
     // Configuration of a plugin, which may be a patch with values, stands in backquotes.
     let text = text.split('`').step_by(2).collect::<Vec<_>>().join("…");

@@ -8,6 +8,7 @@ use super::tool_text::{Secrets, parse};
 use super::tools::ToolError;
 use crate::domain::document::{Node, NodeValue};
 use crate::domain::file_tree::FileTree;
+use crate::domain::plain::is_odd;
 
 /// Names that Kustomize looks for in a folder.
 pub(super) const FILE_NAMES: [&str; 3] =
@@ -107,22 +108,22 @@ impl Walk<'_> {
         }
         for key in PATHS {
             for entry in list(&kustomization, key) {
-                local(&file, key, entry)?;
+                inside(&file, folder, key, entry)?;
             }
         }
         for key in WITH_PATH {
             for entry in list(&kustomization, key) {
                 if let Some(path) = entry.get("path") {
-                    local(&file, key, path)?;
+                    inside(&file, folder, key, path)?;
                 }
             }
         }
         if let Some(path) = kustomization.get("openapi").and_then(|node| node.get("path")) {
-            local(&file, "openapi", path)?;
+            inside(&file, folder, "openapi", path)?;
         }
         for key in ["configMapGenerator", "secretGenerator"] {
             for generator in list(&kustomization, key) {
-                self.generator(&file, key, generator)?;
+                self.generator(&file, folder, key, generator)?;
             }
         }
         Ok(())
@@ -156,7 +157,7 @@ impl Walk<'_> {
                 let path = shown(text);
                 let message = match found {
                     Some(_) => format!("{key}: there is no {path} in this commit"),
-                    None => format!("{key}: {path} leads out of the repository"),
+                    None => out(key, text),
                 };
                 return wrong(file, entry, message);
             }
@@ -208,7 +209,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn generator(&mut self, file: &str, key: &str, generator: &Node) -> Result<(), ToolError> {
+    fn generator(
+        &mut self,
+        file: &str,
+        folder: &str,
+        key: &str,
+        generator: &Node,
+    ) -> Result<(), ToolError> {
         for literal in list(generator, "literals") {
             if let Some((_, value)) = literal.text().and_then(|text| text.split_once('=')) {
                 self.checked.secrets.add_value(&value.into());
@@ -221,6 +228,9 @@ impl Walk<'_> {
             let path = text.split_once('=').map_or(text, |(_, path)| path);
             if is_remote(path) || is_remote(text) {
                 return wrong(file, entry, remote(key, text));
+            }
+            if leads_out(folder, path) {
+                return wrong(file, entry, out(key, path));
             }
         }
         Ok(())
@@ -241,6 +251,28 @@ fn local(file: &str, key: &str, entry: &Node) -> Result<(), ToolError> {
     }
 }
 
+/// The same, and what is not in the repository.
+fn inside(file: &str, folder: &str, key: &str, entry: &Node) -> Result<(), ToolError> {
+    local(file, key, entry)?;
+    match entry.text() {
+        Some(text) if !text.contains('\n') && leads_out(folder, text) => {
+            wrong(file, entry, out(key, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `path` in `folder` is no path of the repository. One line of YAML (a patch in flow style) is no path.
+fn leads_out(folder: &str, path: &str) -> bool {
+    let path = path.trim();
+    let is_inline = path.starts_with(['{', '[']) || path.contains(": ");
+    !path.is_empty() && !is_inline && resolve(folder, path).is_none()
+}
+
+fn out(key: &str, path: &str) -> String {
+    format!("{key}: {} leads out of the repository", shown(path))
+}
+
 fn remote(key: &str, text: &str) -> String {
     format!(
         "{key}: {} is fetched from elsewhere, and nothing is downloaded here; copy it into the repository \
@@ -251,7 +283,7 @@ fn remote(key: &str, text: &str) -> String {
 
 /// The text without what could be a password, not too long.
 fn shown(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).take(120).collect();
+    let text: String = text.chars().filter(|c| !is_odd(*c)).take(120).collect();
     match (text.split_once("://"), text.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
         _ => text,
@@ -410,6 +442,26 @@ mod tests {
         let chart =
             [over, ("over/f.yaml", "apiVersion: builtin\nkind: HelmChartInflationGenerator\n")];
         assert!(problem(&chart).expect("a chart").contains("not inflated"));
+    }
+
+    #[test]
+    fn whatever_is_not_in_the_repository_is_refused_with_its_line() {
+        for path in ["../../secret.yaml", "/etc/passwd", "a/../../../x"] {
+            for text in [
+                format!("namePrefix: a\ncrds: [{path}]\n"),
+                format!("namePrefix: a\npatches: [{{path: {path}}}]\n"),
+                format!("namePrefix: a\npatchesStrategicMerge: [{path}]\n"),
+                format!("namePrefix: a\nopenapi: {{path: {path}}}\n"),
+                format!("namePrefix: a\nconfigMapGenerator: [{{files: ['k={path}']}}]\n"),
+                format!("namePrefix: a\nsecretGenerator: [{{envs: [{path}]}}]\n"),
+            ] {
+                let told = problem(&[("over/kustomization.yaml", &text)]).expect(path);
+                assert!(told.starts_with("over/kustomization.yaml:2: "), "{told}");
+                assert!(told.ends_with(&format!("{path} leads out of the repository")), "{told}");
+            }
+        }
+        let fine = "patchesStrategicMerge:\n- '{metadata: {name: ../../x}}'\n- ../p.yaml\n";
+        assert_eq!(problem(&[("over/kustomization.yaml", fine)]), None);
     }
 
     #[test]

@@ -18,9 +18,11 @@ const END: &str = "<!-- end -->";
 fn settable() -> String {
     let says = |name: &str| match name {
         "objects" => "more than 200 objects are rendered (limits.objects)",
-        "files" => "more than 1000 files; render less, or ask the platform team to raise the limit",
+        "files" => {
+            "more than 1000 files (limits.files); render less, or ask the platform team to raise the limit"
+        }
         "fileBytes" => "the file has more than 1048576 bytes (limits.fileBytes)",
-        "treeBytes" => "more than 16777216 bytes in all files; render less, …",
+        "treeBytes" => "more than 16777216 bytes in all files (limits.treeBytes); render less, …",
         "renderedBytes" => "more than 4194304 bytes are rendered (limits.renderedBytes)",
         "renderTime" => "names the program and the time",
         other => unreachable!("{other} has no sentence"),

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::yaml::{self, YamlLimits, emit};
 use super::{Place, RenderError};
 use crate::domain::document::Node;
+use crate::domain::plain::is_odd;
 
 /// What the top of a Kubernetes object begins with; other keys follow in the order of their bytes.
 const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
@@ -64,7 +65,7 @@ impl List<'_> {
         let mut text = String::new();
         for Sourced { source, json } in &self.objects {
             // A name with a line break would end the comment.
-            let source: String = source.chars().filter(|c| !c.is_control()).collect();
+            let source: String = source.chars().filter(|c| !is_odd(*c)).collect();
             let _ = write!(text, "---\n# Source: {source}\n{}", write(json));
         }
         text

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::tools::{RandomOutput, ToolDocument};
 use super::yaml::{self, YamlLimits};
 use crate::domain::document::{Node, Position, pointer_token};
+use crate::domain::plain::is_odd;
 
 /// Fields that are reported as random; a bundle with more of them has other worries.
 const MAX_RANDOM: usize = 1000;
@@ -200,7 +201,7 @@ impl Secrets {
         for value in values {
             text = text.replace(value.as_str(), "…");
         }
-        text = text.chars().filter(|c| !c.is_control()).collect();
+        text = text.chars().filter(|c| !is_odd(*c)).collect();
         if text.chars().count() > MAX_MESSAGE {
             text = text.chars().take(MAX_MESSAGE).collect::<String>() + " …";
         }

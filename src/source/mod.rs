@@ -67,9 +67,7 @@ pub enum SourceError {
         hint: &'static str,
     },
     /// More than the limits allow.
-    #[error(
-        "{path}: more than {limit} {what}; render less, or ask the platform team to raise the limit"
-    )]
+    #[error("{path}: {}; {}", finding::too_big(*limit, what), finding::hint(what))]
     TooBig {
         /// Where in the repository.
         path: String,
@@ -89,7 +87,9 @@ pub enum SourceError {
         head: String,
     },
     /// The cache on disk can't be read or made; it is thrown away with the next fetch.
-    #[error("failed to read commit {revision} from the cache")]
+    #[error(
+        "failed to read commit {revision}: objects of the repository on disk are missing or damaged"
+    )]
     Cache {
         /// The commit.
         revision: String,

@@ -211,10 +211,10 @@ async fn limits_name_the_path() {
         said.push(error.expect_err("too big").to_string());
     }
     insta::assert_snapshot!(said.join("\n"), @r"
-    k8s/b/c/d.yaml: more than 1 files; render less, or ask the platform team to raise the limit
-    k8s/a.yaml: more than 4 bytes in one file; render less, or ask the platform team to raise the limit
-    k8s/b/c/d.yaml: more than 9 bytes in all files; render less, or ask the platform team to raise the limit
-    k8s/b/c: more than 2 directories within each other; render less, or ask the platform team to raise the limit
+    k8s/b/c/d.yaml: more than 1 files (limits.files); render less, or ask the platform team to raise the limit
+    k8s/a.yaml: more than 4 bytes in one file (limits.fileBytes); render less, or ask the platform team to raise the limit
+    k8s/b/c/d.yaml: more than 9 bytes in all files (limits.treeBytes); render less, or ask the platform team to raise the limit
+    k8s/b/c: more than 2 directories within each other; render less; this limit is the same for everybody
     ");
 }
 

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gix::object::tree::EntryKind;
+use gix::object::Kind;
+use gix::object::tree::{EntryKind, EntryMode};
 
 use super::{SourceError, boxed};
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::id::Revision;
+use crate::domain::plain::is_odd;
 use crate::domain::policy::Limits;
 use crate::domain::preview_file::PREVIEW_FILE;
 
@@ -49,6 +51,11 @@ const MAX_TREE_OBJECT: u64 = 1 << 20;
 /// A pointer that `git lfs` left where the file would be.
 pub(super) const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
+/// Bytes of one name: more than any file system takes.
+const MAX_NAME: usize = 255;
+/// Bytes of a path: with the folder in front of it, a child process must be able to open it.
+const MAX_PATH: u64 = 1000;
+
 /// An overlay over an overlay over …: more rounds than this is no repository that people wrote.
 const MAX_ROUNDS: u64 = 20;
 
@@ -87,7 +94,8 @@ pub(super) fn read_tree_of(
         SourceError::Cache { revision: revision.to_string(), source: e.to_string().into() }
     })?;
     let commit = repo.find_commit(id).map_err(|e| cache(&e))?;
-    let root = commit.tree_id().map_err(|e| cache(&e))?.detach();
+    let malformed = |_| refused(".", "the git object of this commit is malformed", COMMIT_ANEW);
+    let root = commit.tree_id().map_err(malformed)?.detach();
     let mut reader = Reader {
         repo,
         revision,
@@ -177,9 +185,20 @@ struct Reader<'a> {
 /// One entry of a directory.
 struct Entry {
     name: Vec<u8>,
-    kind: EntryKind,
+    /// `None`: a mode that git does not have.
+    kind: Option<EntryKind>,
     id: gix::ObjectId,
 }
+
+impl Entry {
+    fn is_directory(&self) -> bool {
+        self.kind == Some(EntryKind::Tree)
+    }
+}
+
+/// What helps when git's objects are not what they should be.
+const COMMIT_ANEW: &str =
+    "the repository is damaged there, or was made by hand; commit it anew with git";
 
 impl Reads for Reader<'_> {
     type Error = SourceError;
@@ -189,12 +208,12 @@ impl Reads for Reader<'_> {
     }
 
     fn path(&mut self, path: &str) -> Result<bool, SourceError> {
-        let root = Entry { name: Vec::new(), kind: EntryKind::Tree, id: self.root };
+        let root = Entry { name: Vec::new(), kind: Some(EntryKind::Tree), id: self.root };
         let mut here = root;
         let mut walked = String::new();
         let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
         for part in parts {
-            if here.kind != EntryKind::Tree {
+            if !here.is_directory() {
                 // A link or submodule on the way is named, a plain file just has nothing below it.
                 return match refusal(here.kind) {
                     Some((what, hint)) => Err(refused(&walked, what, hint)),
@@ -217,15 +236,13 @@ impl Reads for Reader<'_> {
         let mut walked = String::new();
         for part in parent.split('/') {
             let entries = self.entries(id, &walked)?;
-            let found = entries
-                .into_iter()
-                .find(|e| e.name == part.as_bytes() && e.kind == EntryKind::Tree);
+            let found = entries.into_iter().find(|e| e.name == part.as_bytes() && e.is_directory());
             let Some(entry) = found else { return Ok(false) };
             walked = join(&walked, part);
             id = entry.id;
         }
         let entries = self.entries(id, &walked)?;
-        let Some(first) = entries.into_iter().find(|e| e.kind == EntryKind::Tree) else {
+        let Some(first) = entries.into_iter().find(Entry::is_directory) else {
             return Ok(false);
         };
         let path = join(&walked, &checked_name(&first.name, &walked)?);
@@ -243,7 +260,11 @@ impl Reader<'_> {
         if let Some((what, hint)) = refusal(entry.kind) {
             return Err(refused(path, what, hint));
         }
-        if entry.kind != EntryKind::Tree {
+        if u64::try_from(path.len()).is_ok_and(|bytes| bytes > MAX_PATH) {
+            let shown: String = path.chars().take(100).collect();
+            return Err(too_big(&format!("{shown}…"), MAX_PATH, "bytes in one path"));
+        }
+        if !entry.is_directory() {
             return self.file(entry.id, path);
         }
         if depth >= self.limits.depth {
@@ -259,22 +280,37 @@ impl Reader<'_> {
     fn entries(&mut self, id: gix::ObjectId, path: &str) -> Result<Vec<Entry>, SourceError> {
         // One tree object may stand in many places: without a bound a small pack unfolds without end.
         self.directories += 1;
-        if self.directories > self.limits.files.saturating_mul(2).saturating_add(100) {
-            return Err(too_big(path, self.limits.files, "directories"));
+        let most = most_directories(self.limits);
+        if self.directories > most {
+            return Err(too_big(path, most, "directories"));
         }
-        let size = self.repo.find_header(id).map_err(|e| self.cache(&e))?.size();
-        if size > MAX_TREE_OBJECT {
+        let header = self.repo.find_header(id).map_err(|e| self.cache(&e))?;
+        if header.kind() != Kind::Tree {
+            return Err(refused(
+                path,
+                "git says that this is a directory, and it is none",
+                COMMIT_ANEW,
+            ));
+        }
+        if header.size() > MAX_TREE_OBJECT {
             return Err(too_big(path, MAX_TREE_OBJECT, "bytes of names in one directory"));
         }
         let tree = self.repo.find_tree(id).map_err(|e| self.cache(&e))?;
         let mut entries = Vec::new();
         for entry in tree.iter() {
-            let entry = entry.map_err(|e| self.cache(&e))?;
+            let what = "the git object of this directory is malformed";
+            let entry = entry.map_err(|_| refused(path, what, COMMIT_ANEW))?;
             entries.push(Entry {
                 name: entry.filename().to_vec(),
-                kind: entry.mode().kind(),
+                kind: kind_of(entry.mode()),
                 id: entry.oid().to_owned(),
             });
+        }
+        // Which of two would be read is for nobody to guess: tools and reviewers may see the other one.
+        let mut names = BTreeSet::new();
+        if let Some(twin) = entries.iter().find(|entry| !names.insert(entry.name.as_slice())) {
+            let path = join(path, &shown(&twin.name));
+            return Err(refused(&path, "this name comes twice in its directory", COMMIT_ANEW));
         }
         Ok(entries)
     }
@@ -287,7 +323,11 @@ impl Reader<'_> {
         if self.files > self.limits.files {
             return Err(too_big(path, self.limits.files, "files"));
         }
-        let size = self.repo.find_header(id).map_err(|e| self.cache(&e))?.size();
+        let header = self.repo.find_header(id).map_err(|e| self.cache(&e))?;
+        if header.kind() != Kind::Blob {
+            return Err(refused(path, "git says that this is a file, and it is none", COMMIT_ANEW));
+        }
+        let size = header.size();
         if size > self.limits.file_bytes {
             return Err(too_big(path, self.limits.file_bytes, "bytes in one file"));
         }
@@ -305,40 +345,77 @@ impl Reader<'_> {
     }
 }
 
-fn refusal(kind: EntryKind) -> Option<(&'static str, &'static str)> {
+/// Directories that are looked into: one tree object may stand in many places.
+pub(super) fn most_directories(limits: TreeLimits) -> u64 {
+    limits.files.saturating_mul(2).saturating_add(100)
+}
+
+/// What an entry is by its mode; permissions do not matter.
+fn kind_of(mode: EntryMode) -> Option<EntryKind> {
+    matches!(mode.value() & 0o170_000, 0o040_000 | 0o100_000 | 0o120_000 | 0o160_000)
+        .then(|| mode.kind())
+}
+
+fn refusal(kind: Option<EntryKind>) -> Option<(&'static str, &'static str)> {
     match kind {
-        EntryKind::Link => Some((
+        None => Some(("this has a mode that git does not know", COMMIT_ANEW)),
+        Some(EntryKind::Link) => Some((
             "this is a symbolic link, which is not followed",
             "commit the file itself or move the link out of the rendered path",
         )),
-        EntryKind::Commit => Some((
+        Some(EntryKind::Commit) => Some((
             "this is a submodule, which is not fetched",
             "commit the files themselves or move the submodule out of the rendered path",
         )),
-        EntryKind::Tree | EntryKind::Blob | EntryKind::BlobExecutable => None,
+        Some(EntryKind::Tree | EntryKind::Blob | EntryKind::BlobExecutable) => None,
     }
 }
 
 /// The name of an entry as text. Git itself refuses to write most of what is refused here; a hostile server does not.
 pub(super) fn checked_name(name: &[u8], parent: &str) -> Result<String, SourceError> {
-    let text = String::from_utf8_lossy(name).into_owned();
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
-    let hint = "rename it";
-    let what = if std::str::from_utf8(name).is_err() {
-        "this name is not UTF-8"
-    } else if matches!(text.as_str(), "" | "." | "..") || text.contains(['/', '\\']) {
-        "this name could leave the repository"
-    } else if text.eq_ignore_ascii_case(".git") {
-        "this name belongs to git"
-    } else if text.chars().any(char::is_control) {
-        "this name holds control characters"
-    } else {
-        return Ok(text);
+    let what = match std::str::from_utf8(name) {
+        Err(_) => "this name is not UTF-8",
+        Ok("" | "." | "..") => "this name could leave the repository",
+        Ok(text) if text.contains(['/', '\\']) => "this name could leave the repository",
+        Ok(text) if is_git(text) => "this name belongs to git",
+        Ok(text) if text.chars().any(is_odd) => "this name holds control characters",
+        Ok(text) if text.len() > MAX_NAME => "this name has more than 255 bytes",
+        Ok(text) => return Ok(text.to_owned()),
     };
-    Err(refused(&join(parent, &shown), what, hint))
+    Err(refused(&join(parent, &shown(name)), what, "rename it"))
+}
+
+/// What the file system of Macs leaves out of a name.
+fn is_ignored(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
+/// `.git`, and what the file systems of Macs and Windows take for it.
+fn is_git(name: &str) -> bool {
+    let ignored = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let plain: String = name.chars().filter(|c| !ignored(*c)).collect();
+    let plain = plain.trim_end_matches(['.', ' ']);
+    plain.eq_ignore_ascii_case(".git") || plain.eq_ignore_ascii_case("git~1")
+}
+
+/// The beginning of a name, with escapes for all that is odd.
+fn shown(name: &[u8]) -> String {
+    const MOST: usize = 100;
+    let Ok(text) = std::str::from_utf8(name) else {
+        return name.escape_ascii().to_string().chars().take(MOST).collect();
+    };
+    let escaped: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| {
+            if is_odd(c) || is_ignored(c) { c.escape_unicode().to_string() } else { c.to_string() }
+        })
+        .collect();
+    if text.chars().nth(MOST).is_some() { escaped + "…" } else { escaped }
 }
 
 pub(super) fn refused(path: &str, what: &'static str, hint: &'static str) -> SourceError {
+    let path = if path.is_empty() { "." } else { path };
     SourceError::Refused { path: path.to_owned(), what, hint }
 }
 
@@ -349,4 +426,38 @@ pub(super) fn too_big(path: &str, limit: u64, what: &'static str) -> SourceError
 
 pub(super) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_refused_with_escapes_for_what_is_odd() {
+        let told = |name: &[u8]| checked_name(name, "a").map_err(|error| error.to_string());
+        for name in ["x", "...", ".gitignore", "git~10", "ядро", "a\u{200d}b", " ", "%2e%2e"] {
+            assert_eq!(told(name.as_bytes()), Ok(name.to_owned()));
+        }
+        let long = "n".repeat(256);
+        for (name, wanted) in [
+            (b"".as_slice(), "a/: this name could leave the repository; rename it"),
+            (b"..", "a/..: this name could leave the repository; rename it"),
+            (b"a\\b", "a/a\\b: this name could leave the repository; rename it"),
+            (b".GIT", "a/.GIT: this name belongs to git; rename it"),
+            (b"GIT~1", "a/GIT~1: this name belongs to git; rename it"),
+            (b".git. .", "a/.git. .: this name belongs to git; rename it"),
+            (".g\u{200c}it".as_bytes(), "a/.g\\u{200c}it: this name belongs to git; rename it"),
+            (b"\x1b[2J\n", "a/\\u{1b}[2J\\u{a}: this name holds control characters; rename it"),
+            (
+                "\u{202e}lmay".as_bytes(),
+                "a/\\u{202e}lmay: this name holds control characters; rename it",
+            ),
+            (b"\xffx", "a/\\xffx: this name is not UTF-8; rename it"),
+        ] {
+            assert_eq!(told(name), Err(wanted.to_owned()));
+        }
+        let wanted =
+            format!("a/{}…: this name has more than 255 bytes; rename it", "n".repeat(100));
+        assert_eq!(told(long.as_bytes()), Err(wanted));
+    }
 }

@@ -7,7 +7,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
-use super::tree::{LFS, Reads, TreeLimits, checked_name, join, read_wanted, refused, too_big};
+use super::tree::{
+    LFS, Reads, TreeLimits, checked_name, join, most_directories, read_wanted, refused, too_big,
+};
 use crate::domain::file_tree::{FileTree, Wanted};
 
 /// Why there are no files.
@@ -152,8 +154,9 @@ impl Reader<'_> {
     /// Names in a directory in the order of their bytes. `.git` of the root is left out: no commit has it.
     fn names(&mut self, path: &str) -> Result<Vec<String>, WorkTreeError> {
         self.directories += 1;
-        if self.directories > self.limits.files.saturating_mul(2).saturating_add(100) {
-            return Err(too_big(path, self.limits.files, "directories").into());
+        let most = most_directories(self.limits);
+        if self.directories > most {
+            return Err(too_big(path, most, "directories").into());
         }
         let mut names = Vec::new();
         let entries =
@@ -249,11 +252,11 @@ mod tests {
             ),
             (
                 |root| fs::write(root.join("a\nb"), "").expect("made"),
-                "ab: this name holds control characters",
+                "a\\u{a}b: this name holds control characters",
             ),
             (
                 |root| fs::write(root.join("big"), vec![b'x'; 33]).expect("made"),
-                "big: more than 32 bytes in one file",
+                "big: more than 32 bytes in one file (limits.fileBytes)",
             ),
             (
                 |root| {
@@ -261,7 +264,7 @@ mod tests {
                         fs::write(root.join(index.to_string()), "").expect("made");
                     }
                 },
-                "3: more than 3 files",
+                "3: more than 3 files (limits.files)",
             ),
         ];
         for (make, wanted) in table {

@@ -105,7 +105,40 @@ fn names() -> Vec<Case> {
             let name = format!("{}.yaml", "n".repeat(5000));
             beside(repo, vec![(name.into_bytes(), Entry::Raw(FILE, id))])
         }),
-        files("names that differ in case only", &[("deploy/A.yaml", MAP), ("deploy/a.yaml", MAP)]),
+        files(
+            "names that differ in case only do no harm",
+            &[("deploy/A.yaml", MAP), ("deploy/a.yaml", &MAP.replace("name: a", "name: b"))],
+        ),
+        file_named(
+            "a file whose name turns the order of what people read",
+            "a\u{202e}lmay.yaml".as_bytes(),
+        ),
+        file_named("a file whose name is foreign does no harm", "ядро-中文-é.yaml".as_bytes()),
+        case("a path of 3,000 characters", |repo| {
+            let name = "n".repeat(200);
+            let mut id = repo.tree(&[(b"b.yaml", FILE, repo.blob(MAP))]);
+            for _ in 0..15 {
+                id = repo.tree(&[(name.as_bytes(), TREE, id)]);
+            }
+            beside(repo, vec![(name.into_bytes(), Entry::Raw(TREE, id))])
+        }),
+        case("a file and a directory of one name", |repo| {
+            let (one, two) = (repo.blob(MAP), repo.blob(MAP.replace("name: a", "name: b")));
+            let inner = repo.tree(&[(b"b.yaml", FILE, two)]);
+            let deploy = repo.tree(&[(b"a.yaml", FILE, one), (b"a.yaml", TREE, inner)]);
+            let tree = repo.tree(&[(b"deploy", TREE, deploy)]);
+            repo.commit(tree)
+        }),
+        case("a preview file twice", |repo| {
+            let (one, two) = (repo.blob("apps: [{name: a, path: deploy}]\n"), repo.blob(""));
+            let deploy = repo.tree(&[(b"a.yaml", FILE, repo.blob(MAP))]);
+            let tree = repo.tree(&[
+                (b".bivouac.yaml", FILE, one),
+                (b".bivouac.yaml", FILE, two),
+                (b"deploy", TREE, deploy),
+            ]);
+            repo.commit(tree)
+        }),
         case("two entries of one name", |repo| {
             let (one, two) = (repo.blob(MAP), repo.blob(MAP.replace("name: a", "name: b")));
             let deploy = repo.tree(&[(b"a.yaml", FILE, one), (b"a.yaml", FILE, two)]);

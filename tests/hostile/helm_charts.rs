@@ -1,6 +1,7 @@
 //! Charts that want the network, the machine's files, all of its memory or all of its time.
 
-use super::{Case, Needs, files};
+use super::repo::{Entry, LINK};
+use super::{Case, Needs, case, files};
 
 const CHART: &str = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
 
@@ -77,17 +78,54 @@ pub(crate) fn cases() -> Vec<Case> {
             "{{ (lookup \"v1\" \"Secret\" \"kube-system\" \"\") | toJson | quote }}",
         ),
         template("two hundred million loops", "{{ range until 200000000 }}{{ . }}{{ end }}"),
-        template(
-            "a loop over loops",
-            "\"{{ range until 30000 }}{{ range until 30000 }}x{{ end }}{{ end }}\"",
-        ),
         template("a repetition that grows", "{{ repeat 1000000000 \"x\" | quote }}"),
         template(
             "an endless include",
             "{{ include \"loop\" . }}{{ define \"loop\" }}{{ include \"loop\" . }}{{ end }}",
         ),
-        template("an endless tpl", "{{ tpl \"{{ tpl . $ }}\" . }}"),
-        template("a message with a secret in it", "{{ fail \"\\u001b[2Jpassword is hunter2\" }}"),
+        chart(
+            "an endless tpl",
+            &[
+                ("deploy/values.yaml", "again: \"{{ tpl .Values.again . }}\"\n"),
+                ("deploy/templates/a.yaml", "{{ tpl .Values.again . }}"),
+            ],
+        ),
+        template(
+            "a loop that takes for ever and gives nothing",
+            "{{ $l := until 100000 }}{{ range $l }}{{ range $l }}{{ end }}{{ end }}",
+        ),
+        chart(
+            "a message with a secret in it",
+            &[
+                ("deploy/values.yaml", "password: hunter2\n"),
+                (
+                    "deploy/templates/a.yaml",
+                    "{{ fail (printf \"\\u001b[2J\\u202epassword is %s\" .Values.password) }}",
+                ),
+            ],
+        ),
+        chart(
+            "a chart's file with a terminal's commands in its output",
+            &[("deploy/templates/a.yaml", "{{ print \"\\u001b]0;owned\\u0007\" }}: [\n")],
+        ),
+        Case {
+            needs: Needs::Helm,
+            ..case("a lock file that is a link", |repo| {
+                let link = repo.blob("../../secret.yaml");
+                let lock = vec![(b"Chart.lock".to_vec(), Entry::Raw(LINK, link))];
+                let tree = repo.files(
+                    &[
+                        ("deploy/Chart.yaml", CHART),
+                        (
+                            "deploy/templates/a.yaml",
+                            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+                        ),
+                    ],
+                    lock,
+                );
+                repo.commit(tree)
+            })
+        },
         chart(
             "a schema of the machine",
             &[

@@ -13,6 +13,7 @@ mod repo;
 mod templates;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,17 @@ const CANARY: &str = "CANARY-7f3a9c";
 const TIME: Duration = Duration::from_secs(30);
 /// Peak resident memory of the program itself, KiB. Idle it takes some 15 MiB.
 const MEMORY_KIB: u64 = 300 << 10;
+/// What a renderer may take, MiB: its watchdog is told so.
+const RENDERER_MIB: u64 = 256;
+/// Peak resident memory of all children together, KiB. The watchdog looks every few milliseconds, so they get beyond
+/// their limit before it sees that.
+const CHILDREN_KIB: u64 = (RENDERER_MIB + 200) << 10;
+/// Issue 5 asks for so many.
+const CASES: usize = 60;
+/// What no output may hold: the canary and the one in a hostile file, the machine's users, its devices.
+const SECRETS: [&str; 3] = ["CANARY", "root:x:0", "hunter2"];
+/// What a program that breaks out is told to write.
+const OWNED: &str = "/tmp/owned";
 
 /// What a case needs besides the program.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,8 +87,15 @@ struct Outcome {
     code: Option<i32>,
     out: String,
     err: String,
-    peak_kib: u64,
+    peak: Peak,
     took: Duration,
+}
+
+/// Most resident memory that was seen, KiB.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    program: u64,
+    children: u64,
 }
 
 /// One folder for everything a case has: `repo.git`, the program's scratch folder, and the canary around them.
@@ -116,6 +135,7 @@ impl Place {
             .env("NO_COLOR", "1")
             .env("HOME", self.path("scratch"))
             .env("BIVOUAC_RENDER_DIR", self.path("scratch"))
+            .env("BIVOUAC_RENDER_MEMORY", RENDERER_MIB.to_string())
             .stdin(Stdio::null())
             .stdout(fs::File::create(&out).expect("made"))
             .stderr(fs::File::create(&err).expect("made"));
@@ -128,10 +148,10 @@ impl Place {
         }
         let started = Instant::now();
         let mut child = command.spawn().expect("started");
-        let (code, peak_kib) = watch(&mut child, started);
+        let (code, peak) = watch(&mut child, started);
         let read =
             |path: &Path| String::from_utf8_lossy(&fs::read(path).expect("read")).into_owned();
-        Outcome { code, out: read(&out), err: read(&err), peak_kib, took: started.elapsed() }
+        Outcome { code, out: read(&out), err: read(&err), peak, took: started.elapsed() }
     }
 
     /// Command lines of processes that name this place.
@@ -155,14 +175,13 @@ impl Place {
 }
 
 /// Waits for the end and takes the peak memory on the way: the kernel forgets it with the process.
-fn watch(child: &mut Child, started: Instant) -> (Option<i32>, u64) {
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+fn watch(child: &mut Child, started: Instant) -> (Option<i32>, Peak) {
+    let mut peak = Peak::default();
     loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok());
-        peak = peak.max(now.unwrap_or(0));
+        peak.program = peak.program.max(status_of(child.id(), "VmHWM:"));
+        let children = descendants(child.id());
+        let together = children.into_iter().map(|id| status_of(id, "VmRSS:")).sum();
+        peak.children = peak.children.max(together);
         if let Some(status) = child.try_wait().expect("waited") {
             return (status.code(), peak);
         }
@@ -173,6 +192,49 @@ fn watch(child: &mut Child, started: Instant) -> (Option<i32>, u64) {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A figure of a process; none when it has ended.
+fn status_of(id: u32, field: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or(0)
+}
+
+/// Children and theirs, whichever thread started them.
+fn descendants(id: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    let mut open = vec![id];
+    while let Some(id) = open.pop() {
+        let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { continue };
+        for thread in threads.flatten() {
+            let ids = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            let ids: Vec<u32> = ids.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+            open.extend(&ids);
+            all.extend(ids);
+        }
+    }
+    all
+}
+
+/// The data of few and small objects: what a hostile file got hold of would be in there.
+fn short(out: &str) -> String {
+    const MOST: usize = 300;
+    let list: serde_json::Value = serde_json::from_str(out).unwrap_or_default();
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let text = items.iter().fold(String::new(), |text, item| format!("{text}\n{item}"));
+    if text.len() > MOST { format!("\n({} bytes)", text.len()) } else { text }
+}
+
+/// How many objects a JSON list has.
+fn objects(out: &str) -> usize {
+    let list: serde_json::Value = serde_json::from_str(out).unwrap_or_default();
+    list["items"].as_array().map_or(0, Vec::len)
+}
+
+/// What can command a terminal, or turn the order of what people read.
+fn is_odd(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Runs `cases` and compares what they said with the recorded words.
@@ -195,16 +257,26 @@ fn judge(golden: &str, cases: &[Case]) {
         let repo = Repo::new(&place.path("repo.git"));
         let revision = (case.build)(&repo);
         let outcome = place.run(revision);
-        let Outcome { code, out, err, peak_kib, took } = outcome;
+        let Outcome { code, out, err, peak, took } = outcome;
+        let leaks = |secret: &&str| out.contains(secret) || err.contains(secret);
         for (what, wrong) in [
             ("did not end in time", code.is_none()),
-            ("took too much memory", peak_kib > MEMORY_KIB),
-            ("let a secret of the machine out", out.contains(CANARY) || err.contains(CANARY)),
+            ("took too much memory", peak.program > MEMORY_KIB),
+            ("let children take too much memory", peak.children > CHILDREN_KIB),
+            ("let a secret out", SECRETS.iter().any(leaks)),
+            ("ran something of the repository", Path::new(OWNED).exists()),
+            (
+                "did not even try",
+                err.contains("renderer-unavailable")
+                    || (code == Some(2) && !err.contains("names no commit")),
+            ),
+            ("said nothing", err.is_empty() && code != Some(0)),
+            ("printed what it refused", !out.is_empty() && code != Some(0)),
             ("panicked", code == Some(101) || err.contains("panicked")),
-            ("wrote control characters", err.chars().any(|c| c.is_control() && c != '\n')),
+            ("wrote control characters", err.chars().any(|c| is_odd(c) && c != '\n')),
         ] {
             if wrong {
-                harm.push(format!("{}: {what} ({took:?}, {peak_kib} KiB)\n{err}", case.name));
+                harm.push(format!("{}: {what} ({took:?}, {peak:?} KiB)\n{err}", case.name));
             }
         }
         for process in place.left_behind() {
@@ -217,13 +289,19 @@ fn judge(golden: &str, cases: &[Case]) {
         let code = code.map_or("none".to_owned(), |code| code.to_string());
         let mark = place.folder.path().display().to_string();
         let err = err.replace(&mark, "PLACE").replace(&revision.to_string(), "REVISION");
-        let lines = out.lines().count();
-        let _ =
-            writeln!(text, "== {}: exit {code}, {lines} objects\n{}\n", case.name, err.trim_end());
+        let objects = objects(&out);
+        let _ = writeln!(
+            text,
+            "== {}: exit {code}, {objects} objects\n{}{}\n",
+            case.name,
+            err.trim_end(),
+            short(&out)
+        );
+        println!("{}: {took:?}, {peak:?} KiB", case.name);
     }
-    assert_eq!(harm, Vec::<String>::new());
     if !not_run.is_empty() {
         println!("not run:\n  {}", not_run.join("\n  "));
+        assert!(harm.is_empty(), "{}", harm.join("\n\n"));
         return;
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hostile").join(golden);
@@ -231,6 +309,7 @@ fn judge(golden: &str, cases: &[Case]) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("made");
         fs::write(&path, &text).expect("written");
     }
+    assert!(harm.is_empty(), "{}", harm.join("\n\n"));
     let wanted = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(text, wanted, "{} differs; BIVOUAC_REGENERATE=1 writes it", path.display());
 }
@@ -270,13 +349,38 @@ fn charts_that_want_the_network_or_the_machine() {
     judge("charts.txt", &helm_charts::cases());
 }
 
-/// What the case above must not be able to do: the same checks, on a program that does all of it.
+#[test]
+fn there_are_enough_of_them_and_each_has_a_name_of_its_own() {
+    let groups = [
+        git_objects::cases(),
+        yaml::cases(),
+        templates::cases(),
+        preview_files::cases(),
+        manifests::cases(),
+        overlays::cases(),
+        helm_charts::cases(),
+    ];
+    for group in &groups {
+        let names: BTreeSet<&str> = group.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), group.len(), "{names:?}");
+    }
+    let without_tools = groups.iter().flatten().filter(|case| case.needs == Needs::Nothing).count();
+    assert!(without_tools >= CASES, "{without_tools} cases");
+}
+
+/// What the cases above must not be able to do: the same checks, on a program that does all of it.
 #[test]
 fn the_checks_can_fail() {
     let place = Place::new();
     let mut child =
         Command::new("sleep").arg("60").current_dir(place.folder.path()).spawn().expect("started");
+    // Between fork and exec it has no words yet.
+    while status_of(child.id(), "VmRSS:") == 0 || place.left_behind() == [""] {
+        std::thread::sleep(Duration::from_millis(2));
+    }
     assert_eq!(place.left_behind(), ["sleep 60 "]);
+    assert!(descendants(std::process::id()).contains(&child.id()));
+    assert!(status_of(child.id(), "VmRSS:") > 0);
     child.kill().expect("killed");
     child.wait().expect("waited");
     assert_eq!(place.left_behind(), Vec::<String>::new());

@@ -32,7 +32,24 @@ pub(crate) fn cases() -> Vec<Case> {
         one("two apps of one name", "apps: [{name: a, path: deploy}, {name: a, path: deploy}]\n"),
         one("one path twice", "apps: [{name: a, path: deploy}, {name: b, path: deploy}]\n"),
         one("a name with a way out", "apps: [{name: \"../x\", path: deploy}]\n"),
-        one("a name that is a guardrail's", "apps: [{name: bivouac-deployer, path: deploy}]\n"),
+        one(
+            "a name that is a guardrail's does no harm without a route",
+            "apps: [{name: bivouac-deployer, path: deploy}]\n",
+        ),
+        files(
+            "a name that is a guardrail's, with a route",
+            &[
+                (
+                    ".bivouac.yaml",
+                    "apps: [{name: bivouac-deployer, path: deploy, expose: {service: web, port: 80}}]\n",
+                ),
+                (
+                    "deploy/web.yaml",
+                    "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n",
+                ),
+            ],
+        ),
+        one("a key with a terminal's commands", "\"a\\e[2J\\u202eb\": 1\napps: []\n"),
         one("an unknown key", "apps: [{name: a, path: deploy}]\npolicy: {forks: Allow}\n"),
         one(
             "a key of the platform team",
@@ -50,10 +67,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "hooks",
             "apps: [{name: a, path: deploy}]\nhooks: {beforeApply: [{run: \"rm -rf /\"}]}\n",
         ),
-        one(
-            "an alias bomb",
-            "a: &a [x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\nd: [*c, *c, *c, *c]\n",
-        ),
+        one("an alias bomb", super::yaml::laughs(false)),
         one("a list", "- apps\n"),
         one("two documents", "apps: [{name: a, path: deploy}]\n---\napps: []\n"),
         one("nothing", ""),

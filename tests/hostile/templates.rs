@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     let brackets =
         format!("  a: \"{{{{{}env.name{}}}}}\"\n", "(not ".repeat(5000), ")".repeat(5000));
-    let nested = "{{#each @root.env}}".repeat(20);
+    let nested = format!("  # {}x{}\n", "{{#each @root.env}}".repeat(20), "{{/each}}".repeat(20));
     let grows = "  a: \"{{#each env}}{{#each @root.env}}{{#each @root.env}}{{@root.commit.sha}}{{/each}}{{/each}}{{/each}}\"\n";
     vec![
         one("an unknown variable", "  a: \"{{pr.title}}\"\n"),
@@ -66,9 +66,9 @@ pub(crate) fn cases() -> Vec<Case> {
         one(
             "a replacement that grows",
             format!(
-                "  a: \"{{{{{}commit.sha{}}}}}\"\n",
-                "(replace ".repeat(25),
-                " \"0\" \"00000000000000000000000000000000\")".repeat(25)
+                "  a: '{{{{{}\"0\"{}}}}}'\n",
+                "(replace \"0\" \"00000000000000000000000000000000\" ".repeat(25),
+                ")".repeat(25)
             ),
         ),
         one("a value that is an object", "  a: \"{{env}}\"\n"),

@@ -18,7 +18,7 @@ fn bytes(name: &'static str, content: Vec<u8>) -> Case {
 }
 
 /// Nine levels of nine aliases: the billion laughs.
-fn laughs(merge: bool) -> String {
+pub(super) fn laughs(merge: bool) -> String {
     let mut text =
         String::from("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nx0: &x0 {k0: lol}\n");
     for level in 1..10 {
@@ -47,13 +47,13 @@ pub(crate) fn cases() -> Vec<Case> {
         [0xff, 0xfe].into_iter().chain(head.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     vec![
         one("a billion laughs", laughs(false)),
-        one("a billion laughs by merge keys", laughs(true)),
+        one("a billion laughs by merge keys come to ten keys", laughs(true)),
         one("one big value 5,000 times", format!("{head}big: {big}\nx: [{copies}]\n")),
         one("an alias of itself", format!("{head}x: &x [*x]\n")),
         one("an alias that nobody defined", format!("{head}x: *nobody\n")),
         one("100,000 brackets", format!("{head}x: {}", "[".repeat(100_000))),
         one("100,000 braces", format!("{head}x: {}", "{a: ".repeat(100_000))),
-        one("10,000 levels of indentation", {
+        one("1,400 levels of indentation", {
             let mut text = String::from(head);
             for level in 0..1400 {
                 text.push_str(&" ".repeat(level));

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::{Files, SWEEP, World, golden, one};
 
 /// A camp that has nothing to do with the story, and must be at its end as it was at its beginning.
-struct Witness {
+pub(crate) struct Witness {
     number: u64,
     head: String,
     uid: Option<String>,
@@ -22,14 +22,14 @@ struct Witness {
 }
 
 impl Witness {
-    async fn of(world: &World) -> Self {
+    pub(crate) async fn of(world: &World) -> Self {
         let (number, head) = world.camp("witness").await;
         let uid = world.camp_uid(number).await;
         let comment = world.comment(number);
         Self { number, head, uid, comment, since: world.stage.clock.now() }
     }
 
-    async fn is_unharmed(&self, world: &World) {
+    pub(crate) async fn is_unharmed(&self, world: &World) {
         assert_eq!(world.camp_uid(self.number).await, self.uid, "the same namespace");
         assert_eq!(world.comment(self.number), self.comment, "the same comment");
         let (code, page) = world.page(self.number).await.expect("an answer");
@@ -42,7 +42,7 @@ impl Witness {
 }
 
 /// Anchors that grow to 10^9 when they are followed.
-fn bomb() -> String {
+pub(crate) fn bomb() -> String {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);

@@ -8,6 +8,7 @@ mod determinism;
 mod escape;
 mod facts;
 mod hints;
+mod hostile;
 mod identities;
 mod lifetime;
 mod merges;

@@ -278,9 +278,9 @@ async fn hostile_charts_end_within_their_limits_and_harm_no_other() {
         Err(ToolError::TooMuch { message }) => message,
         other => panic!("{other:?}"),
     };
-    assert_eq!(too_much(slow), "helm took longer than 3 s");
+    assert_eq!(too_much(slow), "helm took longer than 3 s (limits.renderTime)");
     assert_eq!(too_much(big), "helm needed more than 200 MiB of memory");
-    assert_eq!(too_much(printed), "helm printed more than 1048576 bytes");
+    assert_eq!(too_much(printed), "helm printed more than 1048576 bytes (limits.renderedBytes)");
     assert!(
         told(deep.expect_err("it never ends"))
             .contains("rendering template has a nested reference name")

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Finding, Severity};
+use crate::domain::plain::plain;
 
 /// One line for what is wrong and one for what to do. `colours`: with terminal escapes.
 #[must_use]
@@ -24,9 +25,4 @@ pub fn text(findings: &[Finding], colours: bool) -> String {
         let _ = write!(out, "\n    {}\n", plain(hint));
     }
     out
-}
-
-/// Without control characters: names come from outside, and a terminal obeys escapes.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -285,7 +285,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 
 /// The first characters of a name from outside.
 pub(super) fn short(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(100).collect()
+    name.chars().filter(|c| !crate::domain::plain::is_odd(*c)).take(100).collect()
 }
 
 /// A name for a message; anything that is no text is only called that.

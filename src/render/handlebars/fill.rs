@@ -13,7 +13,7 @@ use super::parser::{Node, Template};
 use super::partials::Partials;
 use super::scope::{Held, Scope, lookup, variables};
 use super::text::text_of;
-use super::{Problem, TemplateProblem, wrong};
+use super::{Problem, TemplateProblem, too_much, wrong};
 use crate::domain::document::Position;
 
 /// Blocks and partials within each other: each takes a piece of the stack.
@@ -82,7 +82,7 @@ impl<'e> Engine<'e> {
         self.steps += 1 + bytes / 16;
         if self.steps > MAX_STEPS {
             let message = format!("filling this template takes more than {MAX_STEPS} steps");
-            return wrong(at, message);
+            return too_much(at, message);
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl<'e> Engine<'e> {
     fn deeper(&mut self, at: Position, walk: impl FnOnce(&mut Self) -> Problem<()>) -> Problem<()> {
         if self.depth >= MAX_DEPTH {
             let message = format!("blocks and partials are nested deeper than {MAX_DEPTH}");
-            return wrong(at, message);
+            return too_much(at, message);
         }
         self.depth += 1;
         let done = walk(self);
@@ -356,7 +356,8 @@ impl<'e> Engine<'e> {
         let bytes = weight(&value);
         self.spend(bytes, at)?;
         if bytes > self.limit {
-            return wrong(at, format!("{} makes more than {} bytes", helper.name, self.limit));
+            let message = format!("{} makes more than {} bytes", helper.name, self.limit);
+            return too_much(at, message);
         }
         let shadow = if given.iter().all(|held| held.shadow.is_none()) {
             None

@@ -42,13 +42,15 @@ pub(crate) struct TemplateProblem {
     pub(crate) position: Option<Position>,
     /// What, and what to do.
     pub(crate) message: String,
+    /// Nothing is wrong with it but that it is too much.
+    pub(crate) is_limit: bool,
 }
 
 type Problem<T> = Result<T, TemplateProblem>;
 
 impl TemplateProblem {
     fn new(position: Option<Position>, message: impl Into<String>) -> Self {
-        Self { file: None, position, message: message.into() }
+        Self { file: None, position, message: message.into(), is_limit: false }
     }
 
     fn at(position: Position, message: impl Into<String>) -> Self {
@@ -77,6 +79,10 @@ fn wrong<T>(position: impl Into<Option<Position>>, message: impl Into<String>) -
     Err(TemplateProblem::new(position.into(), message))
 }
 
+fn too_much<T>(position: impl Into<Option<Position>>, message: impl Into<String>) -> Problem<T> {
+    Err(TemplateProblem { is_limit: true, ..TemplateProblem::new(position.into(), message) })
+}
+
 /// Fills a template whose text is YAML afterwards; at most `limit` bytes come out. A value that would change the
 /// meaning of the YAML around it is refused.
 pub(crate) fn fill(
@@ -87,7 +93,7 @@ pub(crate) fn fill(
 ) -> Result<Filled, TemplateProblem> {
     let most = limit.min(MAX_BYTES);
     if template.len() > most {
-        return wrong(None, format!("the template has more than {most} bytes"));
+        return too_much(None, format!("the template has more than {most} bytes"));
     }
     let Ok(text) = std::str::from_utf8(template) else {
         return wrong(None, "the template is not UTF-8");
@@ -113,7 +119,7 @@ pub(crate) fn fill_value(
     }
     let most = limit.min(MAX_BYTES);
     if template.len() > most {
-        return wrong(None, format!("the template has more than {most} bytes"));
+        return too_much(None, format!("the template has more than {most} bytes"));
     }
     let parsed = parser::parse(template)?;
     fill::run(&parsed, context, limit, partials, false).map(|(filled, ..)| filled.text)

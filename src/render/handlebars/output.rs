@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Problem, TemplateProblem};
+use super::Problem;
 use crate::domain::document::Position;
 
 /// A filled template.
@@ -231,7 +231,7 @@ fn indented(all: &mut String, indent: &str, text: &str, limit: usize) -> Problem
         all.push_str(line);
         if all.len() > limit {
             let message = format!("the filled template has more than {limit} bytes");
-            return Err(TemplateProblem::new(None, message));
+            return super::too_much(None, message);
         }
     }
     Ok(())

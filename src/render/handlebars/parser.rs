@@ -120,7 +120,7 @@ impl Parser<'_> {
 
     fn enter(&mut self, call: Call, at: Position, chained: bool) -> Problem<()> {
         if self.open.len() >= MAX_NESTING {
-            return wrong(at, format!("blocks are nested deeper than {MAX_NESTING}"));
+            return super::too_much(at, format!("blocks are nested deeper than {MAX_NESTING}"));
         }
         let block = Block { call, at, body: Vec::new(), otherwise: Vec::new() };
         self.open.push(Open { block, in_otherwise: false, chained });

@@ -72,7 +72,8 @@ impl Partial {
         let read = || {
             let said = |message: String| TemplateProblem::new(None, message);
             if self.bytes.len() > MAX_BYTES {
-                return Err(said(format!("the partial has more than {MAX_BYTES} bytes")));
+                let message = format!("the partial has more than {MAX_BYTES} bytes");
+                return super::too_much(None, message);
             }
             let text = std::str::from_utf8(&self.bytes)
                 .map_err(|_| said("the partial is not UTF-8".into()))?;

@@ -143,6 +143,9 @@ fn explain(info: &str, text: &str) -> String {
     {
         return "this is no valid YAML: indent with spaces, not tabs".into();
     }
+    if info == "recursion limit exceeded" {
+        return "this is no valid YAML: lists and mappings are nested too deep".into();
+    }
     let info = if info.starts_with("unexpected character") { "unexpected character" } else { info };
     format!("this is no valid YAML: {info}")
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bivouac::app::stage::{BOT, MAINTAINER, NAME, NAMESPACE, REPOSITORY, Stage, Wiring};
 use bivouac::crd::{Environment, EnvironmentStatus, Repository};
-use bivouac::render::tools::Tools;
+use bivouac::render::tools::{NoTools, Tools};
 use bivouac::sandbox::cluster::api::AuditEvent;
 use bivouac::sandbox::github::NewPull;
 use bivouac::seams::{Clock, Rng};
@@ -51,18 +51,16 @@ pub(crate) fn one<'a>(path: &'a str, text: &'a str) -> Files<'a> {
 
 impl World {
     pub(crate) async fn new(seed: u64) -> Self {
-        let folder = TempDir::new().expect("a folder for the story");
-        let clock = Clock::simulated(start());
-        let stage = Stage::build(folder.path(), Wiring::InProcess, clock, Rng::seeded(seed));
-        Self { stage: stage.await.expect("a world"), folder }
+        let reason = "a story starts no program";
+        Self::with_tools(seed, Arc::new(NoTools::because(reason))).await
     }
 
-    /// The same, with something that renders charts.
+    /// With something that renders charts and overlays.
     pub(crate) async fn with_tools(seed: u64, tools: Arc<dyn Tools>) -> Self {
         let folder = TempDir::new().expect("a folder for the story");
         let (clock, rng) = (Clock::simulated(start()), Rng::seeded(seed));
-        let stage =
-            Stage::build_with_tools(folder.path(), Wiring::InProcess, clock, rng, tools).await;
+        let path = folder.path();
+        let stage = Stage::build_with_tools(path, Wiring::InProcess, clock, rng, tools).await;
         Self { stage: stage.expect("a world"), folder }
     }
 
