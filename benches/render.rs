@@ -18,6 +18,7 @@ use std::time::Duration;
 use bivouac::domain::file_tree::FileTree;
 use bivouac::domain::id::{PrNumber, RepoName, Revision};
 use bivouac::domain::render_inputs::{ClusterFacts, RenderInputs};
+use bivouac::render::confined::{ConfinedTools, ToolSettings};
 use bivouac::render::tools::NoTools;
 use bivouac::render::{RenderLimits, render};
 use clap::Parser;
@@ -52,6 +53,10 @@ enum Format {
     Handlebars,
     Kustomize,
     Helm,
+    /// Helm as `bivouac` runs it: in a confined child, its output read and judged.
+    ConfinedHelm,
+    /// Kustomize likewise.
+    ConfinedKustomize,
 }
 
 impl Format {
@@ -61,23 +66,27 @@ impl Format {
             Self::Handlebars => "Handlebars",
             Self::Kustomize => "kubectl kustomize",
             Self::Helm => "helm template",
+            Self::ConfinedHelm => "Helm by bivouac",
+            Self::ConfinedKustomize => "Kustomize by bivouac",
         }
     }
 
     fn file(self, number: usize) -> String {
         match self {
-            Self::Yaml | Self::Kustomize => format!("deploy/part-{number:03}.yaml"),
+            Self::Yaml | Self::Kustomize | Self::ConfinedKustomize => {
+                format!("deploy/part-{number:03}.yaml")
+            }
             Self::Handlebars => format!("deploy/part-{number:03}.yaml.hbs"),
-            Self::Helm => format!("deploy/templates/part-{number:03}.yaml"),
+            Self::Helm | Self::ConfinedHelm => format!("deploy/templates/part-{number:03}.yaml"),
         }
     }
 
     /// How a value of the context is written.
     fn value(self, name: &str, fixed: &str) -> String {
         match self {
-            Self::Yaml | Self::Kustomize => fixed.to_owned(),
+            Self::Yaml | Self::Kustomize | Self::ConfinedKustomize => fixed.to_owned(),
             Self::Handlebars => format!("{{{{{name}}}}}"),
-            Self::Helm => format!("{{{{ .Values.{name} }}}}"),
+            Self::Helm | Self::ConfinedHelm => format!("{{{{ .Values.{name} }}}}"),
         }
     }
 }
@@ -158,10 +167,10 @@ fn tree(format: Format, objects: usize) -> FileTree {
         tree.insert(path, parts.join("---\n"));
     }
     match format {
-        Format::Kustomize => {
+        Format::Kustomize | Format::ConfinedKustomize => {
             tree.insert("deploy/kustomization.yaml", format!("resources:\n{names}"));
         }
-        Format::Helm => {
+        Format::Helm | Format::ConfinedHelm => {
             tree.insert("deploy/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n");
             let values =
                 format!("commit: {{sha: \"{REVISION}\"}}\nenv: {{host: shop-pr-7.example.com}}\n");
@@ -241,6 +250,34 @@ fn ours(format: Format, objects: usize, runs: usize) -> Outcome<Figure> {
     Ok(Figure { format, objects, median, input_bytes, peak_kib: Some(peak_kib()) })
 }
 
+/// The same objects by the tool in a confined child, and through the rest of rendering.
+fn confined(format: Format, objects: usize, runs: usize, tool: &OsString) -> Outcome<Figure> {
+    let tree = tree(format, objects);
+    let inputs = inputs()?;
+    let limits =
+        RenderLimits { objects: 5000, rendered_bytes: 64 << 20, ..RenderLimits::default() };
+    let mut settings = ToolSettings::new(None, std::env::temp_dir());
+    settings.own = env!("CARGO_BIN_EXE_bivouac").into();
+    match format {
+        Format::ConfinedHelm => settings.helm = Some(tool.into()),
+        _ => settings.kustomize = Some(tool.into()),
+    }
+    let tools = ConfinedTools::find(settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let once = || -> Outcome<()> {
+        let rendered = runtime.block_on(render(&tree, &inputs, limits, &tools))?;
+        let count = rendered.bundle.objects.len();
+        if count == objects {
+            Ok(())
+        } else {
+            Err(format!("{count} objects, not {objects}").into())
+        }
+    };
+    let median = median(runs, once)?;
+    let input_bytes = tree.iter().map(|(_, bytes)| bytes.len()).sum();
+    Ok(Figure { format, objects, median, input_bytes, peak_kib: None })
+}
+
 /// The same objects by the tool, as a person would call it.
 fn theirs(format: Format, objects: usize, runs: usize, tool: &OsString) -> Outcome<Figure> {
     let folder = tempfile::tempdir()?;
@@ -282,11 +319,15 @@ fn main() -> Outcome<()> {
         for format in [Format::Yaml, Format::Handlebars] {
             figures.push(ours(format, objects, args.runs)?);
         }
-        for (format, name) in
-            [(Format::Kustomize, "BIVOUAC_TEST_KUBECTL"), (Format::Helm, "BIVOUAC_TEST_HELM")]
-        {
+        for (format, by_us, name) in [
+            (Format::Kustomize, Format::ConfinedKustomize, "BIVOUAC_TEST_KUBECTL"),
+            (Format::Helm, Format::ConfinedHelm, "BIVOUAC_TEST_HELM"),
+        ] {
             match std::env::var_os(name) {
-                Some(tool) => figures.push(theirs(format, objects, args.runs, &tool)?),
+                Some(tool) => {
+                    figures.push(theirs(format, objects, args.runs, &tool)?);
+                    figures.push(confined(by_us, objects, args.runs, &tool)?);
+                }
                 None if objects == SIZES[0] => {
                     left_out.push(format!("{}: {name} names none", format.name()));
                 }

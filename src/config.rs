@@ -34,6 +34,13 @@ pub struct Raw {
     /// How often open pull requests are compared with the records, as 5m or 1h
     #[arg(long, env = "BIVOUAC_SWEEP_INTERVAL", default_value = "5m", value_parser = duration)]
     sweep_interval: Duration,
+    /// Lease by which several replicas elect the one that works; `bivouac-INSTANCE` when it is not given. Empty: there
+    /// is no election, and never more than one replica
+    #[arg(long, env = "BIVOUAC_LEASE")]
+    lease_name: Option<String>,
+    /// Name of this replica in the Lease, for people; in a pod, its name
+    #[arg(long, env = "HOSTNAME", default_value = "bivouac", hide_env_values = true)]
+    replica: String,
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
@@ -52,6 +59,10 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// How often open pull requests are compared with the records.
     pub sweep_interval: Duration,
+    /// Lease by which the replicas elect a leader; `None`: this is the only one.
+    pub lease: Option<String>,
+    /// Name of this replica.
+    pub replica: String,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
 }
@@ -102,6 +113,17 @@ pub struct InvalidSetting {
     rule: &'static str,
 }
 
+/// What Kubernetes takes as the name of most objects; a part of it may be longer than a DNS label.
+fn is_subdomain(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.len() <= 253
+        && text.split('.').all(|part| {
+            part.bytes().all(|b| inner(b) || b == b'-')
+                && part.bytes().next().is_some_and(inner)
+                && part.bytes().last().is_some_and(inner)
+        })
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number with m, h or d".to_owned())
 }
@@ -117,6 +139,8 @@ impl Raw {
             listen,
             cache_dir,
             sweep_interval,
+            lease_name,
+            replica,
             allow_http,
         } = self;
         let label = |flag, value: &str| {
@@ -132,6 +156,11 @@ impl Raw {
             let rule = "write at most 20 of a-z, 0-9 and -, beginning with a letter or digit";
             return Err(InvalidSetting { flag: "namespace-prefix", value: namespace_prefix, rule });
         }
+        let lease = lease_name.unwrap_or_else(|| format!("bivouac-{}", name.as_str()));
+        if !lease.is_empty() && !is_subdomain(&lease) {
+            let rule = "write a DNS name: a-z, 0-9, - and dots, at most 253 characters";
+            return Err(InvalidSetting { flag: "lease-name", value: lease, rule });
+        }
         Ok(Settings {
             instance: Instance {
                 name,
@@ -144,6 +173,8 @@ impl Raw {
             listen,
             cache_dir,
             sweep_interval,
+            lease: (!lease.is_empty()).then_some(lease),
+            replica,
             allow_http,
         })
     }
@@ -176,6 +207,7 @@ mod tests {
         let settings = settings(&[]).expect("the defaults are valid");
         assert_eq!(settings.service_account, Some(("bivouac-system".into(), "bivouac".into())));
         assert_eq!(settings.sweep_interval, Duration::from_secs(300));
+        assert_eq!(settings.lease.as_deref(), Some("bivouac-main"));
     }
 
     #[test]
@@ -185,6 +217,8 @@ mod tests {
             "--instance \"A b\": write a DNS label: a-z, 0-9 and -, at most 63 characters"
         );
         assert!(settings(&["--namespace-prefix", "-x"]).is_err());
+        assert!(settings(&["--lease-name", "a_b"]).is_err());
+        assert_eq!(settings(&["--lease-name", ""]).expect("none is fine").lease, None);
         assert!(settings(&["--sweep-interval", "5 minutes"]).is_err());
         assert!(
             settings(&["--service-account", ""]).expect("none is fine").service_account.is_none()

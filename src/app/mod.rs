@@ -2,13 +2,13 @@
 
 pub mod stage;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -18,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Target;
 use crate::config::Settings;
-use crate::controller::{self, Context, Credential, Credentials, Intervals, Parts};
+use crate::controller::leader::{Election, Leadership, guarded_client, guarded_transport};
+use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
-use crate::webhook::{self, Recorder, Secrets, Served, Webhook};
+use crate::webhook::{self, Follower, Recorder, Webhook};
 
 /// A connection to a forge comes about within this time, or it does not.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -79,46 +80,56 @@ pub enum ServeError {
 
 /// The service, put together and not yet running.
 pub struct Service {
-    context: Arc<Context>,
+    parts: Parts,
+    election: Option<Election>,
+    follower: Follower,
     router: Router,
-    known: watch::Receiver<BTreeMap<String, Credential>>,
-    secrets: watch::Sender<Arc<Secrets>>,
 }
 
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
     let Peers { home, target, forge, fetch, tools, clock, rng } = peers;
-    let credentials = Credentials::default();
     let namespace = settings.instance.own_namespace.clone();
-    let known = credentials.watch();
-    let (secrets, current) = watch::channel(Arc::new(Secrets::default()));
+    let (election, leadership) = match &settings.lease {
+        None => (None, Leadership::always(clock.clone())),
+        Some(lease) => {
+            let leadership = Leadership::elected(clock.clone());
+            let (home, clock, rng) = (home.clone(), clock.clone(), rng.fork());
+            let held = leadership.clone();
+            let replica = &settings.replica;
+            let election = Election::new(home, &namespace, lease, replica, clock, rng, held);
+            (Some(election), leadership)
+        }
+    };
+    let follower = Follower::new(home.clone(), &namespace, clock.clone(), rng.fork());
+    // Every replica writes down what it is told; all else is the leader's.
     let recorder = Recorder::new(home.clone(), &namespace);
     let intervals = Intervals { sweep: settings.sweep_interval, ..Intervals::default() };
-    let context = Arc::new(Context::new(Parts {
-        forges: Apis::new(forge, clock.clone()),
+    let parts = Parts {
+        forges: Apis::new(guarded_transport(forge, &leadership), clock.clone()),
         clock,
         rng,
-        home,
+        home: guarded_client(home, &leadership),
         namespace,
-        target: Target::new(target),
+        target: Target::new(guarded_client(target, &leadership)),
         instance: settings.instance.clone(),
         service_account: settings.service_account.clone(),
-        credentials,
+        credentials: Credentials::default(),
         allow_http: settings.allow_http,
         fetch,
         tools,
-        cache: SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES),
+        cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
         intervals,
-    }));
-    let knows_all = context.clone();
-    let webhook = Webhook::new(current, recorder).ready_when(move || knows_all.is_ready());
+    };
+    let complete = follower.is_complete();
+    let webhook = Webhook::new(follower.secrets(), recorder).ready_when(move || *complete.borrow());
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
-        .with_state(context.clone())
+        .with_state(follower.is_complete())
         .merge(webhook::router(webhook));
-    Service { context, router, known, secrets }
+    Service { parts, election, follower, router }
 }
 
 impl Service {
@@ -127,36 +138,36 @@ impl Service {
         self.router.clone()
     }
 
-    /// The controllers, until `stop`; and the webhook is told of each secret that comes or goes.
+    /// Until `stop`: the controllers, whenever this replica leads; and the webhook is told of each secret that comes or
+    /// goes, whoever leads.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut known = self.known.clone();
-        let tell = async {
-            loop {
-                let served = known.borrow_and_update().clone();
-                let pairs = served.into_iter().map(|(resource, credential)| {
-                    let Credential { token: _, webhook_secret, name, id } = credential;
-                    (webhook_secret, Served { resource, id, name })
-                });
-                self.secrets.send_replace(Arc::new(Secrets::new(pairs)));
-                if known.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
+        // What a leader remembers of its work may be wrong once another has worked.
+        let work = |asked| -> BoxFuture<'_, ()> {
+            let parts = Parts { credentials: Credentials::default(), ..self.parts.clone() };
+            Box::pin(controller::run(Arc::new(Context::new(parts)), asked))
         };
+        let lead = Box::pin(async {
+            match &self.election {
+                Some(election) => election.run(&stop, work).await,
+                None => work(stop.clone()).await,
+            }
+        });
+        let follow = Box::pin(self.follower.run());
         tokio::select! {
             biased;
-            () = controller::run(self.context.clone(), stop) => {}
-            () = tell => {}
+            () = lead => {}
+            () = follow => {}
         }
     }
 }
 
-/// Ready once every Repository was looked at: before, a signed delivery could not be told from a forged one.
-async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
-    if context.is_ready() {
+/// Ready once every Repository and its Secret was seen: before, a signed delivery could not be told from a forged one.
+/// Whether this replica leads makes no difference.
+async fn readyz(State(complete): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
+    if *complete.borrow() {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not every Repository was looked at yet")
+        (StatusCode::SERVICE_UNAVAILABLE, "not every Repository and its Secret was read yet")
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) const HOSTS_ANNOTATION: &str = "bivouac.dev/hosts";
 
 /// Annotation of the namespace with the one ingress class that its Ingresses may have: for the same policy.
 pub(super) const INGRESS_CLASS_ANNOTATION: &str = "bivouac.dev/ingress-class";
+/// Annotation with the one Gateway that routes may name, as `namespace/name`, for the admission policy.
+pub(super) const GATEWAY_ANNOTATION: &str = "bivouac.dev/gateway";
 /// Annotation of the namespace with prefixes of the images that its pods may run, comma separated: for the same policy.
 pub(super) const IMAGE_REGISTRIES_ANNOTATION: &str = "bivouac.dev/image-registries";
 

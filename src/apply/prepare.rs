@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::FIELD_MANAGER;
 use super::camp::{
-    CampId, GUARDRAIL_LABEL, HOSTS_ANNOTATION, IMAGE_REGISTRIES_ANNOTATION,
+    CampId, GATEWAY_ANNOTATION, GUARDRAIL_LABEL, HOSTS_ANNOTATION, IMAGE_REGISTRIES_ANNOTATION,
     INGRESS_CLASS_ANNOTATION, labels,
 };
 use super::error::{ApplyError, is_not_found, status};
 use super::target::{As, DEPLOYER, Target};
+use crate::domain::policy::Gateway;
 
 /// ClusterRole that gives the service its rights inside a camp, bound there by itself.
 const GUARDIAN_ROLE: &str = "bivouac-guardian";
@@ -32,6 +33,8 @@ pub struct Guardrails {
     pub hosts: Vec<String>,
     /// The one ingress class that may be named.
     pub ingress_class: Option<String>,
+    /// The only Gateway that routes may name.
+    pub gateway: Option<Gateway>,
     /// Prefixes of images that pods may run; empty for any.
     pub image_registries: Vec<String>,
     /// ClusterRole of the deployer.
@@ -122,6 +125,9 @@ fn annotations(guardrails: &Guardrails) -> BTreeMap<&'static str, String> {
     let mut annotations = BTreeMap::from([(HOSTS_ANNOTATION, guardrails.hosts.join(","))]);
     if let Some(class) = &guardrails.ingress_class {
         annotations.insert(INGRESS_CLASS_ANNOTATION, class.clone());
+    }
+    if let Some(Gateway { namespace, name, section: _ }) = &guardrails.gateway {
+        annotations.insert(GATEWAY_ANNOTATION, format!("{namespace}/{name}"));
     }
     if !guardrails.image_registries.is_empty() {
         annotations.insert(IMAGE_REGISTRIES_ANNOTATION, guardrails.image_registries.join(","));

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each parses and calls.
 
+mod agents;
 mod check;
 mod confine;
 mod crd;

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Whether there are colours.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Colours {
-    /// No colours; also when NO_COLOR is set, or the output is no terminal
+    /// No colours; also when `NO_COLOR` is set, or the output is no terminal
     #[arg(long)]
     no_color: bool,
     /// The variable in its own words: anything but nothing means yes

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::Outcome;
+use super::agents::Agents;
 use crate::app::stage::{self, Stage};
 use crate::seams::{Clock, Rng};
 
@@ -13,7 +14,13 @@ use crate::seams::{Clock, Rng};
 /// The cluster has our definitions and roles and a Repository for the one repository at the embedded GitHub; start
 /// `bivouac serve` beside it as the last lines show, or any client of your own.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Sandbox {
+    #[command(subcommand)]
+    command: Option<Part>,
+    /// Leave out controllers, nodes and ingress: a bare API server, for agents in another process
+    #[arg(long)]
+    without_agents: bool,
     /// Folder for git repositories and the kubeconfig; a temporary one when it is not given
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -22,15 +29,29 @@ pub(super) struct Sandbox {
     output: String,
 }
 
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Run the sandbox's controllers, nodes and ingress against any API server, until Ctrl-C
+    Agents(Agents),
+}
+
 impl Sandbox {
     #[expect(clippy::print_stdout, reason = "the addresses are what the command is for")]
     pub(super) fn run(self) -> Outcome {
-        let Self { folder, output } = self;
+        let Self { command, without_agents, folder, output } = self;
+        if let Some(Part::Agents(agents)) = command {
+            return agents.run();
+        }
         let temporary = tempfile::tempdir()?;
         let folder = folder.unwrap_or_else(|| temporary.path().to_owned());
         std::fs::create_dir_all(&folder)?;
         super::runtime()?.block_on(async {
-            let world = Stage::without_service(&folder, Clock::system(), Rng::system()).await?;
+            let (clock, rng) = (Clock::system(), Rng::system());
+            let world = if without_agents {
+                Stage::without_agents(&folder, clock, rng).await?
+            } else {
+                Stage::without_service(&folder, clock, rng).await?
+            };
             let Some(at) = &world.addresses else { return Err("the sandbox has no addresses".into()) };
             let kubeconfig = at.kubeconfig.display();
             let github = format!("http://{}", at.github);
@@ -58,6 +79,10 @@ impl Sandbox {
                 println!("webhook goes to http://{}/webhook", at.service);
                 println!("previews        http://NAME.{}:{}", stage::DOMAIN, at.ingress.port());
                 println!();
+                if without_agents {
+                    println!("Controllers, nodes and ingress:");
+                    println!("  bivouac sandbox agents --kubeconfig {kubeconfig} --listen {}", at.ingress);
+                }
                 println!("The service beside it:");
                 println!(
                     "  KUBECONFIG={kubeconfig} bivouac serve --instance demo --allow-http --service-account '' --listen {} --cache-dir {}",

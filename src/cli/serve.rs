@@ -102,7 +102,7 @@ async fn look_around(settings: &Settings, tools: &ConfinedTools, own: PathBuf) -
 }
 
 /// SIGTERM and Ctrl-C ask for the end: no new work begins, what runs is brought to its end.
-async fn stop_on_signal(stop: CancellationToken) {
+pub(super) async fn stop_on_signal(stop: CancellationToken) {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => {

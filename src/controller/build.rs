@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::error::{ReconcileError, chain};
+use super::error::ReconcileError;
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, camp, merge};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
-use crate::domain::guard::{self, Finding, GuardPolicy, Severity};
+use crate::domain::finding::Finding;
+use crate::domain::guard::{self, GuardPolicy};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
 use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
@@ -74,10 +75,10 @@ pub(super) async fn build(
             if inputs.merge.is_some() && is_outdated(&error) {
                 merge::forget(record);
             }
-            return Err(if is_the_commits(&error) {
-                refused("SourceRefused", "source", &chain(&error))
-            } else {
-                Unbuilt::Failed(ReconcileError::Source(error))
+            // A commit that is gone has no finding: a force push is behind it, and the newer head is on its way.
+            return Err(match error.finding() {
+                Some(finding) => refused("SourceRefused", &finding),
+                None => Unbuilt::Failed(ReconcileError::Source(error)),
             });
         }
     };
@@ -101,7 +102,7 @@ pub(super) async fn build(
         &GuardPolicy::of(policy, &inputs.namespace, &record.status.hosts),
     );
     let (warnings, refusals): (Vec<_>, Vec<_>) =
-        findings.iter().partition(|finding| finding.rule.severity() == Severity::Warning);
+        findings.iter().partition(|finding| !finding.is_refusal());
     let warnings = warnings.into_iter().map(warning_of);
     record.status.notes =
         warnings.chain(rendered.notes.iter().map(note_of)).take(FINDINGS).collect();
@@ -118,37 +119,21 @@ fn unrendered(error: RenderError) -> Unbuilt {
         RenderError::Unavailable { .. } | RenderError::Failed { .. } => {
             Unbuilt::Failed(ReconcileError::Render(error))
         }
-        _ => refused("RenderFailed", "render", &chain(&error)),
+        _ => refused("RenderFailed", &error.finding()),
     }
 }
 
-/// A commit that can't be read or rendered, as a finding.
-pub(super) fn refused(reason: &'static str, rule: &str, message: &str) -> Unbuilt {
-    let (file, line, message) = split_place(message);
+/// A commit of which this alone is wrong.
+pub(super) fn refused(reason: &'static str, finding: &Finding) -> Unbuilt {
+    let Finding { rule, name, file, line, message, hint, .. } = finding;
     let finding = FindingEntry {
-        rule: rule.to_owned(),
-        file,
-        line,
-        message: bounded(&message, 1024),
-        hint: None,
+        rule: format!("{rule} {name}"),
+        file: file.as_ref().map(|file| bounded(file, 512)),
+        line: line.and_then(|line| i32::try_from(line).ok()),
+        message: bounded(message, 1024),
+        hint: Some(bounded(hint, 512)).filter(|hint| !hint.is_empty()),
     };
     Unbuilt::Refused(Refusal { reason, findings: vec![finding] })
-}
-
-/// Takes `file:line:column: ` off the beginning of a message.
-fn split_place(text: &str) -> (Option<String>, Option<i32>, String) {
-    let Some((place, message)) = text.split_once(": ") else {
-        return (None, None, text.to_owned());
-    };
-    let mut parts = place.splitn(3, ':');
-    let file = parts.next().filter(|file| !file.contains(' ') && !file.is_empty());
-    match (file, parts.next().and_then(|line| line.parse().ok())) {
-        (Some(file), Some(line)) => (Some(file.to_owned()), Some(line), message.to_owned()),
-        (Some(file), None) if file == place && file.contains('.') => {
-            (Some(file.to_owned()), None, message.to_owned())
-        }
-        _ => (None, None, text.to_owned()),
-    }
 }
 
 fn note_of(note: &Note) -> NoteEntry {
@@ -163,7 +148,7 @@ fn note_of(note: &Note) -> NoteEntry {
     }
 }
 
-fn warning_of(finding: &Finding) -> NoteEntry {
+fn warning_of(finding: &guard::Finding) -> NoteEntry {
     NoteEntry {
         rule: Some(format!("{} {}", finding.rule.id(), finding.rule.name())),
         file: Some(bounded(&finding.origin.file, 512)),
@@ -172,7 +157,7 @@ fn warning_of(finding: &Finding) -> NoteEntry {
     }
 }
 
-fn entry_of(finding: &Finding) -> FindingEntry {
+fn entry_of(finding: &guard::Finding) -> FindingEntry {
     FindingEntry {
         rule: format!("{} {}", finding.rule.id(), finding.rule.name()),
         file: Some(bounded(&finding.origin.file, 512)),
@@ -190,17 +175,6 @@ fn rendered_from(chosen: &Chosen) -> Vec<RenderedPath> {
             .map(|path| RenderedPath { path: bounded(path, 512), guessed: false })
             .collect(),
         Chosen::Convention(path) => vec![RenderedPath { path: bounded(path, 512), guessed: true }],
-    }
-}
-
-/// Whether only another commit (or a limit) helps. A commit that is gone is none of these: a force push is behind it,
-/// and the newer head is on its way.
-fn is_the_commits(error: &SourceError) -> bool {
-    match error {
-        SourceError::Refused { .. } | SourceError::TooBig { .. } => true,
-        SourceError::Fetch(_) | SourceError::NotTheMerge { .. } | SourceError::Cache { .. } => {
-            false
-        }
     }
 }
 

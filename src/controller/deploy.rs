@@ -21,6 +21,7 @@ use crate::apply::{self, ApplyError, CampHealth, Deployer, Entry, Guardrails, Pr
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
+use crate::domain::finding::{BuildRule, Finding};
 use crate::domain::guard::GuardPolicy;
 use crate::domain::id::Revision;
 use crate::domain::naming;
@@ -119,7 +120,8 @@ pub(super) async fn bring_up(
             before.len(),
             bundle.objects.len()
         );
-        let Unbuilt::Refused(refusal) = refused("TooManyObjects", "inventory", &message) else {
+        let finding = Finding::of(BuildRule::RenderLimit, message);
+        let Unbuilt::Refused(refusal) = refused("TooManyObjects", &finding) else {
             return Err(ReconcileError::Stale);
         };
         return refuse(context, record, served, decision, digest, refusal).await;
@@ -296,6 +298,7 @@ async fn prepared(
         pod_security: served.policy.isolation.pod_security,
         hosts: record.status.hosts.clone(),
         ingress_class: served.policy.url.ingress_class.clone(),
+        gateway: served.policy.url.gateway.clone(),
         image_registries: served.policy.isolation.image_registries.clone(),
         deployer_role: served.policy.isolation.deployer_role.clone(),
         service_account: context.service_account.clone(),

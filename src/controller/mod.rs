@@ -9,6 +9,7 @@ mod deploy;
 mod error;
 mod facts;
 mod fence;
+pub mod leader;
 mod merge;
 mod observe;
 mod reconcile;
@@ -65,7 +66,8 @@ impl Default for Intervals {
     }
 }
 
-/// What the stages work with: peers, seams and settings.
+/// What the stages work with: peers, seams and settings. A clone works with the same.
+#[derive(Clone)]
 pub struct Parts {
     /// Time.
     pub clock: Clock,
@@ -81,7 +83,7 @@ pub struct Parts {
     pub instance: Instance,
     /// Namespace and name of the service's own service account, when it runs as one.
     pub service_account: Option<(String, String)>,
-    /// Tokens and webhook secrets of the Repositories, shared with the webhook.
+    /// Tokens of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
     pub forges: Apis,
@@ -92,7 +94,7 @@ pub struct Parts {
     /// Renders charts and overlays.
     pub tools: Arc<dyn Tools>,
     /// Bare repositories of what was fetched.
-    pub cache: SourceCache,
+    pub cache: Arc<SourceCache>,
     /// How often things happen by themselves.
     pub intervals: Intervals,
 }

@@ -1,6 +1,7 @@
 //! One Repository: credentials, access, and the sweep that repairs what nobody told us. I/O with home and the forge.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
@@ -22,6 +23,8 @@ use crate::forge::{ApiUrl, Forge, ForgeError};
 
 /// A Repository with camps is not let go.
 const FINALIZER: &str = "bivouac.dev/camps";
+/// `status.lastSweep` is never older than this and a sweep. Steady state costs no more writes.
+const SWEEP_SHOWN: Duration = Duration::from_secs(3600);
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com";
 
@@ -38,26 +41,6 @@ impl Context {
         store.is_some_and(|store| {
             store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
         })
-    }
-
-    /// Every Repository was looked at, so that each webhook finds the secret that it is signed with.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.knows_repositories()
-            && store.is_some_and(|store| {
-                store.state().iter().all(|repository| {
-                    // A status may be of an earlier life of this process: only what says "no" needs no credential.
-                    let refused = repository.status.as_ref().is_some_and(|status| {
-                        status.conditions.iter().any(|condition| condition.status == "False")
-                    });
-                    refused
-                        || self
-                            .credentials
-                            .of(repository.metadata.name.as_deref().unwrap_or_default())
-                            .is_some()
-                })
-            })
     }
 
     /// An older Repository that serves the same repository of the same forge.
@@ -142,6 +125,11 @@ impl Context {
     }
 }
 
+/// The key by which the time of the last sweep is remembered.
+fn swept(name: &str) -> String {
+    format!("sweep/{name}")
+}
+
 /// One run.
 pub(super) async fn reconcile(
     repository: Arc<Repository>,
@@ -166,16 +154,17 @@ async fn stages(
     set_finalizer(context, repository, true).await?;
     let now = context.clock.now();
     let mut status = repository.status.clone().unwrap_or_default();
-    let due = status
-        .last_sweep
-        .is_none_or(|last| (now - last.0).to_std().unwrap_or_default() >= context.intervals.sweep);
     let changed = status.observed_generation != repository.metadata.generation;
     let rotated = context.rotations.is_due(name);
-    if context.credentials.of(name).is_some() && !due && !changed && !rotated {
-        let left = status.last_sweep.map_or(context.intervals.sweep, |last| {
-            context.intervals.sweep.saturating_sub((now - last.0).to_std().unwrap_or_default())
+    if context.credentials.of(name).is_some()
+        && !changed
+        && !rotated
+        && let Some(next) = retry::too_early(context, &swept(name), "")
+    {
+        return Ok(match next {
+            retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
+            retry::Next::OnChange => Next::await_change(),
         });
-        return Ok(Next::requeue(context.rng.jitter(left, 10)));
     }
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
@@ -210,7 +199,15 @@ async fn stages(
             ));
             status.forge = Some(info);
             status.camps = Some(camps);
-            status.last_sweep = Some(now.into());
+            status.observed_generation = repository.metadata.generation;
+            let again = retry::Next::requeue(context.intervals.sweep);
+            retry::passed(context, &swept(name), String::new(), again);
+            // A sweep that found nothing new is worth a write once in a while, so that people see that there are sweeps.
+            let news = repository.status.as_ref() != Some(&status);
+            let shown = chrono::Duration::from_std(SWEEP_SHOWN).unwrap_or(chrono::Duration::MAX);
+            if news || status.last_sweep.is_none_or(|last| now - last.0 >= shown) {
+                status.last_sweep = Some(now.into());
+            }
             finish(context, repository, status).await
         }
         Err(Trouble::Forge(error)) => {
@@ -317,18 +314,8 @@ async fn read_credential(
             Ok(SecretString::from(text))
         }
     };
-    let github = &repository.spec.forge.github;
-    let id = repository
-        .status
-        .as_ref()
-        .and_then(|status| status.forge.as_ref())
-        .map(|forge| forge.repository_id);
-    let id = id.and_then(|id| u64::try_from(id).ok());
-    Ok(value("token").and_then(|token| {
-        let name =
-            RepoName::parse(&github.owner, &github.name).map_err(|error| error.to_string())?;
-        Ok(Credential { token, webhook_secret: value("webhookSecret")?, name, id })
-    }))
+    // What deliveries are signed with is the webhook's; here it is only missed.
+    Ok(value("token").and_then(|token| value("webhookSecret").map(|_| Credential { token })))
 }
 
 /// Writes the status when it differs, and says when to look again.
@@ -403,7 +390,7 @@ async fn let_go(
         }
     }
     if left > 0 {
-        return Ok(Next::requeue(std::time::Duration::from_secs(1)));
+        return Ok(Next::requeue(Duration::from_secs(1)));
     }
     context.credentials.set(name, None);
     context.rotations.forget(name);

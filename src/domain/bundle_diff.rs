@@ -279,7 +279,7 @@ impl Walk {
             let found = name_of(value).and_then(|name| old_names.get(name));
             match found {
                 Some(old) => {
-                    self.values(&at, &format!("{was}/{old}"), before.get(*old), Some(value))
+                    self.values(&at, &format!("{was}/{old}"), before.get(*old), Some(value));
                 }
                 None => self.values(&at, &at, None, Some(value)),
             }

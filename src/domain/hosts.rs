@@ -53,7 +53,7 @@ pub fn assign(environment: &str, url: &Url, exposed: &[&str], kept: &[Assigned])
         }
         let whole_is_wanted = exposed.contains(&WHOLE_CAMP);
         match all.first_mut().filter(|own| own.app == WHOLE_CAMP && !whole_is_wanted) {
-            Some(own) => own.app = (*app).to_owned(),
+            Some(own) => (*app).clone_into(&mut own.app),
             None => {
                 all.push(assigned(app, host_label(environment, Some(app)).as_str(), url));
             }

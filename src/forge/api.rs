@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
-use super::client::Forge;
+use super::client::{Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
@@ -136,6 +136,7 @@ struct Inner {
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
     tips: Etags<Revision>,
+    pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
 
@@ -235,6 +236,7 @@ impl Api {
             links: Etags::default(),
             pull: Etags::default(),
             tips: Etags::default(),
+            repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
     }
@@ -265,6 +267,10 @@ impl Api {
 
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
+    }
+
+    pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
+        &self.0.repository
     }
 
     pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {

@@ -104,9 +104,17 @@ impl Forge {
     }
 
     async fn repository_at(&self, path: &str) -> Result<RepositoryInfo, ForgeError> {
-        let reply = self.api.send(Call::get(path)).await?;
+        let kept = self.api.repository().get(path);
+        let tag = kept.as_ref().map(|kept| kept.tag.clone());
+        let reply = self.api.send(Call { tag, ..Call::get(path) }).await?;
+        if reply.status == StatusCode::NOT_MODIFIED {
+            return kept.map(|kept| kept.value).ok_or_else(|| reply.unexpected("304 unasked"));
+        }
         let repository: wire::Repository = reply.json()?;
-        repository.try_into().map_err(|reason: String| reply.unexpected(&reason))
+        let repository: RepositoryInfo =
+            repository.try_into().map_err(|reason: String| reply.unexpected(&reason))?;
+        self.api.repository().put(path, reply.tag(), &repository);
+        Ok(repository)
     }
 
     /// One pull request. A reading that has not changed costs nothing of the rate.

@@ -217,7 +217,7 @@ impl Mend {
             }
             RenderError::Unsupported { place, .. } => {
                 let directory = place.file.rsplit_once('/').map_or(".", |(directory, _)| directory);
-                directory != "." && self.directory(&directory.to_owned())
+                directory != "." && self.directory(directory)
             }
             RenderError::TooMuch { .. }
             | RenderError::Failed { .. }

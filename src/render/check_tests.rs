@@ -66,7 +66,7 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 fn mistakes_in_every_file_and_document_are_found_at_once() {
     let many = format!(
         "{MAP}---\nkind: ConfigMap\nmetadata: {{name: b}}\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: Bad_Name}}\n\
-         ---\napiVersion: v1\nkind: Service\nmetadata: {{name: open}}\nspec:\n  type: NodePort\n"
+         ---\napiVersion: v1\nkind: Service\nmetadata: {{name: open}}\nspec:\n  type: NodePort\n  selector: {{app: a}}\n"
     );
     let files = [
         ("k8s/1-many.yaml", many.as_str()),
@@ -191,8 +191,7 @@ fn an_app_that_can_not_be_rendered_does_not_hide_the_rest() {
 
 #[test]
 fn what_follows_from_another_mistake_is_not_told() {
-    let service =
-        "apiVersion: v1\nkind: Service\nmetadata: {name: Web}\nspec: {ports: [{port: 80}]}\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: Web}\nspec: {selector: {app: a}, ports: [{port: 80}]}\n";
     let preview = "apps:\n  - name: w\n    path: web\n    expose: {service: web, port: 80}\n";
     let files = [(PREVIEW_FILE, preview), ("web/a.yaml", service)];
     assert_eq!(places(&files), ["web/a.yaml:3:18 BR005"]);

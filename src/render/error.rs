@@ -203,27 +203,6 @@ impl RenderError {
         whole.strip_prefix(&place).map_or(whole.clone(), str::to_owned)
     }
 
-    /// One word for the kind of mistake: a rule's id in reports.
-    #[must_use]
-    pub fn rule(&self) -> &'static str {
-        match self {
-            Self::PreviewFile { .. } => "preview-file",
-            Self::Parameter { .. } => "parameter",
-            Self::PathMissing { .. } => "path-missing",
-            Self::Yaml { .. } => "yaml",
-            Self::Template { .. } => "template",
-            Self::Manifest { .. } => "manifest",
-            Self::Tool { .. } => "tool",
-            Self::Namespaces { .. } => "namespaces",
-            Self::Duplicate { .. } => "duplicate",
-            Self::Unsupported { .. } => "unsupported",
-            Self::TooMuch { .. } => "limit",
-            Self::Unavailable { .. } => "tool-unavailable",
-            Self::Failed { .. } => "tool-failed",
-            Self::Inputs { .. } => "inputs",
-        }
-    }
-
     /// What a tool said about the app at `path`.
     pub(super) fn of_tool(error: ToolError, path: &str) -> Self {
         match error {

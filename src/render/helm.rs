@@ -98,7 +98,9 @@ impl Prepared {
                 if path.ends_with("/values.yaml") || path == "values.yaml" {
                     // One that is no YAML is Helm's to refuse.
                     let nodes = parse(bytes, bytes.len()).unwrap_or_default();
-                    nodes.iter().for_each(|node| secrets.add(node));
+                    for node in &nodes {
+                        secrets.add(node);
+                    }
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! PURE · Helm's stderr → a place and a reason for the author of a chart, without values and without our folders.
 
+use std::fmt::Write as _;
+
 use super::helm_chart::Chart;
 use super::tool_text::{Secrets, leading_place};
 use super::tools::ToolError;
@@ -83,7 +85,7 @@ impl Context<'_> {
             let Some((quoted, behind)) = after.split_once('"') else { break };
             out.push_str(before);
             let known = quoted.len() <= 100 && self.in_a_template(quoted);
-            out.push_str(&if known { format!("{quoted:?}") } else { "\"…\"".to_owned() });
+            let _ = if known { write!(out, "{quoted:?}") } else { write!(out, "\"…\"") };
             rest = behind;
         }
         out.push_str(rest);

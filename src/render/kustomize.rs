@@ -169,7 +169,7 @@ fn without_origin(yaml: &str) -> (String, Option<String>) {
     let kept = lines
         .iter()
         .enumerate()
-        .filter(|(index, _)| !(at..after).contains(index) && !(alone && *index == annotations));
+        .filter(|(index, _)| !((at..after).contains(index) || alone && *index == annotations));
     (kept.map(|(_, line)| *line).collect(), path)
 }
 

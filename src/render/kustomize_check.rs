@@ -162,7 +162,7 @@ impl Walk<'_> {
             }
         };
         match self.files.get(path) {
-            Some(bytes) if plugins => self.configuration(path, bytes),
+            Some(bytes) if plugins => Self::configuration(path, bytes),
             Some(_) => Ok(()),
             None if file_of(self.files, path).is_none() => {
                 let message = format!("{key}: the folder {path} has no kustomization.yaml");
@@ -198,7 +198,7 @@ impl Walk<'_> {
     }
 
     /// A file that configures a plugin.
-    fn configuration(&self, file: &str, bytes: &[u8]) -> Result<(), ToolError> {
+    fn configuration(file: &str, bytes: &[u8]) -> Result<(), ToolError> {
         let Ok(documents) = parse(bytes, MAX_BYTES) else { return Ok(()) };
         for document in &documents {
             if let Some(why) = not_built_in(document) {
@@ -267,7 +267,7 @@ fn is_remote(text: &str) -> bool {
         || ["git::", "git@", "gh:", "github.com", "ssh:"].iter().any(|p| lower.starts_with(p))
         || ["?ref=", "?version=", "?timeout=", "?submodules="].iter().any(|p| lower.contains(p))
         || lower.contains("_git/")
-        || first.ends_with(".git")
+        || first.rsplit_once('.').is_some_and(|(_, last)| last == "git")
         || lower.contains(".git/")
         // user@host:path and host:path
         || first.split_once(':').is_some_and(|(host, _)| host.contains(['@', '.']))

@@ -171,11 +171,14 @@ fn what_a_tool_says_is_told_with_its_place_and_its_kind() {
     let input =
         ToolError::Input { file: Some("chart/t.yaml".into()), line: Some(3), message: message() };
     let error = fail(input);
-    assert_eq!((error.to_string(), error.rule()), ("chart/t.yaml:3:1: bad".into(), "tool"));
+    assert_eq!(
+        (error.to_string(), error.build_rule().id()),
+        ("chart/t.yaml:3:1: bad".into(), "BR009")
+    );
     let error = fail(ToolError::TooMuch { message: message() });
-    assert_eq!((error.to_string(), error.rule()), ("chart: bad".into(), "limit"));
+    assert_eq!((error.to_string(), error.build_rule().id()), ("chart: bad".into(), "BR007"));
     let error = fail(ToolError::Unavailable { message: message() });
-    assert_eq!((error.message(), error.rule()), ("bad".into(), "tool-unavailable"));
+    assert_eq!((error.message(), error.build_rule().id()), ("bad".into(), "BR008"));
     let error = fail(ToolError::Failed { tool: "helm", message: message() });
     assert_eq!((error.message(), error.place()), ("helm could not be run: bad".into(), None));
     let tools = Told::printing(&[("chart/templates/x.yaml", "a: [")]);

@@ -87,7 +87,6 @@ fn the_page_of_limits_says_what_the_code_does() {
         let end = at + wanted[at..].find(END).expect("the table ends");
         wanted.replace_range(at..end, &rows);
     }
-    #[expect(clippy::disallowed_methods, reason = "only this test's switch, not a setting")]
     if std::env::var_os("BIVOUAC_REGENERATE").is_some() {
         std::fs::write(path, &wanted).expect("written");
         return;

@@ -273,7 +273,9 @@ mod tests {
     fn values_are_taken_out_of_messages_long_ones_first() {
         let mut secrets = Secrets::default();
         let nodes = parse(b"a: hunter22\nb: [hunter22-long]\nc: x\n", 100).expect("valid");
-        nodes.iter().for_each(|node| secrets.add(node));
+        for node in &nodes {
+            secrets.add(node);
+        }
         let message = "bad  value \"hunter22-long\"\n  or hunter22, x stays";
         assert_eq!(secrets.out_of(message), "bad value \"…\" or …, x stays");
         assert!(secrets.out_of(&"y".repeat(5000)).chars().count() < 500);

@@ -126,13 +126,11 @@ impl ConfinedFetch {
             }
             Err(stop) => return Err(failed(stop.into())),
         };
-        match serde_json::from_slice::<Answer>(&ended.stdout) {
-            Ok(answer) => answer.into_result(request),
-            Err(_) => {
-                let why: String = ended.stderr.chars().take(500).collect();
-                Err(failed(format!("the fetch ended with {}: {}", ended.status, why.trim()).into()))
-            }
+        if let Ok(answer) = serde_json::from_slice::<Answer>(&ended.stdout) {
+            return answer.into_result(request);
         }
+        let why: String = ended.stderr.chars().take(500).collect();
+        Err(failed(format!("the fetch ended with {}: {}", ended.status, why.trim()).into()))
     }
 }
 

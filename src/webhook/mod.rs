@@ -1,5 +1,6 @@
 //! I/O · in: HTTP request → signature → identities → a record and a hint. Decides nothing and reads nothing back.
 
+mod follow;
 mod recorder;
 mod secrets;
 mod server;
@@ -7,6 +8,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use follow::Follower;
 pub use recorder::{RecordError, Recorder};
 pub use secrets::{Secrets, Served};
 pub use server::{MOST_BYTES, Webhook, router};

@@ -28,7 +28,7 @@ const API: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespac
 const MORE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: more}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}\n";
 const SEED: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: seed}\ndata: {seed: \"{{params.seed}}\", url: \"{{app.url}}\"}\n";
 
-fn files<'a>(preview_file: &'a str) -> Files<'a> {
+fn files(preview_file: &str) -> Files<'_> {
     Files::from([
         (".bivouac.yaml", preview_file),
         ("deploy/api/api.yaml", API),

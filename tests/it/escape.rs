@@ -154,7 +154,7 @@ fn deployment(spec: Value) -> Value {
 }
 
 fn service(spec: Value) -> Value {
-    let mut all = json!({"ports": [{"port": 80}]});
+    let mut all = json!({"selector": {"app": "web"}, "ports": [{"port": 80}]});
     merge(&mut all, spec);
     object("v1", "Service", "x", json!({ "spec": all }))
 }
@@ -425,16 +425,16 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
                 "HTTPRoute",
                 json!({"hostnames": [own], "parentRefs": [{"name": "gw", "namespace": "infra"}]}),
             ),
-            Rbac,
+            OnlyGuard,
             OnlyGuard,
         ),
         apply(
             "an HTTPRoute for another host",
             route("HTTPRoute", json!({"hostnames": ["shop.example.com"]})),
-            Rbac,
+            Policy,
             Policy,
         ),
-        apply("an HTTPRoute for every host", route("HTTPRoute", json!({})), Rbac, Policy),
+        apply("an HTTPRoute for every host", route("HTTPRoute", json!({})), Policy, Policy),
         apply(
             "a GRPCRoute for another host",
             route("GRPCRoute", json!({"hostnames": [own, "shop.example.com"]})),
@@ -453,7 +453,7 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
                 "HTTPRoute",
                 json!({"hostnames": [own], "parentRefs": [{"name": "internal", "namespace": "infra"}]}),
             ),
-            Rbac,
+            Policy,
             Policy,
         ),
         apply(
@@ -462,7 +462,7 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
                 "HTTPRoute",
                 json!({"hostnames": [own], "parentRefs": [{"kind": "Service", "name": "db", "namespace": "prod"}]}),
             ),
-            Rbac,
+            Policy,
             Policy,
         ),
         apply(
@@ -471,7 +471,7 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
                 "HTTPRoute",
                 json!({"hostnames": [own], "rules": [{"backendRefs": [{"name": "db", "namespace": "prod"}]}]}),
             ),
-            Rbac,
+            Policy,
             Policy,
         ),
         apply(
@@ -480,7 +480,7 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
                 "HTTPRoute",
                 json!({"hostnames": [own], "rules": [{"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "db", "namespace": "prod"}}}]}]}),
             ),
-            Rbac,
+            Policy,
             Policy,
         ),
     ]

@@ -37,20 +37,21 @@ async fn a_push_while_applying_supersedes_the_older_revision() {
             names.iter().any(|name| name.starts_with("part-")).then_some(())
         })
         .await;
+    let hint = async || {
+        let record = world.record(number).await?;
+        record.metadata.annotations.unwrap_or_default().get("bivouac.dev/hint").cloned()
+    };
+    let before = hint().await;
     let new = world.push("sparks", &one("deploy/preview/many.yaml", &many(60, "new")));
-    let pushed = world.stage.clock.now();
+    // The hint itself is a slow request, too; from then on the run knows.
+    world.until("the hint is written", async || (hint().await != before).then_some(())).await;
+    let hinted = world.stage.clock.now();
     world.ready(number, &new).await;
 
     let status = world.status(number).await.expect("a status");
     let applied: Vec<_> = status.history.iter().map(|entry| entry.revision.as_str()).collect();
     assert_eq!(applied, [new.as_str()], "{old} was never applied whole");
-    // The hint itself is a slow request, too; from then on the run knows.
-    let since_push = world.writes_since(pushed);
-    let hint = since_push.iter().find(|write| {
-        write.verb == "patch" && write.resource == "environments" && write.code == 200
-    });
-    let hinted = hint.expect("a hint").at;
-    let parts = since_push.into_iter().filter(|w| w.at >= hinted && w.name.starts_with("part-"));
+    let parts = world.writes_since(hinted).into_iter().filter(|w| w.name.starts_with("part-"));
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
     for write in parts {
         *times.entry(write.name).or_default() += 1;
@@ -143,7 +144,7 @@ async fn an_apply_of_many_objects_reads_its_record_no_oftener_than_one_of_few() 
 #[tokio::test(start_paused = true)]
 async fn a_label_while_applying_ends_nothing_and_repeats_nothing() {
     let world = World::new(5).await;
-    world.stage.cluster.set_faults(slow(Duration::from_secs(3)));
+    world.stage.cluster.set_faults(slow(Duration::from_secs(1)));
     let (number, head) = world.open("sparks", &one("deploy/preview/many.yaml", &many(60, "text")));
     for label in ["urgent", "wip", "later"] {
         let before = world.config_maps(number).await.len();

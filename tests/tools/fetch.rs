@@ -4,12 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bivouac::domain::file_tree::{FileTree, Wanted};
 use bivouac::domain::id::Revision;
 use bivouac::seams::{Fetch as _, FetchError, FetchRequest};
 use bivouac::source::{ConfinedFetch, Schemes, TreeLimits, read_tree};
+use tokio::time::Instant;
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let done = Command::new("git")
@@ -137,7 +138,7 @@ async fn a_server_that_never_answers_is_left_when_time_is_up() {
     let begun = Instant::now();
     let short = FetchRequest { timeout: Duration::from_secs(2), ..hangs() };
     let watch = async {
-        tokio::time::sleep(Duration::from_millis(1000)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         fetching().into_iter().map(|(id, _)| id).collect::<Vec<_>>()
     };
     let (error, ids) = tokio::join!(fetch.fetch(short), watch);

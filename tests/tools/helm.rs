@@ -137,11 +137,6 @@ async fn same_as_helm(helm: &Path, folder: &Path, chart: &str, set: &[(&str, &st
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found, expected, "{chart}");
     }
-    println!(
-        "{chart}: {} objects as helm gives them, {} random fields",
-        found.len(),
-        output.random.len()
-    );
     found.len()
 }
 
@@ -350,44 +345,4 @@ async fn without_helm_it_is_said_how_to_get_it() {
     let error = tools(Some("/bin/true".into()), None).helm(job(small("a: 1\n"), "c")).await;
     let error = error.expect_err("no helm").to_string();
     assert!(error.contains("did not say a version of Helm"), "{error}");
-}
-
-/// Figures for one chart: Helm alone, and the same through the confined child.
-#[tokio::test]
-#[ignore = "measures; run it alone: cargo test --test tools -- --ignored --nocapture"]
-async fn confinement_costs_little() {
-    let Some(helm) = given(HELM) else { return };
-    let Some(charts) = given("BIVOUAC_TEST_CHARTS") else { return };
-    for name in ["podinfo", "prometheus"] {
-        let files = tree_of(&charts.join(name), name);
-        let tools = tools(Some(helm.clone()), None);
-        let once = tools.helm(job(files.clone(), name)).await.map_err(told).expect("it renders");
-        let (mut alone, mut confined) = (Vec::new(), Vec::new());
-        for _ in 0..40 {
-            let begun = std::time::Instant::now();
-            let done = Command::new(&helm)
-                .args(["template", "app", "--namespace=camp-1", "--include-crds"])
-                .arg(charts.join(name))
-                .output()
-                .expect("helm runs");
-            assert!(done.status.success());
-            alone.push(begun.elapsed());
-            let job = job(files.clone(), name);
-            let begun = std::time::Instant::now();
-            tools.helm(job).await.map_err(told).expect("it renders");
-            confined.push(begun.elapsed());
-        }
-        let median = |times: &mut Vec<Duration>| {
-            times.sort();
-            times[times.len() / 2]
-        };
-        let (alone, confined) = (median(&mut alone), median(&mut confined));
-        let ratio = confined.as_secs_f64() / alone.as_secs_f64();
-        println!(
-            "{name}: {} objects, {} random; helm {alone:?}, confined {confined:?}, ratio {ratio:.2}",
-            once.documents.len(),
-            once.random.len()
-        );
-        assert!(ratio < 3.0, "{ratio}");
-    }
 }

@@ -39,7 +39,6 @@ async fn overlays_are_what_kustomize_gives_with_the_file_of_each_object() {
         for (file, _) in &documents {
             assert!(folder.join(file).is_file(), "{overlay}: {file}");
         }
-        println!("{overlay}: {} objects as kustomize gives them", documents.len());
     }
     let output = build(&kustomize, fixtures("overlays"), "hello/production").await;
     let documents = parsed(&output.expect("it builds").documents);

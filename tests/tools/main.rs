@@ -24,6 +24,7 @@ fn own() -> &'static Path {
 }
 
 /// The path in a variable; says so when there is none, since the test then shows nothing.
+#[expect(clippy::print_stdout, reason = "what was not run is said where tests say things")]
 fn given(variable: &str) -> Option<PathBuf> {
     let found = std::env::var_os(variable).map(PathBuf::from);
     if found.is_none() {
@@ -97,5 +98,5 @@ fn object<'a>(
     let found = documents
         .iter()
         .find(|(_, value)| value["kind"] == kind && value["metadata"]["name"] == name);
-    found.unwrap_or_else(|| panic!("no {kind} {name} in {documents:#?}"))
+    found.expect("the object is among the documents")
 }

@@ -38,7 +38,7 @@ impl Listeners {
         self,
         cluster: &ApiServer,
         github: &GitHub,
-        ingress: &Ingress,
+        ingress: Option<&Ingress>,
         kubeconfig: PathBuf,
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
@@ -57,12 +57,15 @@ impl Listeners {
                 tracing::error!("the embedded GitHub ended: {error}");
             }
         });
-        let (door, listener, end) = (ingress.clone(), self.ingress, stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = door.serve(listener, end).await {
-                tracing::error!("the embedded ingress ended: {error}");
-            }
-        });
+        // Without a door the port is left to somebody else.
+        if let Some(door) = ingress.cloned() {
+            let (listener, end) = (self.ingress, stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = door.serve(listener, end).await {
+                    tracing::error!("the embedded ingress ended: {error}");
+                }
+            });
+        }
         Ok((addresses, self.service, serving))
     }
 }

@@ -2,30 +2,30 @@
 //! it over sockets, tests and simulation in process.
 
 mod install;
-
 mod listeners;
+mod replicas;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::response::IntoResponse as _;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use secrecy::SecretString;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub use self::install::Tokens;
 use self::install::{Accounts, DEFINITIONS, POLICIES, ROLES, apply, declare};
 use self::listeners::{Listeners, start_agents};
-use super::{Peers, assemble};
+use self::replicas::{Front, Replicas};
+use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
@@ -51,6 +51,11 @@ pub const NAME: &str = "campfire";
 /// The wildcard domain of the previews. Browsers resolve it to this machine by themselves (RFC 6761).
 pub const DOMAIN: &str = "preview.localhost";
 
+/// The replica of the service that the world begins with.
+pub const FIRST: usize = 0;
+/// The Lease by which the replicas elect a leader.
+pub const LEASE: &str = "bivouac-demo";
+
 /// The files of the repository that is served.
 pub const FILES: &[(&str, &str)] = &[
     (".bivouac.yaml", include_str!("../../../templates/demo/.bivouac.yaml")),
@@ -75,6 +80,13 @@ pub enum Wiring {
     InProcess,
 }
 
+/// What runs in the world beside API server and GitHub.
+#[derive(Clone, Copy)]
+struct Parts {
+    service: bool,
+    agents: bool,
+}
+
 /// The world.
 pub struct Stage {
     /// The embedded Kubernetes.
@@ -96,7 +108,7 @@ pub struct Stage {
     /// The webhook's receiver, to be called in process.
     pub receiver: Transport,
     door: Transport,
-    service: Installed,
+    replicas: Replicas,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     _serving: Option<Serving>,
@@ -120,7 +132,15 @@ pub struct Addresses {
 impl Stage {
     /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
     pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), false).await
+        let parts = Parts { service: false, agents: true };
+        Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
+    }
+
+    /// The same without controllers, nodes and ingress too: a bare API server. Its previews are expected at a free port
+    /// of loopback.
+    pub async fn without_agents(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
+        let parts = Parts { service: false, agents: false };
+        Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
     /// Builds the world below `folder` and waits until the service has looked at its Repository.
@@ -141,7 +161,8 @@ impl Stage {
         rng: Rng,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let stage = Self::raise(folder, wiring, clock, rng, tools, true).await?;
+        let parts = Parts { service: true, agents: true };
+        let stage = Self::raise(folder, wiring, clock, rng, tools, parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
         Ok(stage)
     }
@@ -152,7 +173,7 @@ impl Stage {
         clock: Clock,
         rng: Rng,
         tools: Arc<dyn Tools>,
-        with_service: bool,
+        parts: Parts,
     ) -> Result<Self, BoxError> {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -162,7 +183,9 @@ impl Stage {
         };
         let cluster = ApiServer::new(clock.clone(), &rng, Options::default());
         let ingress = Ingress::new();
-        start_agents(&cluster, &ingress, &clock, &rng, &stop, &mut tasks);
+        if parts.agents {
+            start_agents(&cluster, &ingress, &clock, &rng, &stop, &mut tasks);
+        }
         let door = ingress.transport();
 
         let github_url = match &listeners {
@@ -179,8 +202,9 @@ impl Stage {
                 let kubeconfig = folder.join("kubeconfig");
                 let address = listeners.cluster.local_addr()?.to_string();
                 std::fs::write(&kubeconfig, cluster.kubeconfig(&address, &admin_token))?;
+                let door = parts.agents.then_some(&ingress);
                 let (addresses, listener, serving) =
-                    listeners.serve(&cluster, &github, &ingress, kubeconfig, &stop, &mut tasks)?;
+                    listeners.serve(&cluster, &github, door, kubeconfig, &stop, &mut tasks)?;
                 (Some(addresses), Some(listener), Some(serving))
             }
         };
@@ -195,17 +219,14 @@ impl Stage {
         let settings = settings(folder, addresses.as_ref())?;
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
-        let mut service = Installed {
+        let mut replicas = Replicas::new(
             settings,
             wiring,
-            cluster: cluster.clone(),
-            github: github.clone(),
-            clock: clock.clone(),
-            rng: rng.clone(),
+            (cluster.clone(), github.clone()),
+            (clock.clone(), rng.clone()),
             tools,
-            front: front.clone(),
-            running: None,
-        };
+            (front.clone(), stop.clone()),
+        );
         let receiver = front.receiver();
         let hook = github.add_hook(
             REPOSITORY,
@@ -222,7 +243,7 @@ impl Stage {
                 events: vec!["pull_request".into()],
             },
         )?;
-        if let Some(listener) = service_listener.filter(|_| with_service) {
+        if let Some(listener) = service_listener.filter(|_| parts.service) {
             let (router, end) = (front.router(), stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = axum::serve(listener, router)
@@ -233,8 +254,8 @@ impl Stage {
                 }
             });
         }
-        if with_service {
-            service.start(stop.child_token())?;
+        if parts.service {
+            replicas.start(FIRST)?;
         }
         let Accounts { tokens, webhook_secret } = accounts;
         Ok(Self {
@@ -248,7 +269,7 @@ impl Stage {
             hook,
             receiver,
             door,
-            service,
+            replicas,
             stop,
             tasks,
             _serving: serving,
@@ -258,27 +279,58 @@ impl Stage {
     /// Drops the service where it stands, as `kill -9` does: nothing is finished, nothing is said. Webhooks are answered
     /// 503 meanwhile.
     pub async fn kill_service(&mut self) {
-        self.service.kill().await;
+        self.kill_replica(FIRST).await;
     }
 
     /// Starts the service anew, with an empty memory.
     pub fn start_service(&mut self) -> Result<(), BoxError> {
-        self.service.start(self.stop.child_token())
+        self.start_replica(FIRST)
+    }
+
+    /// Starts a replica of the service; [`FIRST`] is the one that the world begins with. Webhooks go to each in turn.
+    pub fn start_replica(&mut self, replica: usize) -> Result<(), BoxError> {
+        self.replicas.start(replica)
+    }
+
+    /// Drops a replica where it stands, as `kill -9` does.
+    pub async fn kill_replica(&mut self, replica: usize) {
+        self.replicas.kill(replica).await;
+    }
+
+    /// Asks a replica to end, as SIGTERM does, and waits until it has.
+    pub async fn stop_replica(&mut self, replica: usize) {
+        self.replicas.stop(replica).await;
+    }
+
+    /// Lets a replica stand still, as SIGSTOP or a hanging machine does, or go on.
+    pub fn pause_replica(&self, replica: usize, paused: bool) {
+        self.replicas.pause(replica, paused);
+    }
+
+    /// Whether a replica says that it can take webhooks.
+    pub async fn replica_is_ready(&self, replica: usize) -> bool {
+        self.replicas.is_ready(replica).await
+    }
+
+    /// The replica that holds the Lease, as the Lease says.
+    pub async fn leader(&self) -> Option<usize> {
+        let api: Api<Lease> = Api::namespaced(self.admin.clone(), NAMESPACE);
+        let lease = api.get_opt(self.replicas.lease()).await.ok().flatten()?;
+        let holder = lease.spec?.holder_identity?;
+        let (replica, _) = holder.strip_prefix("replica-")?.split_once('_')?;
+        replica.parse().ok()
     }
 
     /// The name that the namespace of a pull request's camp has.
     #[must_use]
     pub fn namespace_of(&self, number: u64) -> String {
-        naming::namespace_name(&self.service.settings.instance, &format!("{NAME}-pr-{number}"))
-            .to_string()
+        naming::namespace_name(self.replicas.instance(), &format!("{NAME}-pr-{number}")).to_string()
     }
 
     /// Ends every task of the world.
     pub async fn end(mut self) {
         self.stop.cancel();
-        if let Some(running) = self.service.running.take() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), running).await;
-        }
+        self.replicas.end().await;
         self.github.stop();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         // A connection that somebody holds open (a browser, `kubectl --watch`) is no reason to stay.
@@ -364,6 +416,8 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
             .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
         cache_dir: folder.join("cache"),
         sweep_interval: Duration::from_secs(300),
+        lease: Some(LEASE.into()),
+        replica: String::new(),
         allow_http: true,
     })
 }
@@ -404,72 +458,4 @@ fn peers(
         clock: clock.clone(),
         rng: rng.fork(),
     })
-}
-
-/// The service as it is installed in this world: all that is needed to start it once more.
-struct Installed {
-    settings: Settings,
-    wiring: Wiring,
-    cluster: ApiServer,
-    github: GitHub,
-    clock: Clock,
-    rng: Rng,
-    tools: Arc<dyn Tools>,
-    front: Front,
-    running: Option<JoinHandle<()>>,
-}
-
-impl Installed {
-    fn start(&mut self, stop: CancellationToken) -> Result<(), BoxError> {
-        let Self { cluster, github, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers(cluster, github, *wiring, clock, rng, tools)?;
-        let service = assemble(&self.settings, peers);
-        self.front.leads_to(Some(service.router()));
-        self.running = Some(tokio::spawn(async move { service.run(stop).await }));
-        Ok(())
-    }
-
-    async fn kill(&mut self) {
-        self.front.leads_to(None);
-        if let Some(running) = self.running.take() {
-            running.abort();
-            // Cancelled, as asked.
-            let _ = running.await;
-        }
-    }
-}
-
-/// The address of the service: leads to the one that runs, and answers 503 when none does.
-#[derive(Clone, Default)]
-struct Front(Arc<Mutex<Option<Router>>>);
-
-impl Front {
-    fn leads_to(&self, router: Option<Router>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = router;
-    }
-
-    fn router(&self) -> Router {
-        let front = self.clone();
-        Router::new().fallback(async move |request: Request<axum::body::Body>| {
-            let router = front.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match router {
-                Some(router) => {
-                    router.oneshot(request).await.unwrap_or_else(|never| match never {})
-                }
-                None => http::StatusCode::SERVICE_UNAVAILABLE.into_response(),
-            }
-        })
-    }
-
-    /// The same as a transport.
-    fn receiver(&self) -> Transport {
-        let router = self.router();
-        Transport::new(tower::service_fn(move |request: Request<crate::seams::Body>| {
-            let router = router.clone();
-            async move {
-                let answer = router.oneshot(request.map(axum::body::Body::new)).await?;
-                Ok::<_, BoxError>(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()))
-            }
-        }))
-    }
 }

@@ -218,6 +218,7 @@ impl Session {
             pod_security: self.policy.isolation.pod_security,
             hosts: built.hosts.clone(),
             ingress_class: self.policy.url.ingress_class.clone(),
+            gateway: self.policy.url.gateway.clone(),
             image_registries: self.policy.isolation.image_registries.clone(),
             deployer_role: self.policy.isolation.deployer_role.clone(),
             service_account: Some((OWN_NAMESPACE.to_owned(), "bivouac".to_owned())),

@@ -81,6 +81,7 @@ impl BuildRule {
         Self::UnquotedValue,
     ];
 
+    #[expect(clippy::too_many_lines, reason = "a table, one row a rule")]
     fn row(self) -> Row {
         match self {
             Self::Yaml => error(

@@ -60,6 +60,8 @@ pub enum Rule {
 pub struct Behind {
     /// By the rights of the deployer's account.
     pub rbac: &'static str,
+    /// By the admission policy of `deploy/admission.yaml`.
+    pub policy: &'static str,
     /// By the Pod Security level of the namespace.
     pub pod_security: &'static str,
     /// By the API server's own validation of objects.
@@ -120,11 +122,12 @@ impl Rule {
 
 const fn behind(
     rbac: &'static str,
+    policy: &'static str,
     pod_security: &'static str,
     api: &'static str,
     nothing: &'static str,
 ) -> Behind {
-    Behind { rbac, pod_security, api, nothing }
+    Behind { rbac, policy, pod_security, api, nothing }
 }
 
 /// All rules, in the order of their ids.
@@ -143,6 +146,7 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "take the object out of the preview, or ask the platform team to add the kind to `isolation.allowedKinds`.",
         behind: behind(
             "kinds that are not in `bivouac-deployer`; everything cluster-scoped",
+            "quotas, LimitRanges, NetworkPolicies, definitions, webhooks and rights, whatever the role holds",
             "",
             "",
             "kinds that the deployer's role holds and `allowedKinds` does not",
@@ -163,9 +167,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "leave the namespace out; objects go to the camp's. Where a name is needed, write `{{env.namespace}}` in a `*.yaml.hbs` file.",
         behind: behind(
             "every other namespace",
+            "backends and mirrors of routes, sources of claims",
             "",
             "",
-            "references to other namespaces inside an object (most need a grant over there too), annotations of tools that copy Secrets",
+            "other references to namespaces inside an object (most need a grant over there too), annotations of tools that copy Secrets",
         ),
     },
     RuleInfo {
@@ -187,9 +192,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "write `{{env.host}}` in a `*.yaml.hbs` file; it is filled with the camp's host. Take other annotations out.",
         behind: behind(
             "",
+            "hosts, TLS hosts, default backends, ingress class, annotations of Ingresses by the same list, `external-dns.*`, host names of routes",
             "",
             "",
-            "**all of it**: hosts, default backends, ingress class, paths, annotations",
+            "`ingressClassName` while `url.ingressClass` is not set, paths, routes of other routers than Gateway API's",
         ),
     },
     RuleInfo {
@@ -208,9 +214,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "take the field out. Instead of `hostPath` use an `emptyDir`, a ConfigMap or a PersistentVolumeClaim; instead of `hostPort` a Service.",
         behind: behind(
             "",
+            "`nodeName`, priority classes `system-*`, sysctls",
             "all controls of *baseline*",
             "",
-            "`nodeName`, priority classes `system-*`, annotations of runtimes and network plug-ins",
+            "annotations of runtimes and network plug-ins",
         ),
     },
     RuleInfo {
@@ -225,7 +232,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "it opens a port of the cluster past the ingress, may cost money for each preview, and `externalIPs` can take traffic that is meant for others (CVE-2020-8554).",
         hint: "use `ClusterIP`, and an Ingress for what people should reach.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "all of it", "", "", ""),
     },
     RuleInfo {
         rule: Rule::ExternalName,
@@ -236,7 +243,7 @@ pub const RULES: [RuleInfo; 24] = [
         what: &["a Service of type `ExternalName`, or `externalName` in any Service."],
         reason: "behind an Ingress it leads the camp's host to whatever name is written there, also to Services of other namespaces.",
         hint: "use the name itself where it is needed.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "all of it", "", "", ""),
     },
     RuleInfo {
         rule: Rule::GuardrailName,
@@ -253,9 +260,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "choose another name; take the field out.",
         behind: behind(
             "the service's own ServiceAccount and RoleBindings",
+            "names, the label `bivouac.dev/guardrail`, foreign environment labels, finalizers, owner references",
             "",
             "",
-            "ConfigMap `bivouac-env`, labels and annotations, finalizers, owner references",
+            "other labels and annotations of `bivouac.dev`",
         ),
     },
     RuleInfo {
@@ -273,9 +281,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "take the object or the field out. Use a Secret of type `Opaque`.",
         behind: behind(
             "ServiceAccounts, roles, bindings, tokens",
+            "`serviceAccountName` in pods, Secrets that ask for a token",
             "",
             "",
-            "`serviceAccountName` in pods, Secrets that ask for a token, annotations",
+            "annotations",
         ),
     },
     RuleInfo {
@@ -289,7 +298,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "the API server would take the Deployment and then refuse each of its pods, which nobody sees but who looks for it.",
         hint: "add the fields, or ask the platform team for `podSecurity: Baseline`.",
-        behind: behind("", "all of it, but only when the pods are made", "", ""),
+        behind: behind("", "", "all of it, but only when the pods are made", "", ""),
     },
     RuleInfo {
         rule: Rule::GeneratedName,
@@ -300,7 +309,7 @@ pub const RULES: [RuleInfo; 24] = [
         what: &["`metadata.generateName`."],
         reason: "the same commit must give the same objects; each run would make one more.",
         hint: "write `metadata.name`.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "", "", "", "**all of it**"),
     },
     RuleInfo {
         rule: Rule::AccountToken,
@@ -316,9 +325,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "take it out; pods of a preview run without rights in the cluster.",
         behind: behind(
             "",
+            "tokens that are mounted or projected",
             "",
             "",
-            "**all of it**; what the account `default` may do is your cluster's choice",
+            "what the account `default` may do is your cluster's choice",
         ),
     },
     RuleInfo {
@@ -333,7 +343,13 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "the platform team decided where images come from.",
         hint: "use an image of a listed registry, or ask the platform team to add its prefix to `isolation.imageRegistries`.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind(
+            "",
+            "all of it, in Kubernetes' own kinds",
+            "",
+            "",
+            "images in kinds of operators",
+        ),
     },
     RuleInfo {
         rule: Rule::PlainSecret,
@@ -346,7 +362,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "whoever can read the repository can read it, for ever.",
         hint: "keep only values that are worth nothing; for others use a SealedSecret or an ExternalSecret.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "", "", "", "**all of it**"),
     },
     RuleInfo {
         rule: Rule::TlsSecret,
@@ -359,7 +375,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "a certificate that lies in the camp for another purpose would be served at the word of a pull request.",
         hint: "leave `secretName` out: the ingress controller serves its own certificate.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "", "", "", "**all of it**"),
     },
     RuleInfo {
         rule: Rule::RouteTarget,
@@ -374,7 +390,13 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "another gateway may be an internal one; a filter of an extension may be anything.",
         hint: "leave routes to `expose` in the preview file, or name the assigned gateway.",
-        behind: behind("", "", "", "**all of it** (a gateway's `allowedRoutes` may refuse too)"),
+        behind: behind(
+            "",
+            "the gateway, backends and mirrors; TCPRoute and UDPRoute never",
+            "",
+            "",
+            "filters, names of listeners",
+        ),
     },
     RuleInfo {
         rule: Rule::ManualEndpoints,
@@ -389,6 +411,7 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "give the Service a selector.",
         behind: behind(
             "Endpoints and EndpointSlices",
+            "EndpointSlices, whatever the role holds",
             "",
             "",
             "Services without a selector, which lead nowhere alone",
@@ -405,7 +428,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "the service keeps its own things in the camp under these names.",
         hint: "name an object of your own.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "", "", "", "**all of it**"),
     },
     RuleInfo {
         rule: Rule::NodeBypass,
@@ -424,6 +447,7 @@ pub const RULES: [RuleInfo; 24] = [
             "",
             "",
             "",
+            "",
             "**all of it** (the cluster's `PodNodeSelector` or `PodTolerationRestriction` may)",
         ),
     },
@@ -438,7 +462,7 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "pools, runtimes and priorities of production may be missing where previews run, or be meant for production alone.",
         hint: "take it out of the preview.",
-        behind: behind("", "", "names that do not exist", "**all of it**"),
+        behind: behind("", "", "", "names that do not exist", "**all of it**"),
     },
     RuleInfo {
         rule: Rule::ForeignStorage,
@@ -454,6 +478,7 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "ask for storage by a PersistentVolumeClaim with a storage class, or use an `emptyDir`.",
         behind: behind(
             "",
+            "claims that are filled from another namespace",
             "volumes on the network, at level *restricted* only",
             "",
             "claims that choose their volume; at *baseline* also volumes on the network",
@@ -474,6 +499,7 @@ pub const RULES: [RuleInfo; 24] = [
         behind: behind(
             "",
             "",
+            "",
             "most of it, with a message that is harder to read",
             "the annotation",
         ),
@@ -492,6 +518,7 @@ pub const RULES: [RuleInfo; 24] = [
         behind: behind(
             "",
             "",
+            "",
             "all of it, for Kubernetes' own kinds",
             "kinds of operators without a strict schema",
         ),
@@ -507,7 +534,13 @@ pub const RULES: [RuleInfo; 24] = [
         ],
         reason: "the cluster's own controller changes it, with rights that a preview does not have.",
         hint: "name a Deployment or StatefulSet of the preview.",
-        behind: behind("", "", "", "**all of it** (the target is always in the camp's namespace)"),
+        behind: behind(
+            "",
+            "",
+            "",
+            "",
+            "**all of it** (the target is always in the camp's namespace)",
+        ),
     },
     RuleInfo {
         rule: Rule::SlowTeardown,
@@ -518,7 +551,7 @@ pub const RULES: [RuleInfo; 24] = [
         what: &["`terminationGracePeriodSeconds` over 600."],
         reason: "a camp that is taken down waits for its pods, and its node's room with it.",
         hint: "use 600 seconds or fewer.",
-        behind: behind("", "", "", "**all of it**"),
+        behind: behind("", "", "", "", "**all of it**"),
     },
 ];
 

@@ -130,13 +130,13 @@ fn parameter(node: &Node, name: &str, position: Position) -> Checked<Parameter> 
     keys::object(node, &at, keys::PARAMETER, &[])?;
     let kind = match node.get("type") {
         None => ParameterType::String,
-        Some(node) => match node.text().and_then(ParameterType::of) {
-            Some(kind) => kind,
-            None => {
+        Some(node) => {
+            let Some(kind) = node.text().and_then(ParameterType::of) else {
                 let message = format!("{at}.type must be string, integer, number or boolean");
                 return wrong(node.position, message);
-            }
-        },
+            };
+            kind
+        }
     };
     let typed = |node: &Node, at: &str| match &node.value {
         NodeValue::Scalar(value) if kind.admits(value) => Ok(value.clone()),
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    fn parameter(kind: ParameterType, allowed: Value, default: Value) -> Parameter {
+    fn parameter(kind: ParameterType, allowed: &Value, default: Value) -> Parameter {
         let allowed = allowed.as_array().cloned().unwrap_or_default();
         let default = Some(default).filter(|default| !default.is_null());
         let name = "size".to_owned();
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn the_chosen_value_stands_before_the_repositorys_and_that_before_the_files() {
         use ParameterType::String;
-        let file = || parameter(String, json!([]), json!("file"));
+        let file = || parameter(String, &json!([]), json!("file"));
         let rule = || Some(ParameterRule { default: Some("platform".into()), allowed: vec![] });
         assert_eq!(resolve(file(), None, None), Ok(json!("file")));
         assert_eq!(resolve(file(), rule(), None), Ok(json!("platform")));
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_value_has_its_type_and_a_wrong_one_names_the_parameter_and_what_is_allowed() {
         use ParameterType::{Boolean, Integer, Number, String};
-        let ask = |kind, text| resolve(parameter(kind, json!([]), json!(null)), None, Some(text));
+        let ask = |kind, text| resolve(parameter(kind, &json!([]), json!(null)), None, Some(text));
         assert_eq!(ask(Integer, "-3"), Ok(json!(-3)));
         assert_eq!(ask(Number, "0.5"), Ok(json!(0.5)));
         assert_eq!(ask(Number, "7"), Ok(json!(7)));
@@ -306,7 +306,7 @@ mod tests {
             let message = ask(kind, text).expect_err("refused");
             assert!(message.contains("\"size\"") && message.contains(kind.rule()), "{message}");
         }
-        let small = || parameter(String, json!(["small", "full"]), json!(null));
+        let small = || parameter(String, &json!(["small", "full"]), json!(null));
         let message = resolve(small(), None, Some("huge")).expect_err("refused");
         assert_eq!(message, "parameter \"size\": this value is not allowed; there are small, full");
         let message = resolve(small(), None, None).expect_err("refused");
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_value_for_no_parameter_is_refused_and_a_rule_for_none_is_not() {
-        let declared = [parameter(ParameterType::String, json!([]), json!("a"))];
+        let declared = [parameter(ParameterType::String, &json!([]), json!("a"))];
         let given = BTreeMap::from([("sise".to_owned(), "x".to_owned())]);
         let problem = resolve_parameters(&declared, &BTreeMap::new(), &given).expect_err("refused");
         assert_eq!(problem.message, "there is no parameter \"sise\"; did you mean \"size\"?");

@@ -251,7 +251,7 @@ mod tests {
                 match &field.shape {
                     Shape::Object(below) => walk(below, one, field.name),
                     Shape::List { of: Shape::Object(below), .. } => {
-                        walk(below, &one[0], field.name)
+                        walk(below, &one[0], field.name);
                     }
                     Shape::Map { of: Shape::Object(below), .. } => {
                         let first = one.as_object().and_then(|all| all.values().next());

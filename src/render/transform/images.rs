@@ -76,7 +76,8 @@ fn replace(value: &mut Value, name: &str, image: &str) -> usize {
                     (CONTAINERS.contains(&key.as_str()), member.as_array_mut())
                 {
                     for container in list {
-                        count += swap(container.get_mut("image"), name, image);
+                        count +=
+                            container.get_mut("image").map_or(0, |field| swap(field, name, image));
                     }
                 } else if let (true, "volumes", Some(list)) =
                     (is_pod, key.as_str(), member.as_array_mut())
@@ -84,7 +85,7 @@ fn replace(value: &mut Value, name: &str, image: &str) -> usize {
                     for volume in list {
                         let source =
                             volume.get_mut("image").and_then(|one| one.get_mut("reference"));
-                        count += swap(source, name, image);
+                        count += source.map_or(0, |field| swap(field, name, image));
                     }
                 } else {
                     count += replace(member, name, image);
@@ -96,9 +97,9 @@ fn replace(value: &mut Value, name: &str, image: &str) -> usize {
     }
 }
 
-fn swap(field: Option<&mut Value>, name: &str, image: &str) -> usize {
+fn swap(field: &mut Value, name: &str, image: &str) -> usize {
     match field {
-        Some(Value::String(text)) if name_of(text) == name => {
+        Value::String(text) if name_of(text) == name => {
             image.clone_into(text);
             1
         }

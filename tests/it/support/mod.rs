@@ -181,13 +181,30 @@ impl World {
         self.stage.browse(&url).await.ok()
     }
 
-    /// What was asked of the API server since `since`, and is no reading.
+    /// What was asked of the API server since `since`, and is neither reading nor the renewal of a Lease.
     pub(crate) fn writes_since(&self, since: DateTime<Utc>) -> Vec<AuditEvent> {
         let mut audit = self.stage.cluster.audit();
         audit.retain(|event| {
-            event.at >= since && !matches!(event.verb.as_str(), "get" | "list" | "watch")
+            event.at >= since
+                && !matches!(event.verb.as_str(), "get" | "list" | "watch")
+                && event.resource != "leases"
         });
         audit
+    }
+
+    /// What the service itself wrote since `since`, as itself or as a camp's deployer; one a line.
+    pub(crate) fn written_by_the_service(&self, since: DateTime<Utc>) -> Vec<String> {
+        let ours = self.writes_since(since).into_iter().filter(|event| event.user == SERVICE);
+        ours.map(|event| format!("{} {} {} {}", event.at, event.verb, event.uri, event.code))
+            .collect()
+    }
+
+    /// What the forge was asked since its request number `first`, and is no reading; one a line.
+    pub(crate) fn told_to_the_forge(&self, first: usize) -> Vec<String> {
+        let requests = self.stage.github.requests().into_iter().skip(first);
+        let told =
+            requests.filter(|r| !matches!(r.method.as_str(), "GET" | "HEAD" | "FETCH" | "GIT"));
+        told.map(|r| format!("{} {} {} {}", r.at, r.method, r.path, r.status)).collect()
     }
 
     // === Waiting ===

@@ -130,14 +130,14 @@ fn behind(page: &mut String) {
         "\n## What stands behind the guard\n\nThe guard explains; it is not the wall. A bundle is applied by impersonating \
          `system:serviceaccount:<camp>:bivouac-deployer`, an account that is bound to `isolation.deployerRole`\nin that one \
          namespace. The namespace enforces the Pod Security level of `isolation.podSecurity`. So the API server refuses the \
-         following again, if the guard should miss it:\n\n| | by RBAC of the deployer | by Pod Security | by the API's own \
-         checks | **only by the guard** |\n| --- | --- | --- | --- | --- |\n",
+         following again, if the guard should miss it:\n\n| | by RBAC of the deployer | by the admission policy | by Pod Security | by the API's own \
+         checks | **only by the guard** |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for RuleInfo { id, behind, .. } in &RULES {
         let _ = writeln!(
             page,
-            "| {id} | {} | {} | {} | {} |",
-            behind.rbac, behind.pod_security, behind.api, behind.nothing
+            "| {id} | {} | {} | {} | {} | {} |",
+            behind.rbac, behind.policy, behind.pod_security, behind.api, behind.nothing
         );
     }
 }
