@@ -311,12 +311,13 @@ fn note(entry: &NoteEntry) -> String {
     format!("{place}{message}{rule}")
 }
 
-/// From the commit being seen to ready, in whole seconds; for the running head only.
+/// From the commit being seen to ready for the first time, in whole seconds; for the running head only. Other rules or
+/// another base may have it rendered again, which is not what people waited for.
 fn took(record: &Record) -> Option<Duration> {
     let status = &record.status;
     let head =
         status.head.as_ref().filter(|head| status.revision.as_deref() == Some(&head.revision))?;
-    let ready_at =
-        status.history.first().filter(|newest| newest.revision == head.revision)?.ready_at?;
-    (ready_at.0 - head.seen_at.0).to_std().ok()
+    let of_head = status.history.iter().filter(|entry| entry.revision == head.revision);
+    let ready_at = of_head.filter_map(|entry| entry.ready_at).map(|at| at.0).min()?;
+    (ready_at - head.seen_at.0).to_std().ok()
 }

@@ -135,8 +135,8 @@ struct Inner {
     pub(super) pulls: Etags<Vec<PullRequest>>,
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
-    pub(super) repository: Etags<RepositoryInfo>,
     tips: Etags<Revision>,
+    pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
 
@@ -235,8 +235,8 @@ impl Api {
             pulls: Etags::default(),
             links: Etags::default(),
             pull: Etags::default(),
-            repository: Etags::default(),
             tips: Etags::default(),
+            repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
     }
@@ -265,12 +265,12 @@ impl Api {
         &self.0.pull
     }
 
-    pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
-        &self.0.repository
-    }
-
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
+    }
+
+    pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
+        &self.0.repository
     }
 
     pub(super) fn viewer_cell(&self) -> &tokio::sync::OnceCell<Author> {

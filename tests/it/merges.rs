@@ -182,6 +182,7 @@ async fn a_forge_that_has_not_tried_the_merge_yet_is_asked_again_and_not_too_oft
     assert_eq!(world.camp_uid(number).await, before);
 
     // The base moves: it stays ready with what is known until there is another merge.
+    world.stage.github.set_merge_delay(Duration::from_secs(500));
     world.push("main", &one("deploy/preview/theirs.yaml", &config("theirs")));
     world
         .until("the service waits for the other merge", async || {
