@@ -269,8 +269,8 @@ mod tests {
         Situation { untrusted: Some("the head is in a fork".into()), ..fine() }
     }
 
-    fn conflict() -> Option<String> {
-        Some("it conflicts with main".into())
+    fn conflict() -> String {
+        "it conflicts with main".into()
     }
 
     fn refused() -> Result<(), String> {
@@ -327,12 +327,12 @@ mod tests {
             ),
             (
                 "a conflict leaves nothing to render",
-                Situation { conflict: conflict(), want: Want::Up, ..fine() },
+                Situation { conflict: Some(conflict()), want: Want::Up, ..fine() },
                 Some(Conflict),
             ),
             (
                 "an untrusted one is not asked for conflicts",
-                Situation { conflict: conflict(), ..fork() },
+                Situation { conflict: Some(conflict()), ..fork() },
                 Some(WaitingForApproval),
             ),
         ] {
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_conflict_makes_no_camp_and_takes_none_down() {
-        let situation = Situation { conflict: conflict(), ..fine() };
+        let situation = Situation { conflict: Some(conflict()), ..fine() };
         for (camp, action, absence) in [
             (Camp::Absent, Action::Rest, Some(Absence::Conflict)),
             (Camp::Standing, Action::Keep, None),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::gather::has_extension;
 use super::handlebars::{self, Partials};
 use super::plan::Renderer;
 use super::tools::Tools;
@@ -220,7 +221,7 @@ impl Mend {
                 directory != "." && self.directory(directory)
             }
             // A template is one file; what else is too much is the sum of many.
-            RenderError::TooMuch { place, .. } if place.file.ends_with(".hbs") => {
+            RenderError::TooMuch { place, .. } if has_extension(&place.file, "hbs") => {
                 self.app_of(place) || self.file(place)
             }
             RenderError::TooMuch { .. }

@@ -31,7 +31,7 @@ impl RenderError {
         let mut finding = Finding::of(self.build_rule(), self.message());
         if matches!(self, Self::TooMuch { .. }) && !finding.message.ends_with(')') {
             // Settings are named in brackets; nobody can raise what is none.
-            finding.hint = "make it smaller; this limit is the same for everybody".to_owned();
+            "make it smaller; this limit is the same for everybody".clone_into(&mut finding.hint);
         }
         match self.place() {
             Some(place) => finding.at(&place.file, place.position),

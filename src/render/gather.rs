@@ -302,6 +302,6 @@ pub(super) fn too_many(object: &BundleObject, limits: RenderLimits) -> RenderErr
     RenderError::TooMuch { place: place_of(object), message }
 }
 
-fn has_extension(path: &str, extension: &str) -> bool {
+pub(super) fn has_extension(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|found| found == extension)
 }

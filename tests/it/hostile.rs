@@ -176,9 +176,8 @@ async fn bombs_and_floods_are_refused_beside_a_good_neighbour() {
     let alone = undisturbed(3).await;
     let world = World::new(3).await;
     let witness = Witness::of(&world).await;
-    let flood: String = (0..1000)
-        .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: flood-{n}}}\n"))
-        .collect();
+    let one_of = |n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: flood-{n}}}\n");
+    let flood = (0..1000).map(one_of).collect::<Vec<_>>().concat();
     let manifest = "deploy/preview/extra.yaml";
     let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: bomb}}\n{}", bomb());
     let (bombed, _) = world.open("bomb", &one(manifest, &map));
