@@ -1,6 +1,7 @@
 //! A hostile pull request costs its author a preview, and nobody else anything; a chart that draws passwords draws each
 //! of them once.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -176,9 +177,11 @@ async fn bombs_and_floods_are_refused_beside_a_good_neighbour() {
     let alone = undisturbed(3).await;
     let world = World::new(3).await;
     let witness = Witness::of(&world).await;
-    let flood: String = (0..1000)
-        .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: flood-{n}}}\n"))
-        .collect();
+    let mut flood = String::new();
+    for n in 0..1000 {
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata";
+        writeln!(flood, "---\n{map}: {{name: flood-{n}}}").expect("a text can be written to");
+    }
     let manifest = "deploy/preview/extra.yaml";
     let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: bomb}}\n{}", bomb());
     let (bombed, _) = world.open("bomb", &one(manifest, &map));
