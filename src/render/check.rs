@@ -5,8 +5,8 @@
 //! left to take out. So the first finding is always what the service says, and none is made up by a second reader.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::gather::has_extension;
 use super::handlebars::{self, Partials};
 use super::plan::Renderer;
 use super::tools::Tools;
@@ -221,7 +221,9 @@ impl Mend {
                 directory != "." && self.directory(directory)
             }
             // A template is one file; what else is too much is the sum of many.
-            RenderError::TooMuch { place, .. } if has_extension(&place.file, "hbs") => {
+            RenderError::TooMuch { place, .. }
+                if Path::new(&place.file).extension().is_some_and(|found| found == "hbs") =>
+            {
                 self.app_of(place) || self.file(place)
             }
             RenderError::TooMuch { .. }

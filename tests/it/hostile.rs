@@ -1,6 +1,7 @@
 //! A hostile pull request costs its author a preview, and nobody else anything; a chart that draws passwords draws each
 //! of them once.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -176,8 +177,11 @@ async fn bombs_and_floods_are_refused_beside_a_good_neighbour() {
     let alone = undisturbed(3).await;
     let world = World::new(3).await;
     let witness = Witness::of(&world).await;
-    let one_of = |n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: flood-{n}}}\n");
-    let flood = (0..1000).map(one_of).collect::<Vec<_>>().concat();
+    let mut flood = String::new();
+    for n in 0..1000 {
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata";
+        writeln!(flood, "---\n{map}: {{name: flood-{n}}}").expect("a text can be written to");
+    }
     let manifest = "deploy/preview/extra.yaml";
     let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: bomb}}\n{}", bomb());
     let (bombed, _) = world.open("bomb", &one(manifest, &map));
