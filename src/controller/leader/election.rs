@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Between two looks of those who wait, with up to a fifth of jitter. A Lease that was given back is taken within a second.
 const LOOK: Duration = Duration::from_millis(600);
 /// A call about the Lease that takes longer counts as failed.
-const CALL: Duration = Duration::from_secs(3);
+const CALL: Duration = Duration::from_secs(2);
 /// Runs that are under way when the leadership is lost end within this time, or are dropped: they can write nothing any more.
 const AFTER_LOSS: Duration = Duration::from_secs(5);
 /// Runs that are under way when the process is asked to end do so within this time. Kubernetes kills after 30 s.
