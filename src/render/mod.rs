@@ -6,7 +6,7 @@
 //! An app with `Chart.yaml` goes to Helm, one with `kustomization.yaml` to Kustomize. Any other path is read with
 //! everything below it: `*.yaml` and `*.yml` are manifests; with `.hbs` after it (`web.yaml.hbs`) the file's text is a
 //! Handlebars template first. Other files (README, scripts) are left alone. What all of them gave then goes through
-//! the same [`transform`]s.
+//! the same transforms.
 
 pub mod check;
 pub mod confined;

@@ -4,7 +4,7 @@
 //! it. What is stopped *only* here, as long as no admission policy is shipped, is listed in `docs/guard.md`, which is
 //! generated from the table of rules ([`RULES`]) and from their tests.
 //!
-//! One file a subject. Each value is read once by readers that know its type ([`look::Look`]): what is neither absent
+//! One file a subject. Each value is read once by readers that know its type (`look::Look`): what is neither absent
 //! nor of the known-good form is refused. The work is linear in the size of the bundle.
 
 mod annotations;
