@@ -144,6 +144,7 @@ async fn an_apply_of_many_objects_reads_its_record_no_oftener_than_one_of_few() 
 #[tokio::test(start_paused = true)]
 async fn a_label_while_applying_ends_nothing_and_repeats_nothing() {
     let world = World::new(5).await;
+    // Below the 2 s that a renewal of the Lease may take: losing the lead would end the run, and rightly.
     world.stage.cluster.set_faults(slow(Duration::from_secs(1)));
     let (number, head) = world.open("sparks", &one("deploy/preview/many.yaml", &many(60, "text")));
     for label in ["urgent", "wip", "later"] {
