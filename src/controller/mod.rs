@@ -10,6 +10,7 @@ mod error;
 mod facts;
 mod fence;
 pub mod leader;
+mod look;
 mod merge;
 mod observe;
 mod reconcile;
