@@ -6,7 +6,7 @@ use super::error::ReconcileError;
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, camp, merge};
+use super::{Context, camp, merge, pin};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
 use crate::domain::finding::Finding;
@@ -72,7 +72,7 @@ pub(super) async fn build(
     {
         Ok(tree) => tree,
         Err(error) => {
-            if inputs.merge.is_some() && is_outdated(&error) {
+            if inputs.merge.is_some() && pin::held(record).is_none() && is_outdated(&error) {
                 merge::forget(record);
             }
             // A commit that is gone has no finding: a force push is behind it, and the newer head is on its way.
@@ -82,7 +82,7 @@ pub(super) async fn build(
             });
         }
     };
-    if inputs.merge.is_some() {
+    if inputs.merge.is_some() && pin::held(record).is_none() {
         let base = source::merged_with(&context.cache, &request).await;
         let base = base.map_err(|error| Unbuilt::Failed(ReconcileError::Source(error)))?;
         merge::note_base(record, base);
@@ -97,20 +97,31 @@ pub(super) async fn build(
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
     record.status.expires_at = observe::end_of(record, policy).map(Into::into);
+    let bundle = allowed(served, record, inputs, rendered.bundle)?;
+    let room = FINDINGS.saturating_sub(record.status.notes.len());
+    record.status.notes.extend(rendered.notes.iter().map(note_of).take(room));
+    Ok(bundle)
+}
+
+/// Stage *guard*: the bundle, when the policy lets it through; its warnings go into the notes.
+pub(super) fn allowed(
+    served: &Served,
+    record: &mut Record,
+    inputs: &RenderInputs,
+    bundle: Bundle,
+) -> Result<Bundle, Unbuilt> {
     let findings = guard::guard(
-        &rendered.bundle,
-        &GuardPolicy::of(policy, &inputs.namespace, &record.status.hosts),
+        &bundle,
+        &GuardPolicy::of(&served.policy, &inputs.namespace, &record.status.hosts),
     );
     let (warnings, refusals): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| !finding.is_refusal());
-    let warnings = warnings.into_iter().map(warning_of);
-    record.status.notes =
-        warnings.chain(rendered.notes.iter().map(note_of)).take(FINDINGS).collect();
+    record.status.notes = warnings.into_iter().map(warning_of).take(FINDINGS).collect();
     if !refusals.is_empty() {
         let findings = refusals.into_iter().take(FINDINGS).map(entry_of).collect();
         return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
     }
-    Ok(rendered.bundle)
+    Ok(bundle)
 }
 
 /// A commit that can't be rendered is refused, unless something else than the commit is to blame.

@@ -10,16 +10,18 @@ use super::build::{Refusal, Unbuilt, refused};
 use super::camp;
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
+use super::history;
 use super::look::{QUIET, look};
 use super::merge::{self, Rendered};
 use super::observe::{self, camp_of, number_of};
+use super::pin::{self, Pinned};
 use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
 use crate::apply::{self, ApplyError, Deployer, Entry, Guardrails, Prepared};
-use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
+use crate::crd::{FindingEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
 use crate::domain::finding::{BuildRule, Finding};
@@ -37,8 +39,6 @@ const SETTLING: TimeDelta = TimeDelta::seconds(10);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Entries of an inventory, as its schema has it.
 const INVENTORY: usize = 1000;
-/// Bundles that the history remembers.
-const HISTORY: usize = 20;
 
 /// Makes the camp what the head commit says, and looks how it does.
 pub(super) async fn bring_up(
@@ -50,14 +50,19 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
-    let merge = match merge::rendered(record, served.policy.at) {
+    let pinned = pin::held(record);
+    let rendered = match &pinned {
+        Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
+        None => merge::rendered(record, served.policy.at),
+    };
+    let merge = match rendered {
         Rendered::Head => None,
         Rendered::Merge(commit) => Some(commit),
         Rendered::Conflict(why) => return hold(context, record, served, decision, &why).await,
         Rendered::Awaited => return await_merge(context, record, served, decision).await,
     };
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
-    let mut inputs = inputs(record, served, merge, &facts)?;
+    let mut inputs = inputs(record, served, pinned.as_ref(), merge, &facts)?;
     let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
@@ -84,7 +89,8 @@ pub(super) async fn bring_up(
     );
     let known = inputs.clone();
     let before_build = fence_of(context, record, served, &known);
-    let built = stored_or_built(context, served, record, &mut inputs).await;
+    let back_to = pinned.as_ref().map(|pinned| pinned.digest.as_str());
+    let built = stored_or_built(context, served, record, &mut inputs, back_to, &before_build).await;
     // Hosts may have been assigned meanwhile: this is the digest that the next run computes.
     let digest = inputs.inputs_digest();
     let bundle = match built {
@@ -141,7 +147,7 @@ pub(super) async fn bring_up(
             return Err(ReconcileError::Apply(error));
         }
     };
-    note_applied(context, record, &inputs.revision, &bundle, &applied);
+    note_applied(context, record, &inputs, &bundle, &applied, pinned.as_ref());
     record.save(context).await?;
     look(context, record, served, decision).await
 }
@@ -162,13 +168,18 @@ fn fence_of<'a>(
 fn inputs(
     record: &Record,
     served: &Served,
+    pinned: Option<&Pinned>,
     merge: Option<Revision>,
     facts: &ClusterFacts,
 ) -> Result<RenderInputs, ReconcileError> {
     let status = &record.status;
     let head = status.head.as_ref();
-    let revision =
-        head.and_then(|head| Revision::parse(&head.revision).ok()).ok_or(ReconcileError::Stale)?;
+    let revision = match pinned {
+        Some(pinned) => pinned.revision.clone(),
+        None => head
+            .and_then(|head| Revision::parse(&head.revision).ok())
+            .ok_or(ReconcileError::Stale)?,
+    };
     let policy = &served.policy;
     // A chart must not make what the guard refuses, only because the cluster would have it.
     let allowed = GuardPolicy::of(policy, "", &[]).allowed_kinds;
@@ -322,10 +333,12 @@ async fn prepared(
 fn note_applied(
     context: &Context,
     record: &mut Record,
-    revision: &Revision,
+    inputs: &RenderInputs,
     bundle: &Bundle,
     applied: &apply::Applied,
+    pinned: Option<&Pinned>,
 ) {
+    let revision = &inputs.revision;
     let now = context.clock.now();
     for (entry, conflict) in &applied.forced {
         tracing::info!(
@@ -352,20 +365,7 @@ fn note_applied(
     status.revision = Some(revision.as_str().to_owned());
     status.short_revision = Some(revision.short().to_owned());
     status.digest = Some(bundle.digest.clone());
-    let entry = HistoryEntry {
-        revision: revision.as_str().to_owned(),
-        digest: bundle.digest.clone(),
-        at: now.into(),
-        ready_at: None,
-    };
-    if status
-        .history
-        .first()
-        .is_none_or(|newest| newest.digest != entry.digest || newest.revision != entry.revision)
-    {
-        status.history.insert(0, entry);
-        status.history.truncate(HISTORY);
-    }
+    history::note_applied(record, revision, inputs.merge.as_ref(), &bundle.digest, pinned, now);
 }
 
 /// The pause until the next look, cut at the camp's end.

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::Context;
 use crate::apply;
-use crate::crd::{Approval, Environment, Repository, Want};
+use crate::crd::{Approval, Environment, Pin, Repository, Want};
 use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State;
 use crate::domain::render_inputs::RenderInputs;
@@ -36,6 +36,7 @@ struct Started {
     version: Option<String>,
     want: Want,
     approved: Option<Approval>,
+    pin: Option<Pin>,
     head: Option<String>,
     inputs_digest: Option<String>,
 }
@@ -100,7 +101,8 @@ impl<'a> Fence<'a> {
         match self.forge.pull_request(self.number).await {
             Ok(pull_request)
                 if pull_request.state == State::Open
-                    && pull_request.head.revision == self.inputs.revision =>
+                    && Some(pull_request.head.revision.as_str())
+                        == self.started.head.as_deref() =>
             {
                 harmless.hints.insert(hint);
                 true
@@ -145,6 +147,7 @@ impl Started {
             version: record.metadata.resource_version.clone(),
             want: record.spec.want,
             approved: record.spec.approved.clone(),
+            pin: record.spec.pin.clone(),
             head: status.and_then(|s| s.head.as_ref()).map(|head| head.revision.clone()),
             inputs_digest: status.and_then(|status| status.inputs_digest.clone()),
         }
@@ -159,7 +162,8 @@ impl Started {
         }
         // Generations are counted: a smaller one is of before.
         let newer_spec = now.metadata.generation.unwrap_or_default() > self.generation;
-        if newer_spec && (now.spec.want != self.want || now.spec.approved != self.approved) {
+        let asked = (now.spec.want, &now.spec.approved, &now.spec.pin);
+        if newer_spec && asked != (self.want, &self.approved, &self.pin) {
             return Verdict::Falls;
         }
         match order(now.metadata.resource_version.as_deref(), self.version.as_deref()) {

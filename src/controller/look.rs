@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
+use super::history;
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
 use crate::apply::{self, CampHealth, Deployer};
-use crate::crd::Phase;
+use crate::crd::{Outcome, Phase};
 use crate::domain::decision::Decision;
 use crate::domain::status::{Judgement, bounded};
 
@@ -34,20 +35,9 @@ pub(super) async fn look(
         .await
         .map_err(ReconcileError::Apply)?;
     let short = record.status.short_revision.clone().unwrap_or_default();
-    let revision = record.status.revision.clone();
-    let newest = record
-        .status
-        .history
-        .first_mut()
-        .filter(|newest| Some(&newest.revision) == revision.as_ref());
-    let was_ready = newest.as_ref().is_some_and(|newest| newest.ready_at.is_some());
-    if health.is_ready()
-        && let Some(newest) = newest
-        && newest.ready_at.is_none()
-    {
-        newest.ready_at = Some(context.clock.now().into());
-    }
+    let was_ready = history::was_ready(record);
     let next = if health.is_ready() {
+        history::note_outcome(record, Outcome::Ready, context.clock.now());
         record.status.phase = Some(Phase::Ready);
         record.status.reason = Some(format!("commit {short} runs"));
         judge(
@@ -60,6 +50,8 @@ pub(super) async fn look(
     } else {
         let why = why_not_ready(&health);
         let degraded = health.failed || health.trouble.is_some() || was_ready;
+        let outcome = if degraded { Outcome::Degraded } else { Outcome::Progressing };
+        history::note_outcome(record, outcome, context.clock.now());
         record.status.phase = Some(if degraded { Phase::Degraded } else { Phase::Progressing });
         record.status.reason = Some(bounded(&why, 1024));
         let reason = if degraded { "Degraded" } else { "Progressing" };

@@ -9,15 +9,18 @@ mod deploy;
 mod error;
 mod facts;
 mod fence;
+mod history;
 pub mod leader;
 mod look;
 mod merge;
 mod observe;
+mod pin;
 mod reconcile;
 mod record;
 mod repository;
 mod retry;
 mod rotation;
+mod slots;
 mod stored;
 mod sweep;
 mod tell;
@@ -108,6 +111,7 @@ pub struct Context {
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
     rotations: rotation::Rotations,
+    slots: slots::Slots,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -131,6 +135,7 @@ impl Context {
             gates: Mutex::default(),
             teller: teller::Teller::default(),
             rotations: rotation::Rotations::default(),
+            slots: slots::Slots::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -145,7 +150,7 @@ impl Context {
     }
 }
 
-/// Records that are worked on at once.
+/// Repositories that are worked on at once. Records are bounded by [`slots`]: a run may leave its place.
 const SIDE_BY_SIDE: u16 = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
@@ -163,8 +168,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         .run(repository::reconcile, repository::on_error, context.clone())
         .for_each(tell_of_trouble);
 
-    let environments = Controller::new(context.environments(), watcher::Config::default())
-        .with_config(Config::default().concurrency(SIDE_BY_SIDE));
+    let environments = Controller::new(context.environments(), watcher::Config::default());
     let records = environments.store();
     if let Ok(mut slot) = context.records.lock() {
         *slot = Some(records.clone());

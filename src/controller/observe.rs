@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, merge};
+use super::{Context, merge, pin};
 use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
 use crate::domain::decision::Situation;
 use crate::domain::id::PrNumber;
@@ -156,7 +156,8 @@ pub(super) fn situation(
         approved,
         forks: policy.forks,
         selected: select(&policy.select, &subject),
-        conflict: merge::conflict(&head),
+        conflict: merge::conflict(&head).filter(|_| pin::held(record).is_none()),
+        pin: pin::answer(record),
     })
 }
 

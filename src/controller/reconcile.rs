@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, merge, observe, retry, stored, tell};
+use super::{Context, camp, deploy, merge, observe, pin, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -45,6 +45,7 @@ pub(super) async fn reconcile(
         return Ok(next.into());
     }
     let _turn = context.teller.turn(&name).await;
+    let slot = context.slots.run().await;
     // The watch's copy may be older than our own last write.
     let found = context.environments().get_opt(&name).await;
     let Some(stored) = found.map_err(|error| ReconcileError::record("read the record", error))?
@@ -54,8 +55,9 @@ pub(super) async fn reconcile(
         return Ok(Runtime::await_change());
     };
     let made_for = concerns(&context, &stored);
-    let mut record = Record::new(stored);
-    let result = stages(&context, &mut record).await;
+    let mut record = Record::new(stored).with_slot(slot);
+    // Boxed: those that wait for a place are many, and small.
+    let result = Box::pin(stages(&context, &mut record)).await;
     if let Err(error) = &result {
         note_error(&context, &mut record, error).await;
         report_error(&context, &record, error);
@@ -112,6 +114,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(error) => return Err(error),
     }
     observe::note_observed(context, record, None);
+    pin::clear_spent(context, record).await?;
     let Some(situation) = observe::situation(record, &served.policy, now) else {
         return Ok(Next::requeue(POLL));
     };

@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::error::ReconcileError;
+use super::slots::Slot;
 use crate::crd::{CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
 
 impl Context {
@@ -31,13 +32,33 @@ pub(super) struct Record {
     stored: Environment,
     /// What the run knows; written by [`save`](Record::save).
     pub(super) status: EnvironmentStatus,
+    /// The run's place among those that work; given back while it renders.
+    slot: Option<Slot>,
 }
 
 impl Record {
     /// A record as it was read.
     pub(super) fn new(stored: Environment) -> Self {
         let status = stored.status.clone().unwrap_or_default();
-        Self { stored, status }
+        Self { stored, status, slot: None }
+    }
+
+    /// Holds a place to work.
+    pub(super) fn with_slot(mut self, slot: Option<Slot>) -> Self {
+        self.slot = slot;
+        self
+    }
+
+    /// Waits for a place to work.
+    pub(super) async fn take_slot(&mut self, context: &Context) {
+        if self.slot.is_none() {
+            self.slot = context.slots.run().await;
+        }
+    }
+
+    /// Gives the place to others for a while.
+    pub(super) fn leave_slot(&mut self) {
+        self.slot = None;
     }
 
     /// As it is stored now.
@@ -138,6 +159,13 @@ impl Record {
         wanted.spec.want = Want::Auto;
         self.status.observed_want = Some(Want::Auto);
         self.replace(context, wanted, "set want of the record back").await
+    }
+
+    /// Takes the pin out: the head runs again.
+    pub(super) async fn clear_pin(&mut self, context: &Context) -> Result<(), ReconcileError> {
+        let mut wanted = self.stored.clone();
+        wanted.spec.pin = None;
+        self.replace(context, wanted, "take the pin out of the record").await
     }
 
     async fn replace(

@@ -138,6 +138,7 @@ async fn create(
             },
             want: crate::crd::Want::Auto,
             approved: None,
+            pin: None,
             parameters: BTreeMap::new(),
         },
     );

@@ -10,7 +10,7 @@ use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
 use super::teller::Job;
-use super::{Context, merge};
+use super::{Context, merge, pin};
 use crate::apply::CampHealth;
 use crate::crd::{FindingEntry, NoteEntry, Phase, set_condition};
 use crate::domain::comment::{
@@ -180,7 +180,11 @@ fn text_of(
     with_log: bool,
 ) -> CommentText {
     let status = &record.status;
-    let head = status.head.as_ref().and_then(|head| Revision::parse(&head.revision).ok());
+    let pinned = pin::held(record);
+    let head = match &pinned {
+        Some(pinned) => Some(pinned.revision.clone()),
+        None => status.head.as_ref().and_then(|head| Revision::parse(&head.revision).ok()),
+    };
     let web = context.clone_url(&served.repository);
     let web = web.trim_end_matches(".git");
     let view = CommentView {
@@ -209,7 +213,7 @@ fn text_of(
             .iter()
             .map(|from| RenderedFrom { path: from.path.clone(), guessed: from.guessed })
             .collect(),
-        notes: status.notes.iter().map(note).collect(),
+        notes: pin::answer(record).into_iter().chain(status.notes.iter().map(note)).collect(),
         why: status.why.iter().map(|why| format!("{}: {}", why.rule, why.answer)).collect(),
     };
     crate::domain::comment::render(&view)
@@ -250,7 +254,9 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
         Some(Absence::Conflict) => return Shown::Conflict { reason, running: None },
         None => {}
     }
-    if let Some(reason) = status.head.as_ref().and_then(merge::conflict) {
+    if let Some(reason) =
+        status.head.as_ref().and_then(merge::conflict).filter(|_| pin::held(record).is_none())
+    {
         let running = status.revision.as_deref().and_then(|running| Revision::parse(running).ok());
         return Shown::Conflict { reason, running };
     }

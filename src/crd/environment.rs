@@ -53,6 +53,9 @@ pub struct EnvironmentSpec {
     /// Approval of an untrusted source; holds for exactly this head and base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<Approval>,
+    /// A way back: this commit of the history runs in place of the head's, until the next push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// Values for parameters that the preview file declares, as text whatever their type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 256}))]
@@ -99,6 +102,23 @@ pub struct Approval {
     #[schemars(length(equal = 40), regex(pattern = r"^[0-9a-f]{40}$"))]
     pub base: String,
     /// Who approved.
+    #[schemars(length(min = 1, max = 100))]
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Somebody went back to a commit that ran before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pin {
+    /// The commit that is to run; one of `status.history`.
+    #[schemars(length(equal = 40), regex(pattern = r"^[0-9a-f]{40}$"))]
+    pub revision: String,
+    /// The head commit at that moment: another one ends the pin. Must equal `status.head.revision`.
+    #[schemars(length(equal = 40), regex(pattern = r"^[0-9a-f]{40}$"))]
+    pub head: String,
+    /// Who asked for it.
     #[schemars(length(min = 1, max = 100))]
     pub by: String,
     /// When.
@@ -355,6 +375,10 @@ pub struct HistoryEntry {
     /// Its commit.
     #[schemars(length(max = 40))]
     pub revision: String,
+    /// The test merge of it that was rendered; with `source.at: Merge` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub merge: Option<String>,
     /// Its digest.
     #[schemars(length(max = 64))]
     pub digest: String,
@@ -363,6 +387,42 @@ pub struct HistoryEntry {
     /// When everything of it was ready for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<Timestamp>,
+    /// Why it was applied.
+    #[serde(default)]
+    pub cause: Cause,
+    /// Who went back to it, approved it, or is the author of the pull request; nobody for a `Change`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub by: Option<String>,
+    /// What became of it; of an older bundle: how it did when another took its place.
+    #[serde(default)]
+    pub outcome: Outcome,
+}
+
+/// Why a bundle was applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Cause {
+    /// A commit that had not run before.
+    #[default]
+    Push,
+    /// The same commit as before, rendered with other parameters, rules or a changed cluster.
+    Change,
+    /// Somebody went back to it.
+    Rollback,
+}
+
+/// How a bundle did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Outcome {
+    /// Applied, and not everything was ready yet.
+    #[default]
+    Progressing,
+    /// Everything was ready.
+    Ready,
+    /// Something did not run.
+    Degraded,
+    /// Another bundle took its place before it was ready.
+    Superseded,
 }
 
 /// One rule that was asked.

@@ -43,6 +43,8 @@ pub struct Situation {
     /// Why there is nothing to render, as a sentence: head and base contradict each other. A camp that stands goes on
     /// with what it has.
     pub conflict: Option<String>,
+    /// Somebody asked for an older commit, as a sentence: whether a camp stands does not depend on it.
+    pub pin: Option<String>,
 }
 
 /// What stands.
@@ -132,6 +134,9 @@ pub fn decide(situation: &Situation, camp: Camp, now: DateTime<Utc>) -> Decision
         };
         why.push(Why { rule: "merge", answer, decided: true });
     }
+    if let (None, Some(answer)) = (absence, &situation.pin) {
+        why.push(Why { rule: "pin", answer: answer.clone(), decided: false });
+    }
     let action = match (absence, camp) {
         // A dying namespace rejects every write, so even a reopened pull request waits it out.
         (_, Camp::Ending) => Action::AwaitEnd,
@@ -158,6 +163,7 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
         selected,
         // Asked last: it depends on what stands.
         conflict: _,
+        pin: _,
     } = situation;
     let mut trace = Trace::default();
     if *record_deleted {
@@ -262,6 +268,7 @@ mod tests {
             forks: Forks::Approve,
             selected: Ok(()),
             conflict: None,
+            pin: None,
         }
     }
 

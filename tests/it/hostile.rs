@@ -28,11 +28,20 @@ struct Hanging {
     ended: AtomicUsize,
 }
 
+/// Counts a renderer that is gone, by its time or because nobody waits for it.
+struct Ended<'a>(&'a AtomicUsize);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 impl Hanging {
     async fn hang(&self, time: Duration) -> Result<ToolOutput, ToolError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
+        let _ended = Ended(&self.ended);
         tokio::time::sleep(time).await;
-        self.ended.fetch_add(1, Ordering::SeqCst);
         let message = format!("helm took longer than {} s (limits.renderTime)", time.as_secs());
         Err(ToolError::TooMuch { message })
     }
@@ -127,7 +136,7 @@ async fn renderers_that_hang_hold_up_nobody_but_their_own_pull_request() {
     let world = World::with_tools(1, tools.clone()).await;
     let witness = Witness::of(&world).await;
     let mut hostile = Vec::new();
-    for branch in ["hang-1", "hang-2", "hang-3"] {
+    for branch in ["hang-1", "hang-2", "hang-3", "hang-4", "hang-5", "hang-6", "hang-7"] {
         hostile.push((branch, world.open(branch, &chart()).0));
     }
     let all_hang = async || (tools.hangs_now() == hostile.len()).then_some(());
@@ -158,7 +167,7 @@ async fn renderers_that_hang_hold_up_nobody_but_their_own_pull_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_and_a_close_do_not_wait_for_ever_behind_a_renderer_that_hangs() {
+async fn a_push_and_a_close_end_a_renderer_that_hangs_within_a_second() {
     let tools = Arc::new(Hanging::default());
     let world = World::with_tools(2, tools.clone()).await;
     let (pushed, _) = world.open("pushed", &chart());
@@ -168,8 +177,12 @@ async fn a_push_and_a_close_do_not_wait_for_ever_behind_a_renderer_that_hangs() 
     let apps = "apps: [{name: web, path: deploy/preview}]\n";
     let mended = world.push("pushed", &one(".bivouac.yaml", apps));
     world.close(closed);
+    let neither = async || (tools.hangs_now() == 0).then_some(());
+    world.within(Duration::from_secs(1), "both renderers are gone", neither).await;
     world.ready(pushed, &mended).await;
     world.closed(closed).await;
+    world.sleep(SWEEP).await;
+    assert_eq!(world.comment(closed), None, "what was ended says nothing afterwards");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ mod prune;
 mod replicas;
 mod restarts;
 mod rights;
+mod rollback;
 mod steady;
 mod supersede;
 mod support;
