@@ -1,13 +1,11 @@
 //! PURE · all objects rendered for one set of inputs: canonical JSON, one a line, in apply order, and its digest.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::document::Position;
+use super::positions::Positions;
 use super::preview_file::PREVIEW_FILE;
 
 /// Everything that is applied for one commit.
@@ -44,7 +42,7 @@ pub struct BundleObject {
     /// When it is applied.
     pub wave: Wave,
     /// Place of each field *written in the file*, by JSON pointer; what rendering added is not in here.
-    pub positions: BTreeMap<String, Position>,
+    pub positions: Positions,
 }
 
 /// File and line of an object.
@@ -97,16 +95,39 @@ impl fmt::Display for ObjectIdentity {
     }
 }
 
+/// An [`ObjectIdentity`] that is only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Names<'o> {
+    pub(crate) group: &'o str,
+    pub(crate) kind: &'o str,
+    pub(crate) namespace: &'o str,
+    pub(crate) name: &'o str,
+}
+
 impl BundleObject {
     /// Who this is.
     #[must_use]
     pub fn identity(&self) -> ObjectIdentity {
-        let text = |pointer| self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let Names { group, kind, namespace, name } = self.names();
         ObjectIdentity {
-            group: group_of(text("/apiVersion")).to_owned(),
-            kind: text("/kind").to_owned(),
-            namespace: text("/metadata/namespace").to_owned(),
-            name: text("/metadata/name").to_owned(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The same without a copy, for what is asked of every object.
+    pub(crate) fn names(&self) -> Names<'_> {
+        fn text<'v>(value: Option<&'v Value>, key: &str) -> &'v str {
+            value.and_then(|value| value.get(key)?.as_str()).unwrap_or_default()
+        }
+        let metadata = self.json.get("metadata");
+        Names {
+            group: group_of(text(Some(&self.json), "apiVersion")),
+            kind: text(Some(&self.json), "kind"),
+            namespace: text(metadata, "namespace"),
+            name: text(metadata, "name"),
         }
     }
 
@@ -139,11 +160,25 @@ impl BundleObject {
 impl Bundle {
     /// Puts `objects` into apply order and computes the digest.
     #[must_use]
-    pub fn new(mut objects: Vec<BundleObject>, inputs_digest: String) -> Self {
-        objects.sort_by(apply_order);
-        let mut bundle = Self { objects, inputs_digest, digest: String::new(), random: Vec::new() };
-        bundle.digest = sha256_hex(bundle.canonical().as_bytes());
-        bundle
+    pub fn new(objects: Vec<BundleObject>, inputs_digest: String) -> Self {
+        Self::measured(objects, inputs_digest).0
+    }
+
+    /// The same, with the bytes of [`Bundle::canonical`].
+    pub(crate) fn measured(objects: Vec<BundleObject>, inputs_digest: String) -> (Self, usize) {
+        let objects = in_apply_order(objects);
+        let mut hash = Sha256::new();
+        let mut bytes = 0;
+        let mut line = String::new();
+        for object in &objects {
+            line.clear();
+            write_canonical(&object.json, &mut line);
+            line.push('\n');
+            bytes += line.len();
+            hash.update(line.as_bytes());
+        }
+        let digest = hex::encode(hash.finalize());
+        (Self { objects, inputs_digest, digest, random: Vec::new() }, bytes)
     }
 
     /// One object a line, keys sorted, each line ended by a newline.
@@ -151,19 +186,27 @@ impl Bundle {
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         for object in &self.objects {
-            text.push_str(&canonical_json(&object.json));
+            write_canonical(&object.json, &mut text);
             text.push('\n');
         }
         text
     }
 }
 
-fn apply_order(a: &BundleObject, b: &BundleObject) -> Ordering {
-    let key = |o: &BundleObject| {
-        let identity = o.identity();
-        (o.wave, rank(&identity.kind), identity)
-    };
-    key(a).cmp(&key(b))
+/// By wave, then what others refer to first, then by identity; what is the same in all of it stays as it was.
+fn in_apply_order(objects: Vec<BundleObject>) -> Vec<BundleObject> {
+    let mut keys: Vec<_> = objects
+        .iter()
+        .enumerate()
+        .map(|(index, object)| {
+            let names = object.names();
+            (object.wave, rank(names.kind), names, index)
+        })
+        .collect();
+    keys.sort_unstable();
+    let order: Vec<usize> = keys.into_iter().map(|(.., index)| index).collect();
+    let mut objects: Vec<Option<BundleObject>> = objects.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|index| objects.get_mut(index)?.take()).collect()
 }
 
 /// The group in an `apiVersion`; empty for the core group.
@@ -260,21 +303,59 @@ fn write_canonical(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Object(members) => {
-            // Sorted here and not by the map: a crate far away may turn on serde_json's `preserve_order`.
-            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
-            out.push('{');
-            for (index, (key, member)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
+            let write = |members: &mut dyn Iterator<Item = (&String, &Value)>, out: &mut String| {
+                out.push('{');
+                for (index, (key, member)) in members.enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_text(key, out);
+                    out.push(':');
+                    write_canonical(member, out);
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                write_canonical(member, out);
+                out.push('}');
+            };
+            // A crate far away may turn on serde_json's `preserve_order`.
+            if members.keys().is_sorted() {
+                write(&mut members.iter(), out);
+            } else {
+                let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
+                sorted.sort_unstable_by_key(|(key, _)| *key);
+                write(&mut sorted.into_iter(), out);
             }
-            out.push('}');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        Value::String(text) => write_text(text, out),
+        Value::Null => out.push_str("null"),
+        Value::Bool(is) => out.push_str(if *is { "true" } else { "false" }),
+        // Writing into a `String` can't fail.
+        Value::Number(number) => _ = write!(out, "{number}"),
     }
+}
+
+/// `text` in quotes, as `serde_json` writes it.
+fn write_text(text: &str, out: &mut String) {
+    out.push('"');
+    let mut start = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        // All of these are characters of one byte.
+        out.push_str(text.get(start..index).unwrap_or_default());
+        start = index + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            other => _ = write!(out, "\\u{other:04x}"),
+        }
+    }
+    out.push_str(text.get(start..).unwrap_or_default());
+    out.push('"');
 }
 
 /// SHA-256 as 64 hex digits.
@@ -294,7 +375,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
             wave: wave_of(group_of(api_version), kind),
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         }
     }
 
@@ -321,5 +402,25 @@ mod tests {
     fn canonical_json_sorts_keys_at_every_depth() {
         let value = json!({"b": [{"d": 1, "c": "ü\n"}], "a": null});
         assert_eq!(canonical_json(&value), r#"{"a":null,"b":[{"c":"ü\n","d":1}]}"#);
+    }
+
+    #[test]
+    fn text_is_written_as_json_has_it() {
+        let every: String = (0..0x300).filter_map(char::from_u32).collect();
+        for text in ["", "plain", "\"", "a\\b", "\u{1f600}\u{7f}\u{1}", every.as_str()] {
+            assert_eq!(canonical_json(&json!(text)), json!(text).to_string(), "{text:?}");
+            assert_eq!(canonical_json(&json!({text: 1.5})), json!({text: 1.5}).to_string());
+        }
+        for number in [json!(0), json!(-1), json!(u64::MAX), json!(1e300), json!(0.1)] {
+            assert_eq!(canonical_json(&number), number.to_string());
+        }
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_canonical_text() {
+        let objects = vec![object("v1", "Secret", "b"), object("v1", "ConfigMap", "a")];
+        let (bundle, bytes) = Bundle::measured(objects, "i".into());
+        assert_eq!(bundle.digest, sha256_hex(bundle.canonical().as_bytes()));
+        assert_eq!(bytes, bundle.canonical().len());
     }
 }

@@ -320,6 +320,7 @@ fn names(elements: &[Value]) -> Option<BTreeMap<&str, usize>> {
 mod tests {
     use super::*;
     use crate::domain::bundle::{Wave, group_of, wave_of};
+    use crate::domain::positions::Positions;
 
     fn bundle(objects: &[Value]) -> Bundle {
         let object = |json: &Value| BundleObject {
@@ -327,7 +328,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 3 },
             app: "web".into(),
             wave: json["kind"].as_str().map_or(Wave::Config, |kind| wave_of(group_of("v1"), kind)),
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         };
         Bundle::new(objects.iter().map(object).collect(), String::new())
     }

@@ -51,10 +51,9 @@ fn is_secret_value(field: &RandomField) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::domain::bundle::{Origin, Wave};
+    use crate::domain::positions::Positions;
     use serde_json::json;
 
     fn bundle(password: &str, drawn_at: &str, random: &[(&str, &str, &str)]) -> Bundle {
@@ -63,7 +62,7 @@ mod tests {
             origin: Origin { file: "chart/templates/secret.yaml".into(), line: 1 },
             app: "web".into(),
             wave: Wave::Config,
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         };
         let objects = vec![
             object(json!({

@@ -1,13 +1,10 @@
 //! PURE · one parsed YAML document in which every node knows its place in the file.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Pointers repeat the keys above them: long keys around many values would cost gigabytes. What has no place of its
-/// own is found at the place around it.
-const MAX_POINTER_BYTES: usize = 4 << 20;
+use super::positions::Positions;
 
 /// A place in a text, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,40 +118,38 @@ impl Node {
         }
     }
 
-    /// The place of each value below this one, by JSON pointer. A member stands where its key stands.
+    /// The place of this value and of each below it, by JSON pointer. A member stands where its key stands.
     #[must_use]
-    pub fn positions(&self) -> BTreeMap<String, Position> {
-        let mut found = BTreeMap::from([(String::new(), self.position)]);
-        let mut left = MAX_POINTER_BYTES;
-        self.collect_positions("", &mut found, &mut left);
-        found
+    pub fn positions(&self) -> Positions {
+        self.clone().into_parts().1
     }
 
-    fn collect_positions(
-        &self,
-        pointer: &str,
-        found: &mut BTreeMap<String, Position>,
-        left: &mut usize,
-    ) {
-        match &self.value {
-            NodeValue::Scalar(_) => {}
+    /// The same value as JSON, and the places of all that is in it.
+    #[must_use]
+    pub fn into_parts(self) -> (Value, Positions) {
+        let mut positions = Positions::of_root(self.position);
+        let value = self.part(0, &mut positions);
+        (value, positions)
+    }
+
+    /// This value, which is the entry `at` of `positions`.
+    fn part(self, at: usize, positions: &mut Positions) -> Value {
+        match self.value {
+            NodeValue::Scalar(value) => value,
             NodeValue::Sequence(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    let below = format!("{pointer}/{index}");
-                    let Some(rest) = left.checked_sub(below.len()) else { return };
-                    *left = rest;
-                    element.collect_positions(&below, found, left);
-                    found.insert(below, element.position);
-                }
+                let first =
+                    positions.add_elements(at, elements.iter().map(|element| element.position));
+                let elements = elements.into_iter().enumerate();
+                elements.map(|(index, element)| element.part(first + index, positions)).collect()
             }
-            NodeValue::Mapping(members) => {
-                for (key, node) in members {
-                    let below = format!("{pointer}/{}", pointer_token(&key.name));
-                    let Some(rest) = left.checked_sub(below.len()) else { return };
-                    *left = rest;
-                    node.collect_positions(&below, found, left);
-                    found.insert(below, key.position);
-                }
+            NodeValue::Mapping(mut members) => {
+                members.sort_unstable_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+                let names = members.iter().map(|(key, _)| (key.name.as_str(), key.position));
+                let first = positions.add_members(at, names);
+                let members = members.into_iter().enumerate();
+                let members = members
+                    .map(|(index, (key, node))| (key.name, node.part(first + index, positions)));
+                Value::Object(members.collect::<Map<_, _>>())
             }
         }
     }
@@ -163,5 +158,9 @@ impl Node {
 /// `name` as one part of a JSON pointer.
 #[must_use]
 pub fn pointer_token(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
+    if name.contains(['~', '/']) {
+        name.replace('~', "~0").replace('/', "~1")
+    } else {
+        name.to_owned()
+    }
 }

@@ -22,6 +22,8 @@ pub mod dns;
 
 pub mod document;
 
+pub mod positions;
+
 pub mod file_tree;
 
 pub mod preview_file;

@@ -109,7 +109,7 @@ pub fn template(bytes: &[u8]) {
         }
     }
     let Ok(documents) = yaml::filled_documents(&filled, &limits) else { return };
-    for (pointer, position) in documents.iter().flat_map(Node::positions) {
+    for (pointer, position) in documents.iter().flat_map(|node| node.positions().all()) {
         if position.line == 0 || position.line > lines {
             broken(&format!("{pointer} at {position} is no line of the template"));
         }

@@ -153,7 +153,7 @@ impl<'a> Work<'a> {
                 problem.message.push_str(" (line of the rendered document)");
                 of_yaml(problem, &file)
             })?;
-            for (number, document) in documents.iter().enumerate() {
+            for (number, document) in documents.into_iter().enumerate() {
                 for (prefix, mut object) in
                     manifest::objects(document, &file, &app.name, self.inputs)?
                 {
@@ -236,7 +236,7 @@ impl<'a> Work<'a> {
         };
         self.count(size, path)?;
         let documents = documents.map_err(|problem| of_yaml(problem, path))?;
-        for document in &documents {
+        for document in documents {
             for (_, object) in manifest::objects(document, path, &app.name, self.inputs)? {
                 self.add(object)?;
             }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Place, RenderError};
 use crate::domain::bundle::{BundleObject, Origin, group_of, wave_of};
 use crate::domain::dns::{is_dns_label, is_dns_subdomain};
-use crate::domain::document::{Node, Position};
+use crate::domain::document::{Node, NodeValue, Position};
 use crate::domain::render_inputs::RenderInputs;
 
 /// Kinds whose names end up in a label, a host name or a DNS record.
@@ -26,26 +26,36 @@ const SHORT_NAMES: [&str; 9] = [
 /// Lists within lists make no sense; one level is what `kubectl get -o yaml` writes, and lists of one kind
 /// (`ConfigMapList`) are written by some charts.
 pub(super) fn objects(
-    document: &Node,
+    mut document: Node,
     file: &str,
     app: &str,
     inputs: &RenderInputs,
 ) -> Result<Vec<(String, BundleObject)>, RenderError> {
     let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
     let is_plain = kind == "List" && document.get("apiVersion").and_then(Node::text) == Some("v1");
-    let items = document.get("items").and_then(Node::elements);
+    let has_items = document.get("items").and_then(Node::elements).is_some();
     let named = document.get("metadata").is_some_and(|metadata| metadata.get("name").is_some());
-    let is_typed = kind.len() > 4 && kind.ends_with("List") && items.is_some() && !named;
+    let is_typed = kind.len() > 4 && kind.ends_with("List") && has_items && !named;
     if !is_plain && !is_typed {
         return Ok(vec![(String::new(), object(document, file, app, inputs)?)]);
     }
-    let items = items.ok_or_else(|| {
-        wrong(file, document.position, "a List must have \"items\", a list of objects")
-    })?;
-    let numbered = items.iter().enumerate();
+    let position = document.position;
+    let items = take(&mut document, "items")
+        .ok_or_else(|| wrong(file, position, "a List must have \"items\", a list of objects"))?;
+    let numbered = items.into_iter().enumerate();
     numbered
         .map(|(index, item)| Ok((format!("/items/{index}"), object(item, file, app, inputs)?)))
         .collect()
+}
+
+/// The elements of the list below `key`, if there is one.
+fn take(node: &mut Node, key: &str) -> Option<Vec<Node>> {
+    let NodeValue::Mapping(members) = &mut node.value else { return None };
+    let (_, list) = members.iter_mut().find(|(found, _)| found.name == key)?;
+    match &mut list.value {
+        NodeValue::Sequence(elements) => Some(std::mem::take(elements)),
+        _ => None,
+    }
 }
 
 fn wrong(file: &str, position: Position, message: impl Into<String>) -> RenderError {
@@ -53,11 +63,12 @@ fn wrong(file: &str, position: Position, message: impl Into<String>) -> RenderEr
 }
 
 fn object(
-    node: &Node,
+    document: Node,
     file: &str,
     app: &str,
     inputs: &RenderInputs,
 ) -> Result<BundleObject, RenderError> {
+    let node = &document;
     if node.members().is_none() {
         let found = node.type_name();
         let message = format!("this is no Kubernetes object but {found}; expected a mapping");
@@ -101,8 +112,7 @@ fn object(
     }
     let wave = wave_of(group_of(api_version), kind);
     let origin = Origin { file: file.to_owned(), line: node.position.line };
-    let positions = node.positions();
-    let mut json = node.to_json();
+    let (mut json, positions) = document.into_parts();
     label(&mut json, app, inputs);
     Ok(BundleObject { json, origin, app: app.to_owned(), wave, positions })
 }

@@ -32,7 +32,7 @@ mod transform;
 mod wanted;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -42,7 +42,7 @@ pub use self::limits::RenderLimits;
 pub use self::plan::{Chosen, Plan, plan};
 pub use self::wanted::wanted;
 pub use self::yaml::{YamlLimit, YamlLimits};
-use crate::domain::bundle::{Bundle, BundleObject, ObjectIdentity, RandomField};
+use crate::domain::bundle::{Bundle, BundleObject, RandomField};
 use crate::domain::document::Position;
 use crate::domain::file_tree::FileTree;
 use crate::domain::preview_file::{PREVIEW_FILE, resolve_parameters};
@@ -133,9 +133,9 @@ fn finish(
     random.sort();
     random.dedup();
     notes.extend(of_random(&random));
-    let mut bundle = Bundle::new(objects, inputs.inputs_digest());
+    let (mut bundle, bytes) = Bundle::measured(objects, inputs.inputs_digest());
     bundle.random = random;
-    if bundle.canonical().len() > limits.rendered_bytes {
+    if bytes > limits.rendered_bytes {
         let most = limits.rendered_bytes;
         let message = format!("the bundle has more than {most} bytes (limits.renderedBytes)");
         let place = Place::file(plan.apps.first().map_or(PREVIEW_FILE, |app| &app.path));
@@ -146,18 +146,15 @@ fn finish(
 
 /// No two objects overwrite each other.
 fn distinct(objects: &[BundleObject]) -> Result<(), RenderError> {
-    let mut seen: BTreeMap<ObjectIdentity, Place> = BTreeMap::new();
+    let mut seen = HashMap::with_capacity(objects.len());
     for object in objects {
-        let identity = object.identity();
-        let place = place_of(object);
-        if let Some(first) = seen.get(&identity) {
+        if let Some(first) = seen.insert(object.names(), object) {
             return Err(RenderError::Duplicate {
-                object: identity.to_string(),
-                first: first.clone(),
-                second: place,
+                object: object.identity().to_string(),
+                first: place_of(first),
+                second: place_of(object),
             });
         }
-        seen.insert(identity, place);
     }
     Ok(())
 }

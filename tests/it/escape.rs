@@ -9,6 +9,7 @@
 
 use bivouac::domain::bundle::{Bundle, BundleObject, Origin, group_of, wave_of};
 use bivouac::domain::guard::{GuardPolicy, guard};
+use bivouac::domain::positions::Positions;
 use bivouac::seams;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -628,7 +629,7 @@ fn rules(object: &Value, camp: &str, host: &str) -> BTreeSet<&'static str> {
         json: object.clone(),
         origin: Origin { file: "x.yaml".into(), line: 1 },
         app: "web".into(),
-        positions: BTreeMap::new(),
+        positions: Positions::default(),
     };
     let policy = GuardPolicy::new(camp, &[host.to_owned()]);
     let findings = guard(&Bundle::new(vec![object], String::new()), &policy);

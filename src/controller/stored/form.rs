@@ -1,6 +1,5 @@
 //! PURE · a bundle as bytes and back: gzip over JSON. The same bundle gives the same bytes.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
@@ -12,6 +11,7 @@ use serde_json::Value;
 use crate::domain::bundle::{
     Bundle, BundleObject, ObjectIdentity, Origin, RandomField, Wave, sha256_hex,
 };
+use crate::domain::positions::Positions;
 
 /// Most bytes that a stored bundle may unpack to; far above what a Repository may allow.
 const MOST: u64 = 256 << 20;
@@ -127,7 +127,7 @@ impl From<ObjectForm> for BundleObject {
                 WaveForm::Routes => Wave::Routes,
                 WaveForm::AfterReady => Wave::AfterReady,
             },
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
             origin: Origin { file: "chart/a.yaml".into(), line: 7 },
             app: "web".into(),
             wave,
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         };
         let objects = vec![
             object("Secret", Wave::Config),

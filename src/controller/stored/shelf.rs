@@ -289,6 +289,7 @@ mod tests {
     use super::*;
     use crate::domain::bundle::{BundleObject, Origin, RandomField, Wave};
     use crate::domain::carry_over::carry_over;
+    use crate::domain::positions::Positions;
     use crate::sandbox::cluster::api::{ApiServer, Options};
     use crate::sandbox::cluster::controllers::client_over_with_token;
     use crate::seams::{Clock, Rng};
@@ -305,7 +306,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
             wave: Wave::Config,
-            positions: BTreeMap::new(),
+            positions: Positions::default(),
         };
         Bundle::new(vec![object], inputs.into())
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::bundle::{BundleObject, group_of, wave_of};
+use crate::domain::positions::Positions;
 
 fn policy() -> GuardPolicy {
     let hosts = ["shop-pr-7.example.com".to_owned()];
@@ -37,7 +38,7 @@ fn bundled(json: &Value) -> BundleObject {
         json: json.clone(),
         origin: Origin { file: "k8s/a.yaml".into(), line: 1 },
         app: "web".into(),
-        positions: BTreeMap::new(),
+        positions: Positions::default(),
     }
 }
 

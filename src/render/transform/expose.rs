@@ -1,13 +1,12 @@
 //! PURE · `expose` of an app → the route from its host to a Service of the bundle: an Ingress, or an `HTTPRoute` when the
 //! Repository names a Gateway.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use crate::domain::bundle::{BundleObject, Origin, Wave};
-use crate::domain::document::Position;
+use crate::domain::document::{Key, Node, NodeValue, Position};
 use crate::domain::policy::{Gateway, Tls};
+use crate::domain::positions::Positions;
 use crate::domain::preview_file::{App, Expose, Header, PREVIEW_FILE, Port};
 use crate::domain::render_inputs::RenderInputs;
 use crate::render::{Place, RenderError, manifest, strings};
@@ -43,10 +42,7 @@ pub(crate) fn expose(
         metadata.insert("namespace".into(), inputs.namespace.as_str().into());
     }
     manifest::label(&mut json, &app.name, inputs);
-    let positions = BTreeMap::from([
-        (String::new(), expose.position),
-        ("/metadata/name".to_owned(), app.position),
-    ]);
+    let positions = positions(expose.position, app.position);
     Ok(Some(BundleObject {
         json,
         origin: Origin { file: PREVIEW_FILE.to_owned(), line: expose.position.line },
@@ -54,6 +50,18 @@ pub(crate) fn expose(
         wave: Wave::Routes,
         positions,
     }))
+}
+
+/// The route stands where `expose` stands, and its name where the app's does; nothing else of it was written.
+fn positions(route: Position, name: Position) -> Positions {
+    let member = |key: &str, position, value, below| {
+        let key = Key { name: key.to_owned(), position };
+        NodeValue::Mapping(vec![(key, Node { value, position: below })])
+    };
+    let nothing = NodeValue::Scalar(Value::Null);
+    let metadata = member("name", name, nothing, name);
+    let none = Position::default();
+    Node { value: member("metadata", none, metadata, none), position: route }.positions()
 }
 
 fn wrong(position: Position, message: String) -> RenderError {

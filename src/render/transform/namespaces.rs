@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::strings::each;
-use crate::domain::bundle::{BundleObject, ObjectIdentity, is_cluster_scoped};
+use crate::domain::bundle::{BundleObject, Names, is_cluster_scoped};
 use crate::domain::policy::Namespaces;
 use crate::domain::render_inputs::RenderInputs;
 use crate::render::{Note, Place, RenderError, place_of};
@@ -21,12 +21,14 @@ pub(crate) fn namespaces(
     inputs: &RenderInputs,
     notes: &mut Vec<Note>,
 ) -> Result<(), RenderError> {
+    let ignored = &inputs.rules.ignored_cluster_scoped;
     leave_out(objects, kept, notes, |object| {
-        let ObjectIdentity { group, kind, .. } = object.identity();
-        let long = if group.is_empty() { kind.clone() } else { format!("{kind}.{group}") };
-        let ignored = &inputs.rules.ignored_cluster_scoped;
-        let listed =
-            ignored.iter().any(|name| *name == long || (group.is_empty() && *name == kind));
+        let Names { group, kind, .. } = object.names();
+        let listed = ignored.iter().any(|name| match name.strip_prefix(kind) {
+            Some("") => group.is_empty(),
+            Some(rest) => !group.is_empty() && rest.strip_prefix('.') == Some(group),
+            None => false,
+        });
         listed.then(|| {
             format!(
                 "{} is left out: it is in no namespace, and the cluster has its own",
@@ -57,7 +59,7 @@ pub(crate) fn namespaces(
         let services = services(objects);
         let mut left = Vec::new();
         for object in objects.iter_mut() {
-            let cluster = is_cluster_scoped(&object.identity().group, &object.identity().kind);
+            let cluster = is_cluster(object);
             rewrite(object, namespace, own, cluster);
             in_strings(object, namespace, &services, &mut left);
         }
@@ -69,9 +71,9 @@ pub(crate) fn namespaces(
         });
     }
     for object in objects.iter_mut() {
-        let ObjectIdentity { group, kind, .. } = object.identity();
+        let cluster = is_cluster(object);
         let Some(Value::Object(metadata)) = object.json.get_mut("metadata") else { continue };
-        if !is_cluster_scoped(&group, &kind) {
+        if !cluster {
             metadata.entry("namespace").or_insert_with(|| Value::from(own));
         }
     }
@@ -86,6 +88,9 @@ fn leave_out(
     why: impl Fn(&BundleObject) -> Option<String>,
 ) {
     let reasons: Vec<Option<String>> = objects.iter().map(why).collect();
+    if reasons.iter().all(Option::is_none) {
+        return;
+    }
     for (object, reason) in objects.iter().zip(&reasons) {
         if let Some(reason) = reason {
             notes.push(Note::at(place_of(object), reason.clone()));
@@ -97,8 +102,13 @@ fn leave_out(
     kept.retain(|_| stays.next().unwrap_or(true));
 }
 
+fn is_cluster(object: &BundleObject) -> bool {
+    let Names { group, kind, .. } = object.names();
+    is_cluster_scoped(group, kind)
+}
+
 fn is_namespace(object: &BundleObject, name: &str) -> bool {
-    let identity = object.identity();
+    let identity = object.names();
     identity.group.is_empty() && identity.kind == "Namespace" && identity.name == name
 }
 
@@ -110,14 +120,16 @@ fn foreign_namespace(
     let mut found: BTreeMap<String, Place> = BTreeMap::new();
     let mut first: Option<(String, Place)> = None;
     for object in objects {
-        let ObjectIdentity { group, kind, namespace, .. } = object.identity();
-        if namespace.is_empty() || namespace == own || is_cluster_scoped(&group, &kind) {
+        let Names { group, kind, namespace, .. } = object.names();
+        if namespace.is_empty() || namespace == own || is_cluster_scoped(group, kind) {
             continue;
         }
         let at = object.positions.get("/metadata/namespace").copied();
         let place = at.map_or_else(|| place_of(object), |at| Place::at(&object.origin.file, at));
-        first.get_or_insert_with(|| (namespace.clone(), place.clone()));
-        found.entry(namespace).or_insert(place);
+        first.get_or_insert_with(|| (namespace.to_owned(), place.clone()));
+        if !found.contains_key(namespace) {
+            found.insert(namespace.to_owned(), place);
+        }
     }
     if found.len() < 2 {
         return Ok(first);
@@ -190,8 +202,8 @@ fn references(value: &mut Value, from: &str, to: &str) {
 /// Names of the bundle's Services.
 fn services(objects: &[BundleObject]) -> BTreeSet<String> {
     let of = |object: &BundleObject| {
-        let ObjectIdentity { group, kind, name, .. } = object.identity();
-        (group.is_empty() && kind == "Service").then_some(name)
+        let Names { group, kind, name, .. } = object.names();
+        (group.is_empty() && kind == "Service").then(|| name.to_owned())
     };
     objects.iter().filter_map(of).collect()
 }

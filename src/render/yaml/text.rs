@@ -23,6 +23,11 @@ fn checked<'t>(bytes: &'t [u8], limits: &YamlLimits) -> Read<&'t str> {
             return wrong(Position { line, column: 1 }, "the file is not UTF-8");
         }
     };
+    let tame = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    // No character to refuse, and no directive: nothing to look for line by line.
+    if text.as_bytes().iter().all(tame) && !text.contains('%') {
+        return Ok(text);
+    }
     let mut between_documents = true;
     for (index, line) in text.split('\n').enumerate() {
         let line_number = index + 1;
