@@ -9,6 +9,7 @@ use super::record::Record;
 use super::{Context, camp, merge};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
+use crate::domain::definitions::Definition;
 use crate::domain::finding::Finding;
 use crate::domain::guard::{self, GuardPolicy};
 use crate::domain::render_inputs::RenderInputs;
@@ -21,6 +22,9 @@ use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 const FETCH_TIME: Duration = Duration::from_secs(120);
 /// Findings that are kept, and notes.
 const FINDINGS: usize = 20;
+
+/// Why a commit is refused that needs what the cluster does not have.
+pub(super) const LACKS: &str = "DefinitionMissing";
 
 /// Why there is no bundle.
 pub(super) enum Unbuilt {
@@ -104,11 +108,22 @@ pub(super) async fn build(
     let (warnings, refusals): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| !finding.is_refusal());
     let warnings = warnings.into_iter().map(warning_of);
+    let cluster = context.target.facts().await;
+    let cluster = cluster.map_err(|error| Unbuilt::Failed(ReconcileError::Apply(error)))?;
+    let (lacking, there): (Vec<_>, Vec<_>) = rendered
+        .definitions
+        .iter()
+        .map(|definition| definition.finding(&cluster).ok_or(definition))
+        .partition(Result::is_ok);
+    let there = there.into_iter().filter_map(Result::err).map(there_already);
     record.status.notes =
-        warnings.chain(rendered.notes.iter().map(note_of)).take(FINDINGS).collect();
-    if !refusals.is_empty() {
-        let findings = refusals.into_iter().take(FINDINGS).map(entry_of).collect();
-        return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
+        warnings.chain(rendered.notes.iter().map(note_of)).chain(there).take(FINDINGS).collect();
+    let reason = if refusals.is_empty() { LACKS } else { "GuardRefused" };
+    let lacking = lacking.into_iter().flatten().map(|finding| entry(&finding));
+    let findings: Vec<_> =
+        refusals.into_iter().map(entry_of).chain(lacking).take(FINDINGS).collect();
+    if !findings.is_empty() {
+        return Err(Unbuilt::Refused(Refusal { reason, findings }));
     }
     Ok(rendered.bundle)
 }
@@ -125,15 +140,27 @@ fn unrendered(error: RenderError) -> Unbuilt {
 
 /// A commit of which this alone is wrong.
 pub(super) fn refused(reason: &'static str, finding: &Finding) -> Unbuilt {
+    Unbuilt::Refused(Refusal { reason, findings: vec![entry(finding)] })
+}
+
+fn entry(finding: &Finding) -> FindingEntry {
     let Finding { rule, name, file, line, message, hint, .. } = finding;
-    let finding = FindingEntry {
+    FindingEntry {
         rule: format!("{rule} {name}"),
         file: file.as_ref().map(|file| bounded(file, 512)),
         line: line.and_then(|line| i32::try_from(line).ok()),
         message: bounded(message, 1024),
         hint: Some(bounded(hint, 512)).filter(|hint| !hint.is_empty()),
-    };
-    Unbuilt::Refused(Refusal { reason, findings: vec![finding] })
+    }
+}
+
+fn there_already(definition: &Definition) -> NoteEntry {
+    NoteEntry {
+        rule: None,
+        file: Some(bounded(&definition.file, 512)),
+        line: i32::try_from(definition.line).ok(),
+        message: bounded(&definition.left_out(), 512),
+    }
 }
 
 fn note_of(note: &Note) -> NoteEntry {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::SourceError;
 use super::tree::{
-    LFS, Reads, TreeLimits, checked_name, join, most_directories, read_wanted, refused, too_big,
+    LFS, LINK, Reads, TreeLimits, checked_name, join, link_hint, most_directories, read_wanted,
+    refused, too_big,
 };
 use crate::domain::file_tree::{FileTree, Wanted};
 
@@ -114,10 +115,7 @@ impl Reader<'_> {
         };
         let kind = metadata.file_type();
         Ok(if kind.is_symlink() {
-            Kind::Refused(
-                "this is a symbolic link, which is not followed",
-                "commit the file itself or move the link out of the rendered path",
-            )
+            Kind::Refused(LINK, link_hint(path))
         } else if kind.is_file() {
             Kind::File(metadata.len())
         } else if !kind.is_dir() {
