@@ -285,4 +285,23 @@ mod tests {
             read_work_tree(folder.path(), TreeLimits::default(), wanted).expect_err("a link");
         assert!(error.to_string().starts_with("deploy: this is a symbolic link"), "{error}");
     }
+
+    #[test]
+    fn a_link_to_a_sub_chart_is_told_how_charts_share_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in ["common", "web/charts"] {
+            fs::create_dir_all(folder.path().join(path)).expect("made");
+        }
+        symlink("../../common", folder.path().join("web/charts/common")).expect("made");
+        let error = read_work_tree(folder.path(), TreeLimits::default(), all).expect_err("a link");
+        assert_eq!(
+            error.to_string(),
+            "web/charts/common: this is a symbolic link, which is not followed; commit the sub-chart itself, or name it \
+             in Chart.yaml by its place in the repository (dependencies: [{name: …, repository: file://../…}]) and take \
+             the link out"
+        );
+        assert_eq!(super::link_hint("charts/x"), super::link_hint("a/charts/x"));
+        assert_eq!(super::link_hint("charts"), super::link_hint("mycharts/x"));
+        assert_ne!(super::link_hint("charts"), super::link_hint("charts/x"));
+    }
 }

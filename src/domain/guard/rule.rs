@@ -285,7 +285,7 @@ pub const RULES: [RuleInfo; 24] = [
             "accounts of pods that get a token, annotations of ServiceAccounts, Secrets that ask for a token",
             "",
             "",
-            "annotations",
+            "annotations of pods; an account that the bundle does not bring, named without its token",
         ),
     },
     RuleInfo {

@@ -8,6 +8,8 @@ use crate::render::{Note, place_of};
 /// Names that the note holds.
 const SHOWN: usize = 5;
 const MOUNT: &str = "automountServiceAccountToken";
+/// The field, and what it was called before.
+const NAMES: [&str; 2] = ["serviceAccountName", "serviceAccount"];
 
 /// Switches the mounting of tokens off, in ServiceAccounts and in pods that name one. What is no truth value stays as it
 /// is, for the guard to refuse.
@@ -23,10 +25,18 @@ pub(crate) fn accounts(objects: &mut [BundleObject], notes: &mut Vec<Note>) {
             }
         } else if let Some(path) = pod_of(&identity)
             && let Some(Value::Object(pod)) = object.json.pointer_mut(path)
-            && names_account(pod)
-            && pod.get(MOUNT).is_none_or(Value::is_null)
+            && let Some(name) = account_of(pod)
         {
-            pod.insert(MOUNT.to_owned(), Value::Bool(false));
+            // The server copies the one name to the other. What is not applied would stay when a later commit names no
+            // account any more, and bring it back.
+            for key in NAMES {
+                if pod.get(key).is_none_or(Value::is_null) {
+                    pod.insert(key.to_owned(), Value::from(name.as_str()));
+                }
+            }
+            if pod.get(MOUNT).is_none_or(Value::is_null) {
+                pod.insert(MOUNT.to_owned(), Value::Bool(false));
+            }
         }
     }
     let Some(place) = place else { return };
@@ -50,11 +60,10 @@ fn switch_off(account: &mut Map<String, Value>) -> bool {
     on
 }
 
-/// Whether the pod runs as another account than the namespace's own.
-fn names_account(pod: &Map<String, Value>) -> bool {
-    ["serviceAccountName", "serviceAccount"].iter().any(|key| {
-        pod.get(*key).and_then(Value::as_str).is_some_and(|name| !matches!(name, "" | "default"))
-    })
+/// The account that the pod runs as, when that is another than the namespace's own.
+fn account_of(pod: &Map<String, Value>) -> Option<String> {
+    let named = NAMES.iter().filter_map(|key| pod.get(*key).and_then(Value::as_str));
+    named.into_iter().find(|name| !matches!(*name, "" | "default")).map(str::to_owned)
 }
 
 /// Where the pod stands in Kubernetes' own kinds.
@@ -117,6 +126,26 @@ mod tests {
         notes.clear();
         accounts(&mut objects, &mut notes);
         assert_eq!(notes, [], "a second time there is nothing to do");
+    }
+
+    #[test]
+    fn both_names_of_an_account_are_applied_so_that_both_go() {
+        let both = json!({"serviceAccountName": "web", "serviceAccount": "web", MOUNT: false});
+        for (written, wanted) in [
+            (json!({"serviceAccountName": "web"}), both.clone()),
+            (json!({"serviceAccount": "web"}), both),
+            (json!({"serviceAccountName": "default"}), json!({"serviceAccountName": "default"})),
+            (
+                json!({"serviceAccountName": "a", "serviceAccount": "b"}),
+                json!({"serviceAccountName": "a", "serviceAccount": "b", MOUNT: false}),
+            ),
+        ] {
+            let mut all = vec![object(
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": written}),
+            )];
+            accounts(&mut all, &mut Vec::new());
+            assert_eq!(all[0].json["spec"], wanted);
+        }
     }
 
     #[test]
