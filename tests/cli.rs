@@ -338,7 +338,23 @@ fn a_repository_manifest_gives_policy_and_names() {
     assert!(out.contains("- host: web-shop-pr-7.preview.example.com\n"), "{out}");
     repo.write("repository.yaml", &manifest.replace("objects: 2", "objekts: 2"));
     repo.run(&["render", "--repository", "repository.yaml"])
-        .fails(2, "unknown field spec.limits.objekts");
+        .fails(2, "--repository repository.yaml:11: unknown field spec.limits.objekts");
+    repo.write("repository.yaml", &manifest.replace("objects: 2", "objects: many"));
+    repo.run(&["render", "--repository", "repository.yaml"]).fails(
+        2,
+        "--repository repository.yaml:11: spec.limits.objects: invalid type: string \"many\", expected i32",
+    );
+    repo.write(
+        "repository.yaml",
+        &manifest.replace(
+            "objects: 2}",
+            "objects: 2}\n  isolation:\n    allowedKinds:\n    - Pod\n    - [x]",
+        ),
+    );
+    repo.run(&["render", "--repository", "repository.yaml"]).fails(
+        2,
+        "--repository repository.yaml:15: spec.isolation.allowedKinds[1]: invalid type: sequence, expected a string",
+    );
     repo.write("repository.yaml", &manifest.replace("host: preview.example.com", "port: 1"));
     repo.run(&["render", "--repository", "repository.yaml"]).fails(2, "missing field `host`");
 }

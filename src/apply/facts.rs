@@ -1,8 +1,10 @@
-//! What the target tells about itself: its version and its API groups, for charts that ask. I/O: two reads, kept until
-//! they are read again.
+//! What the target tells about itself: its version and the kinds that it serves, for charts that ask and for definitions
+//! that a commit brings. I/O: three reads, kept until they are read again.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use kube::core::discovery::v2::APIGroupDiscovery;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::error::ApplyError;
@@ -54,22 +56,36 @@ impl Target {
         let client = self.client(&As::Service);
         let failed = |error| ApplyError::own("read the version of the target cluster", error);
         let version = client.apiserver_version().await.map_err(failed)?;
-        let groups = client.list_api_groups().await.map_err(failed)?;
-        let mut api_versions: Vec<String> = groups
-            .groups
-            .into_iter()
-            .flat_map(|group| group.versions.into_iter().map(|version| version.group_version))
-            .collect();
-        api_versions.push("v1".to_owned());
-        api_versions.sort();
-        api_versions.dedup();
+        let groups = client.list_api_groups_aggregated().await.map_err(failed)?;
+        let core = client.list_core_api_versions_aggregated().await.map_err(failed)?;
+        let served: BTreeSet<String> =
+            groups.items.iter().chain(&core.items).flat_map(of_group).collect();
         let facts = ClusterFacts {
             kubernetes_version: format!("{}.{}", digits(&version.major), digits(&version.minor)),
-            api_versions,
+            api_versions: served.into_iter().collect(),
         };
         *self.facts.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(facts.clone());
         Ok(facts)
     }
+}
+
+/// `group/version` of each version, and `group/version/Kind` of each kind; those of the core group without a group.
+fn of_group(group: &APIGroupDiscovery) -> Vec<String> {
+    let name = group.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
+    let mut served = Vec::new();
+    for version in &group.versions {
+        let Some(number) = version.version.as_deref() else { continue };
+        let version_of = match name.unwrap_or_default() {
+            "" => number.to_owned(),
+            name => format!("{name}/{number}"),
+        };
+        let kinds = version.resources.iter().filter_map(|resource| resource.response_kind.as_ref());
+        for kind in kinds.filter_map(|kind| kind.kind.as_deref()) {
+            served.push(format!("{version_of}/{kind}"));
+        }
+        served.push(version_of);
+    }
+    served
 }
 
 /// Some clouds write `28+`. Without the patch version: it changes often and says nothing about what there is.

@@ -9,6 +9,7 @@ use super::record::Record;
 use super::{Context, camp, merge, pin};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
+use crate::domain::definitions::Definition;
 use crate::domain::finding::Finding;
 use crate::domain::guard::{self, GuardPolicy};
 use crate::domain::render_inputs::RenderInputs;
@@ -21,6 +22,9 @@ use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 const FETCH_TIME: Duration = Duration::from_secs(120);
 /// Findings that are kept, and notes.
 const FINDINGS: usize = 20;
+
+/// Why a commit is refused that needs what the cluster does not have.
+pub(super) const LACKS: &str = "DefinitionMissing";
 
 /// Why there is no bundle.
 pub(super) enum Unbuilt {
@@ -97,10 +101,27 @@ pub(super) async fn build(
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
     record.status.expires_at = observe::end_of(record, policy).map(Into::into);
-    let bundle = allowed(served, record, inputs, rendered.bundle)?;
-    let room = FINDINGS.saturating_sub(record.status.notes.len());
-    record.status.notes.extend(rendered.notes.iter().map(note_of).take(room));
-    Ok(bundle)
+    let cluster = context.target.facts().await;
+    let cluster = cluster.map_err(|error| Unbuilt::Failed(ReconcileError::Apply(error)))?;
+    let (lacking, there): (Vec<_>, Vec<_>) = rendered
+        .definitions
+        .iter()
+        .map(|definition| definition.finding(&cluster).ok_or(definition))
+        .partition(Result::is_ok);
+    let there = there.into_iter().filter_map(Result::err).map(there_already);
+    let beside = Beside {
+        notes: rendered.notes.iter().map(note_of).chain(there).collect(),
+        lacking: lacking.into_iter().flatten().map(|finding| entry(&finding)).collect(),
+    };
+    allowed(served, record, inputs, rendered.bundle, beside)
+}
+
+/// What rendering found out beside the bundle.
+#[derive(Default)]
+pub(super) struct Beside {
+    notes: Vec<NoteEntry>,
+    /// What the cluster has to have and has not.
+    lacking: Vec<FindingEntry>,
 }
 
 /// Stage *guard*: the bundle, when the policy lets it through; its warnings go into the notes.
@@ -109,6 +130,7 @@ pub(super) fn allowed(
     record: &mut Record,
     inputs: &RenderInputs,
     bundle: Bundle,
+    beside: Beside,
 ) -> Result<Bundle, Unbuilt> {
     let findings = guard::guard(
         &bundle,
@@ -116,10 +138,13 @@ pub(super) fn allowed(
     );
     let (warnings, refusals): (Vec<_>, Vec<_>) =
         findings.iter().partition(|finding| !finding.is_refusal());
-    record.status.notes = warnings.into_iter().map(warning_of).take(FINDINGS).collect();
-    if !refusals.is_empty() {
-        let findings = refusals.into_iter().take(FINDINGS).map(entry_of).collect();
-        return Err(Unbuilt::Refused(Refusal { reason: "GuardRefused", findings }));
+    record.status.notes =
+        warnings.into_iter().map(warning_of).chain(beside.notes).take(FINDINGS).collect();
+    let reason = if refusals.is_empty() { LACKS } else { "GuardRefused" };
+    let findings: Vec<_> =
+        refusals.into_iter().map(entry_of).chain(beside.lacking).take(FINDINGS).collect();
+    if !findings.is_empty() {
+        return Err(Unbuilt::Refused(Refusal { reason, findings }));
     }
     Ok(bundle)
 }
@@ -136,15 +161,27 @@ fn unrendered(error: RenderError) -> Unbuilt {
 
 /// A commit of which this alone is wrong.
 pub(super) fn refused(reason: &'static str, finding: &Finding) -> Unbuilt {
+    Unbuilt::Refused(Refusal { reason, findings: vec![entry(finding)] })
+}
+
+fn entry(finding: &Finding) -> FindingEntry {
     let Finding { rule, name, file, line, message, hint, .. } = finding;
-    let finding = FindingEntry {
+    FindingEntry {
         rule: format!("{rule} {name}"),
         file: file.as_ref().map(|file| bounded(file, 512)),
         line: line.and_then(|line| i32::try_from(line).ok()),
         message: bounded(message, 1024),
         hint: Some(bounded(hint, 512)).filter(|hint| !hint.is_empty()),
-    };
-    Unbuilt::Refused(Refusal { reason, findings: vec![finding] })
+    }
+}
+
+fn there_already(definition: &Definition) -> NoteEntry {
+    NoteEntry {
+        rule: None,
+        file: Some(bounded(&definition.file, 512)),
+        line: i32::try_from(definition.line).ok(),
+        message: bounded(&definition.left_out(), 512),
+    }
 }
 
 fn note_of(note: &Note) -> NoteEntry {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Context;
-use super::build::{Refusal, Unbuilt, refused};
+use super::build::{self, Refusal, Unbuilt, refused};
 use super::camp;
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
@@ -63,7 +63,9 @@ pub(super) async fn bring_up(
     };
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
     let mut inputs = inputs(record, served, pinned.as_ref(), merge, &facts)?;
-    let same = record.status.inputs_digest.as_ref() == Some(&inputs.inputs_digest());
+    let same = record.status.inputs_digest.as_ref().is_some_and(|known| {
+        *known == inputs.inputs_digest() || *known == inputs.digest_with(&facts)
+    });
     if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
@@ -96,6 +98,9 @@ pub(super) async fn bring_up(
     let bundle = match built {
         Ok(bundle) => bundle,
         Err(Unbuilt::Refused(refusal)) => {
+            // What the cluster lacks may come: then it is tried again.
+            let lacks = refusal.reason == build::LACKS;
+            let digest = if lacks { inputs.digest_with(&facts) } else { digest };
             return refuse(context, record, served, decision, digest, refusal).await;
         }
         Err(Unbuilt::Failed(error)) => return Err(error),
@@ -183,7 +188,6 @@ fn inputs(
     let policy = &served.policy;
     // A chart must not make what the guard refuses, only because the cluster would have it.
     let allowed = GuardPolicy::of(policy, "", &[]).allowed_kinds;
-    let groups = allowed.into_iter().map(|kind| kind.group).collect();
     let mut inputs = RenderInputs {
         revision,
         merge,
@@ -198,7 +202,7 @@ fn inputs(
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
-        cluster: facts.of_groups(&groups),
+        cluster: facts.of_kinds(&allowed),
     };
     camp::hosts_into(&mut inputs, record);
     Ok(inputs)
@@ -272,6 +276,7 @@ fn show_refusal(context: &Context, record: &mut Record) {
             "SourceRefused" => "SourceRefused",
             "RenderFailed" => "RenderFailed",
             "GuardRefused" => "GuardRefused",
+            build::LACKS => build::LACKS,
             _ => "Refused",
         }
     });

@@ -1,4 +1,4 @@
-//! Keeps what is known of the target cluster fresh, beside the runs: its version and its API groups, for charts. I/O: two
+//! Keeps what is known of the target cluster fresh, beside the runs: its version and what it serves. I/O: three
 //! reads of the target each time.
 
 use std::time::Duration;

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Condition;
 use super::time::Timestamp;
-use crate::domain::policy;
 
 /// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
 /// application team can only narrow it in its preview file.
@@ -359,11 +358,12 @@ pub enum Namespaces {
 }
 
 /// What becomes of objects that are in no namespace; those that are not ignored are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterScoped {
-    /// Kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`. Default: `CustomResourceDefinition`.
-    #[serde(default = "ClusterScoped::default_ignore")]
+    /// Kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`. Without an entry a
+    /// `CustomResourceDefinition` is left out when the cluster serves it in the same versions. Default: none.
+    #[serde(default)]
     #[schemars(
         length(max = 50),
         inner(
@@ -372,18 +372,6 @@ pub struct ClusterScoped {
         )
     )]
     pub ignore: Vec<String>,
-}
-
-impl ClusterScoped {
-    fn default_ignore() -> Vec<String> {
-        policy::DEFAULT_IGNORED.map(str::to_owned).to_vec()
-    }
-}
-
-impl Default for ClusterScoped {
-    fn default() -> Self {
-        Self { ignore: Self::default_ignore() }
-    }
 }
 
 impl Isolation {

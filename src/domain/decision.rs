@@ -405,6 +405,7 @@ mod tests {
                 forks,
                 selected: if b[5] { Ok(()) } else { refused() },
                 conflict: b[7].then(|| "it conflicts with main".into()),
+                pin: b[7].then(|| "mia went back".into()),
             }
         })
     }

@@ -18,6 +18,8 @@ pub mod lifetime;
 
 pub mod decision;
 
+pub mod definitions;
+
 pub mod dns;
 
 pub mod document;

@@ -154,9 +154,6 @@ pub enum Namespaces {
     Refuse,
 }
 
-/// What is left out of a bundle when the platform team says nothing else.
-pub const DEFAULT_IGNORED: [&str; 1] = ["CustomResourceDefinition.apiextensions.k8s.io"];
-
 /// Bounds for what comes out of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

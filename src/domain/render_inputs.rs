@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bundle::{canonical_json, sha256_hex};
+use super::guard::GroupKind;
 use super::hosts::AppHost;
 use super::id::{PrNumber, RepoName, Revision};
-use super::policy::{DEFAULT_IGNORED, Gateway, Namespaces, Policy, Tls};
+use super::policy::{Gateway, Namespaces, Policy, Tls};
 use super::preview_file::ParameterRule;
 
 /// All inputs of a bundle. Two equal values give two equal bundles.
@@ -72,7 +73,7 @@ impl Default for RenderRules {
             tls: Tls::default(),
             https: true,
             namespaces: Namespaces::default(),
-            ignored_cluster_scoped: DEFAULT_IGNORED.map(str::to_owned).to_vec(),
+            ignored_cluster_scoped: Vec::new(),
             parameters: BTreeMap::new(),
         }
     }
@@ -99,27 +100,53 @@ impl RenderRules {
 pub struct ClusterFacts {
     /// `major.minor` of the API server.
     pub kubernetes_version: String,
-    /// Served `group/version`s, sorted.
+    /// Served `group/version`s and `group/version/Kind`s, as Helm writes them, sorted.
     pub api_versions: Vec<String>,
 }
 
+/// `group/version` or `group/version/Kind`, taken apart. Of the core group, whose name is empty, only `v1` and `v1/Pod`
+/// are there; no version begins with a capital, and each of its kinds does.
+fn parts(entry: &str) -> (&str, &str, Option<&str>) {
+    let capital = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
+    match entry.split_once('/') {
+        None => ("", entry, None),
+        Some((version, kind)) if capital(kind) => ("", version, Some(kind)),
+        Some((group, rest)) => match rest.split_once('/') {
+            None => (group, rest, None),
+            Some((version, kind)) => (group, version, Some(kind)),
+        },
+    }
+}
+
 impl ClusterFacts {
-    /// The same with the API versions of these groups only: what a camp can't hold is nothing that a chart should make,
-    /// and another definition in the cluster is no reason to render everything anew.
+    /// The same with these kinds only, and the versions of their groups: what a camp can't hold is nothing that a chart
+    /// should make, and another definition in the cluster is no reason to render everything anew.
     #[must_use]
-    pub fn of_groups(&self, groups: &BTreeSet<String>) -> Self {
-        let group =
-            |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
-        let versions = self.api_versions.iter();
+    pub fn of_kinds(&self, kinds: &BTreeSet<GroupKind>) -> Self {
+        let groups: BTreeSet<&str> = kinds.iter().map(|kind| kind.group.as_str()).collect();
+        let told = |entry: &&String| match parts(entry) {
+            (group, _, None) => groups.contains(group),
+            (group, _, Some(kind)) => kinds.contains(&GroupKind::new(group, kind)),
+        };
         Self {
             kubernetes_version: self.kubernetes_version.clone(),
-            api_versions: versions.filter(|one| groups.contains(&group(one))).cloned().collect(),
+            api_versions: self.api_versions.iter().filter(told).cloned().collect(),
         }
+    }
+
+    /// Versions in which a kind is served.
+    #[must_use]
+    pub fn versions_of(&self, group: &str, kind: &str) -> BTreeSet<&str> {
+        let version = |entry| match parts(entry) {
+            (of, version, Some(name)) => (of == group && name == kind).then_some(version),
+            _ => None,
+        };
+        self.api_versions.iter().filter_map(|entry| version(entry)).collect()
     }
 }
 
 /// Raised when the same inputs begin to give another bundle.
-const RENDERER: &str = "bivouac/2";
+const RENDERER: &str = "bivouac/3";
 
 impl RenderInputs {
     /// The part of a Repository's policy that changes what is accepted.
@@ -172,6 +199,14 @@ impl RenderInputs {
             "cluster": {"kubernetesVersion": kubernetes_version, "apiVersions": api_versions},
             "renderer": RENDERER,
         });
+        sha256_hex(canonical_json(&all).as_bytes())
+    }
+
+    /// The digest of all inputs and of everything that the cluster serves: for a commit that was refused for what the
+    /// cluster lacks, which may come.
+    #[must_use]
+    pub fn digest_with(&self, cluster: &ClusterFacts) -> String {
+        let all = json!({"inputs": self.inputs_digest(), "cluster": cluster});
         sha256_hex(canonical_json(&all).as_bytes())
     }
 
@@ -277,14 +312,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_learns_of_the_groups_that_a_camp_may_hold() {
-        let versions = ["apps/v1", "monitoring.coreos.com/v1", "v1"].map(str::to_owned);
-        let facts =
-            ClusterFacts { kubernetes_version: "1.35".into(), api_versions: versions.to_vec() };
-        let of = |groups: &[&str]| {
-            facts.of_groups(&groups.iter().map(|group| (*group).to_owned()).collect()).api_versions
+    fn a_chart_learns_of_the_kinds_that_a_camp_may_hold() {
+        let versions = [
+            "apps/v1",
+            "apps/v1/ControllerRevision",
+            "apps/v1/Deployment",
+            "example.com/v1",
+            "example.com/v1/thing",
+            "monitoring.coreos.com/v1",
+            "monitoring.coreos.com/v1/ServiceMonitor",
+            "v1",
+            "v1/ConfigMap",
+            "v1/Node",
+        ];
+        let api_versions = versions.map(str::to_owned).to_vec();
+        let facts = ClusterFacts { kubernetes_version: "1.35".into(), api_versions };
+        let of = |kinds: &[&str]| {
+            facts.of_kinds(&kinds.iter().map(|kind| GroupKind::parse(kind)).collect()).api_versions
         };
-        assert_eq!(of(&["", "apps", "batch"]), ["apps/v1", "v1"]);
-        assert_eq!(of(&["monitoring.coreos.com"]), ["monitoring.coreos.com/v1"]);
+        assert_eq!(
+            of(&["ConfigMap", "Deployment.apps", "CronJob.batch"]),
+            ["apps/v1", "apps/v1/Deployment", "v1", "v1/ConfigMap"]
+        );
+        assert_eq!(of(&["PodMonitor.monitoring.coreos.com"]), ["monitoring.coreos.com/v1"]);
+        assert_eq!(of(&["thing.example.com"]), ["example.com/v1", "example.com/v1/thing"]);
+        assert_eq!(facts.versions_of("example.com", "thing"), BTreeSet::from(["v1"]));
+        assert_eq!(facts.versions_of("", "Node"), BTreeSet::from(["v1"]));
+        assert_eq!(facts.versions_of("v1", "Node"), BTreeSet::new());
     }
 }

@@ -12,6 +12,7 @@ use super::plan::Renderer;
 use super::tools::Tools;
 use super::yaml::{self, YamlLimits};
 use super::{Place, RenderError, RenderLimits, Rendered, plan, render, text};
+use crate::domain::definitions::Definition;
 use crate::domain::document::{Key, Node, NodeValue, Position};
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::finding::{self, BuildRule, Finding};
@@ -104,6 +105,7 @@ pub async fn check(
         if tried.whole {
             notes.extend(rendered.chosen.guess());
             notes.extend(rendered.notes.iter().map(ToString::to_string));
+            notes.extend(rendered.definitions.iter().map(Definition::note_unasked));
         }
     }
     finding::sort(&mut findings);

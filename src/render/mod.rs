@@ -43,6 +43,7 @@ pub use self::plan::{Chosen, Plan, plan};
 pub use self::wanted::wanted;
 pub use self::yaml::{YamlLimit, YamlLimits};
 use crate::domain::bundle::{Bundle, BundleObject, RandomField};
+use crate::domain::definitions::Definition;
 use crate::domain::document::Position;
 use crate::domain::file_tree::FileTree;
 use crate::domain::preview_file::{PREVIEW_FILE, resolve_parameters};
@@ -63,6 +64,8 @@ pub struct Rendered {
     pub ttl: Option<Duration>,
     /// What people should know, though nothing is wrong.
     pub notes: Vec<Note>,
+    /// Definitions that were taken out. The cluster must have them already: [`Definition::lacking`].
+    pub definitions: Vec<Definition>,
     /// The values that hold for the parameters of the preview file.
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
@@ -95,8 +98,16 @@ pub async fn render(
         work.app(app, index).await?;
     }
     let gathered = work.done();
-    let (bundle, notes) = aside(|| finish(&plan, inputs, &parameters, limits, gathered))?;
-    Ok(Rendered { bundle, chosen: plan.chosen, ttl: plan.ttl, notes, parameters })
+    let Finished { bundle, definitions, notes } =
+        aside(|| finish(&plan, inputs, &parameters, limits, gathered))?;
+    Ok(Rendered { bundle, chosen: plan.chosen, ttl: plan.ttl, notes, definitions, parameters })
+}
+
+/// What [`finish`] makes.
+struct Finished {
+    bundle: Bundle,
+    definitions: Vec<Definition>,
+    notes: Vec<Note>,
 }
 
 /// Everything that is done when the objects of all apps are there.
@@ -106,11 +117,12 @@ fn finish(
     parameters: &BTreeMap<String, serde_json::Value>,
     limits: RenderLimits,
     gathered: Gathered,
-) -> Result<(Bundle, Vec<Note>), RenderError> {
+) -> Result<Finished, RenderError> {
     let Gathered { mut objects, random, notes: of_apps } = gathered;
     let mut notes = of_apps;
     let mut kept: Vec<usize> = (0..objects.len()).collect();
-    transform::namespaces(&mut objects, &mut kept, inputs, &mut notes)?;
+    let definitions = transform::namespaces(&mut objects, &mut kept, inputs, &mut notes)?;
+    transform::accounts(&mut objects, &mut notes);
     for (index, app) in plan.apps.iter().enumerate() {
         let context = inputs.context(&app.name, parameters);
         transform::images(&mut objects, app, index, &context, &mut notes)?;
@@ -141,7 +153,7 @@ fn finish(
         let place = Place::file(plan.apps.first().map_or(PREVIEW_FILE, |app| &app.path));
         return Err(RenderError::TooMuch { place, message });
     }
-    Ok((bundle, notes))
+    Ok(Finished { bundle, definitions, notes })
 }
 
 /// No two objects overwrite each other.

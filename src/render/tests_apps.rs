@@ -451,15 +451,53 @@ fn objects_without_a_namespace_are_left_out_when_they_are_listed_and_kept_for_th
 {
     let text = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x.y}\n\
         ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r}\n";
-    let rendered = plain(&[("k8s/a.yaml", text)], &inputs()).expect("rendered");
+    let mut listed = inputs();
+    listed.rules.ignored_cluster_scoped =
+        vec!["CustomResourceDefinition.apiextensions.k8s.io".to_owned()];
+    let rendered = plain(&[("k8s/a.yaml", text)], &listed).expect("rendered");
     assert_eq!(names(&rendered), ["ClusterRole/r"]);
     assert_eq!(object(&rendered, "ClusterRole/r").json["metadata"].get("namespace"), None);
     let told = "k8s/a.yaml:1:1: CustomResourceDefinition/x.y is left out: it is in no namespace, and the cluster has its own";
     assert_eq!(notes(&rendered), [told]);
-    let mut none = inputs();
-    none.rules.ignored_cluster_scoped.clear();
-    let rendered = plain(&[("k8s/a.yaml", text)], &none).expect("rendered");
+    assert_eq!(rendered.definitions, []);
+    // One that says nothing of itself can't be compared with the cluster's.
+    let rendered = plain(&[("k8s/a.yaml", text)], &inputs()).expect("rendered");
     assert_eq!(rendered.bundle.objects.len(), 2);
+}
+
+#[test]
+fn definitions_are_taken_out_and_handed_over_for_the_cluster_to_be_asked() {
+    let text = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n---\n\
+        apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n\
+        spec: {group: example.com, names: {kind: Thing}, versions: [{name: v1, served: true}]}\n";
+    let rendered = plain(&[("k8s/a.yaml", text)], &inputs()).expect("rendered");
+    assert_eq!((names(&rendered), notes(&rendered)), (vec!["ConfigMap/a".to_owned()], vec![]));
+    let told: Vec<String> = rendered.definitions.iter().map(Definition::note_unasked).collect();
+    assert_eq!(
+        told,
+        [
+            "k8s/a.yaml:5: CustomResourceDefinition/things.example.com is left out when the cluster serves Thing of \
+          example.com in v1 already; otherwise the service refuses the commit"
+        ]
+    );
+}
+
+#[test]
+fn an_account_of_a_chart_mounts_no_token() {
+    let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web}\n---\n\
+        apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n\
+        spec: {template: {spec: {serviceAccountName: web, containers: []}}}\n";
+    let rendered = plain(&[("k8s/a.yaml", text)], &inputs()).expect("rendered");
+    let off = Some(&json!(false));
+    for (name, at) in [
+        ("ServiceAccount/web", "/automountServiceAccountToken"),
+        ("Deployment/web", "/spec/template/spec/automountServiceAccountToken"),
+    ] {
+        assert_eq!(object(&rendered, name).json.pointer(at), off, "{name}");
+    }
+    let told = "k8s/a.yaml:1:1: ServiceAccount/web: automountServiceAccountToken was set to false; pods of a preview get \
+                no token of the cluster's API";
+    assert_eq!(notes(&rendered), [told]);
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl Reads for Reader<'_> {
         for part in parts {
             if !here.is_directory() {
                 // A link or submodule on the way is named, a plain file just has nothing below it.
-                return match refusal(here.kind) {
+                return match refusal(&walked, here.kind) {
                     Some((what, hint)) => Err(refused(&walked, what, hint)),
                     None => Ok(false),
                 };
@@ -257,7 +257,7 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, entry: &Entry, path: &str, depth: u64) -> Result<(), SourceError> {
-        if let Some((what, hint)) = refusal(entry.kind) {
+        if let Some((what, hint)) = refusal(path, entry.kind) {
             return Err(refused(path, what, hint));
         }
         if u64::try_from(path.len()).is_ok_and(|bytes| bytes > MAX_PATH) {
@@ -356,13 +356,26 @@ fn kind_of(mode: EntryMode) -> Option<EntryKind> {
         .then(|| mode.kind())
 }
 
-fn refusal(kind: Option<EntryKind>) -> Option<(&'static str, &'static str)> {
+/// What a symbolic link is refused with.
+pub(super) const LINK: &str = "this is a symbolic link, which is not followed";
+
+/// What to do instead of a link: sub-charts that several charts share are often linked to.
+pub(super) fn link_hint(path: &str) -> &'static str {
+    let in_charts = path
+        .rsplit_once('/')
+        .is_some_and(|(above, _)| above == "charts" || above.ends_with("/charts"));
+    if in_charts {
+        "commit the sub-chart itself, or name it in Chart.yaml by its place in the repository \
+         (dependencies: [{name: …, repository: file://../…}]) and take the link out"
+    } else {
+        "commit the file itself or move the link out of the rendered path"
+    }
+}
+
+fn refusal(path: &str, kind: Option<EntryKind>) -> Option<(&'static str, &'static str)> {
     match kind {
         None => Some(("this has a mode that git does not know", COMMIT_ANEW)),
-        Some(EntryKind::Link) => Some((
-            "this is a symbolic link, which is not followed",
-            "commit the file itself or move the link out of the rendered path",
-        )),
+        Some(EntryKind::Link) => Some((LINK, link_hint(path))),
         Some(EntryKind::Commit) => Some((
             "this is a submodule, which is not fetched",
             "commit the files themselves or move the submodule out of the rendered path",

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::SourceError;
 use super::tree::{
-    LFS, Reads, TreeLimits, checked_name, join, most_directories, read_wanted, refused, too_big,
+    LFS, LINK, Reads, TreeLimits, checked_name, join, link_hint, most_directories, read_wanted,
+    refused, too_big,
 };
 use crate::domain::file_tree::{FileTree, Wanted};
 
@@ -114,10 +115,7 @@ impl Reader<'_> {
         };
         let kind = metadata.file_type();
         Ok(if kind.is_symlink() {
-            Kind::Refused(
-                "this is a symbolic link, which is not followed",
-                "commit the file itself or move the link out of the rendered path",
-            )
+            Kind::Refused(LINK, link_hint(path))
         } else if kind.is_file() {
             Kind::File(metadata.len())
         } else if !kind.is_dir() {
@@ -286,5 +284,24 @@ mod tests {
         let error =
             read_work_tree(folder.path(), TreeLimits::default(), wanted).expect_err("a link");
         assert!(error.to_string().starts_with("deploy: this is a symbolic link"), "{error}");
+    }
+
+    #[test]
+    fn a_link_to_a_sub_chart_is_told_how_charts_share_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for path in ["common", "web/charts"] {
+            fs::create_dir_all(folder.path().join(path)).expect("made");
+        }
+        symlink("../../common", folder.path().join("web/charts/common")).expect("made");
+        let error = read_work_tree(folder.path(), TreeLimits::default(), all).expect_err("a link");
+        assert_eq!(
+            error.to_string(),
+            "web/charts/common: this is a symbolic link, which is not followed; commit the sub-chart itself, or name it \
+             in Chart.yaml by its place in the repository (dependencies: [{name: …, repository: file://../…}]) and take \
+             the link out"
+        );
+        assert_eq!(super::link_hint("charts/x"), super::link_hint("a/charts/x"));
+        assert_eq!(super::link_hint("charts"), super::link_hint("mycharts/x"));
+        assert_ne!(super::link_hint("charts"), super::link_hint("charts/x"));
     }
 }

@@ -53,8 +53,24 @@ pub(crate) fn cases() -> Vec<Case> {
             "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: a}\nwebhooks: []\n",
         ),
         one(
-            "a definition of a kind",
+            "a definition that says nothing",
             "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.com}\nspec: {}\n",
+        ),
+        one(
+            "a definition of a kind",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.com}\nspec: {group: example.com, scope: Namespaced, names: {kind: A, plural: as}, versions: [{name: v1, served: true, storage: true}]}\n",
+        ),
+        one(
+            "a definition with an odd name of a version",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.com}\nspec: {group: example.com, scope: Namespaced, names: {kind: A, plural: as}, versions: [{name: \"v1\\e[31m\", served: true, storage: true}]}\n",
+        ),
+        one(
+            "the deployer's account",
+            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: bivouac-deployer}\n",
+        ),
+        one(
+            "an account with a role of the cloud",
+            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, annotations: {eks.amazonaws.com/role-arn: \"arn:aws:iam::1:role/a\"}}\n",
         ),
         one(
             "a token of a service account",

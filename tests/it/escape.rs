@@ -311,6 +311,20 @@ fn pods_and_workloads() -> Vec<Row> {
     let account = json!({"serviceAccountName": "bivouac-deployer"});
     let never = json!({"serviceAccountName": "bivouac-deployer", "restartPolicy": "Never"});
     rows.push(apply("the deployer's account in a Pod", pod(account.clone()), Policy, Policy));
+    let quiet =
+        json!({"serviceAccountName": "bivouac-deployer", "automountServiceAccountToken": false});
+    rows.push(apply("the deployer's account without its token", pod(quiet), Policy, Policy));
+    let theirs = json!({"serviceAccountName": "theirs"});
+    rows.push(apply("somebody else's account in a Pod", pod(theirs.clone()), Policy, Policy));
+    rows.push(apply("somebody else's account in a Deployment", deployment(theirs), Policy, Policy));
+    // Its name, and nothing that it may do.
+    let quiet = json!({"serviceAccountName": "theirs", "automountServiceAccountToken": false});
+    rows.push(apply(
+        "somebody else's account without its token",
+        deployment(quiet),
+        OnlyGuard,
+        OnlyGuard,
+    ));
     for (what, api_version, kind, spec) in [
         ("the deployer's account in a Deployment", "apps/v1", "Deployment", &account),
         ("the deployer's account in a StatefulSet", "apps/v1", "StatefulSet", &account),
@@ -439,8 +453,36 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
         apply(
             "a GRPCRoute for another host",
             route("GRPCRoute", json!({"hostnames": [own, "shop.example.com"]})),
-            Rbac,
             Policy,
+            Policy,
+        ),
+        apply("a GRPCRoute for every host", route("GRPCRoute", json!({})), Policy, Policy),
+        apply(
+            "a GRPCRoute at another Gateway",
+            route(
+                "GRPCRoute",
+                json!({"hostnames": [own], "parentRefs": [{"name": "internal", "namespace": "infra"}]}),
+            ),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "a GRPCRoute to another namespace",
+            route(
+                "GRPCRoute",
+                json!({"hostnames": [own], "rules": [{"backendRefs": [{"name": "db", "namespace": "prod"}]}]}),
+            ),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "a GRPCRoute for the own host",
+            route(
+                "GRPCRoute",
+                json!({"hostnames": [own], "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]}),
+            ),
+            Nobody,
+            Nobody,
         ),
         apply(
             "a TLSRoute for every host",
@@ -485,6 +527,15 @@ fn services_and_routes(own: &Value) -> Vec<Row> {
             Policy,
         ),
     ]
+}
+
+fn account(name: &str, mount: Value, annotations: Value) -> Value {
+    let mut account =
+        object("v1", "ServiceAccount", name, meta(json!({"annotations": annotations})));
+    if !mount.is_null() {
+        account["automountServiceAccountToken"] = mount;
+    }
+    account
 }
 
 fn guardrails_and_rights(camp: &str) -> Vec<Row> {
@@ -571,7 +622,72 @@ fn guardrails_and_rights(camp: &str) -> Vec<Row> {
         apply("an owner", map("x", meta(json!({"ownerReferences": owner}))), Policy, Policy),
         apply("a claim from another namespace", claim, Policy, Policy),
         apply("a Secret that asks for a token", secret, Policy, Policy),
-        apply("a ServiceAccount", object("v1", "ServiceAccount", "x", json!({})), Rbac, Policy),
+        apply("a ServiceAccount", account("x", json!(false), json!({})), Nobody, Nobody),
+        apply(
+            "a ServiceAccount whose token is mounted",
+            account("x", json!(true), json!({})),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "a ServiceAccount that says nothing of its token",
+            account("x", Value::Null, json!({})),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "a ServiceAccount with a role of the cloud",
+            account(
+                "x",
+                json!(false),
+                json!({"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}),
+            ),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "a ServiceAccount with a chart's annotations",
+            account("x", json!(false), json!({"helm.sh/resource-policy": "keep", "note": "x"})),
+            Nobody,
+            Nobody,
+        ),
+        apply("the default account", account("default", json!(false), json!({})), Policy, Policy),
+        apply(
+            "the deployer's account",
+            account("bivouac-deployer", json!(false), json!({})),
+            Policy,
+            Policy,
+        ),
+        apply(
+            "somebody else's account",
+            account("theirs", json!(false), json!({})),
+            Policy,
+            Policy,
+        ),
+        send(
+            "somebody else's account away",
+            "DELETE",
+            "v1|serviceaccounts/theirs",
+            Value::Null,
+            Policy,
+            Policy,
+        ),
+        send(
+            "the default account away",
+            "DELETE",
+            "v1|serviceaccounts/default",
+            Value::Null,
+            Policy,
+            Policy,
+        ),
+        send(
+            "the deployer's account away",
+            "DELETE",
+            "v1|serviceaccounts/bivouac-deployer",
+            Value::Null,
+            Policy,
+            Policy,
+        ),
         send(
             "a token of the default account",
             "POST",
@@ -703,6 +819,9 @@ async fn what_the_guard_would_miss_is_stopped_behind_it_or_listed_here() {
     let noted = world.as_admin("PATCH", &format!("/api/v1/namespaces/{camp}"), &gateway).await;
     assert_eq!(noted.code, 200, "{}", noted.body);
 
+    let theirs = object("v1", "ServiceAccount", "theirs", json!({}));
+    let made = world.as_admin("POST", &path("v1|serviceaccounts", &camp), &theirs).await;
+    assert_eq!(made.code, 201, "{}", made.body);
     let stay = object("v1", "Pod", "stay", json!({"spec": pod_spec(json!({}))}));
     let made = world.as_admin("POST", &path("v1|pods", &camp), &stay).await;
     assert_eq!(made.code, 201, "{}", made.body);

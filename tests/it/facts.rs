@@ -80,10 +80,15 @@ async fn a_chart_learns_version_and_apis_and_is_not_rendered_for_every_other_def
     let (version, apis) = told(&world, number).await;
     let (major, minor) = version.split_once('.').expect("major.minor");
     assert!(major == "1" && minor.parse::<u8>().is_ok(), "{version}");
-    for there in ["v1", "apps/v1", "networking.k8s.io/v1"] {
+    for there in ["v1", "v1/ConfigMap", "apps/v1", "apps/v1/Deployment", "networking.k8s.io/v1"] {
         assert!(apis.iter().any(|one| one == there), "{there} of {apis:?}");
     }
     assert!(apis.iter().all(|one| !one.starts_with("bivouac.dev/")), "{apis:?}");
+    // A kind that no camp may hold is not told, also in a group of which others are.
+    for not in ["v1/Namespace", "networking.k8s.io/v1/NetworkPolicy"] {
+        assert!(apis.iter().all(|one| one != not), "{not} of {apis:?}");
+    }
+    assert!(apis.is_sorted(), "{apis:?}");
 
     // Somebody installs something that no camp may hold.
     let renderings = mirror.0.load(Ordering::Relaxed);
@@ -108,7 +113,8 @@ async fn a_chart_learns_version_and_apis_and_is_not_rendered_for_every_other_def
     world
         .until("the chart is rendered anew", async || {
             let (_, apis) = told(&world, number).await;
-            apis.iter().any(|one| one == "things.example.com/v1").then_some(())
+            let told = |wanted: &str| apis.iter().any(|one| one == wanted);
+            (told("things.example.com/v1") && told("things.example.com/v1/Thing")).then_some(())
         })
         .await;
     let (_, apis) = told(&world, number).await;
@@ -125,9 +131,9 @@ async fn a_push_asks_the_cluster_nothing_about_itself() {
         world.ready(number, &head).await;
     }
     let audit = world.stage.cluster.audit();
-    let asked = audit
-        .iter()
-        .filter(|event| event.at > since && matches!(event.uri.as_str(), "/version" | "/apis"));
+    let asked = audit.iter().filter(|event| {
+        event.at > since && matches!(event.uri.as_str(), "/version" | "/apis" | "/api")
+    });
     assert_eq!(asked.count(), 0);
     assert!(audit.iter().any(|event| event.uri == "/version"), "it was asked at the beginning");
 }

@@ -1,9 +1,11 @@
 //! Stories: the whole program with embedded Kubernetes and GitHub, in one process, under a paused clock. Each test is a
 //! sentence that a user may rely on.
 
+mod accounts;
 mod apps;
 mod bad_input;
 mod changes;
+mod definitions;
 mod determinism;
 mod escape;
 mod facts;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::Misuse;
 use crate::crd::{Repository, RepositorySpec};
+use crate::domain::document::Node;
 use crate::domain::id::RepoName;
+use crate::domain::plain::plain;
 use crate::domain::policy::Policy;
 use crate::render::text;
 
@@ -36,18 +38,27 @@ pub(super) fn read(file: &Path) -> Result<Given, Misuse> {
                 .as_str()
                 .is_some_and(|version| version.starts_with("bivouac.dev/"))
     };
-    let mut found =
-        documents.iter().map(crate::domain::document::Node::to_json).filter(is_repository);
-    let value = found.next().ok_or_else(|| says("there is no Repository of bivouac.dev in it"))?;
+    let mut found = documents
+        .iter()
+        .map(|document| (document, document.to_json()))
+        .filter(|(_, value)| is_repository(value));
+    let (document, value) =
+        found.next().ok_or_else(|| says("there is no Repository of bivouac.dev in it"))?;
     if found.next().is_some() {
         return Err(says("there is more than one Repository in it"));
     }
-    let repository: Repository = serde_json::from_value(value.clone()).map_err(|error| {
-        Misuse::with(format!("--repository {name}: this is no Repository"), error)
-    })?;
+    let at = |field: &str, what: &str| {
+        let line = line_of(document, field);
+        Misuse::says(format!("--repository {name}:{line}: {what}"))
+    };
+    let repository: Repository =
+        serde_path_to_error::deserialize(value.clone()).map_err(|error| {
+            let field = error.path().to_string();
+            at(&field, &format!("{field}: {}", plain(&error.inner().to_string())))
+        })?;
     let read_back = serde_json::to_value(&repository.spec).unwrap_or_default();
     if let Some(field) = unknown_field("spec", &value["spec"], &read_back) {
-        return Err(says(&format!("unknown field {field}")));
+        return Err(at(&field, &format!("unknown field {field}")));
     }
     let github = &repository.spec.forge.github;
     Ok(Given {
@@ -69,6 +80,20 @@ pub(super) fn default_policy(name: &RepoName) -> Result<Policy, Misuse> {
     }))
     .map_err(Misuse::of)?;
     spec.policy().map_err(Misuse::of)
+}
+
+/// The line of a field (`spec.limits.objects`, `spec.parameters[0].name`), or of the nearest one around it.
+fn line_of(document: &Node, field: &str) -> usize {
+    let mut node = document;
+    for step in field.split(['.', '[']) {
+        let below = match step.strip_suffix(']').map(str::parse::<usize>) {
+            Some(Ok(index)) => node.elements().and_then(|elements| elements.get(index)),
+            _ => node.get(step),
+        };
+        let Some(below) = below else { break };
+        node = below;
+    }
+    node.position.line
 }
 
 /// The first field of `written` that is not in `read`: the API server refuses it, and a policy that is half read

@@ -13,6 +13,7 @@ use super::{Misuse, Trouble};
 use crate::apply::{CampId, Guardrails};
 use crate::config::RawTools;
 use crate::domain::bundle::Bundle;
+use crate::domain::definitions::Definition;
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::finding::{Finding, Severity, sort};
 use crate::domain::guard::{GuardPolicy, guard};
@@ -311,7 +312,9 @@ pub(super) async fn build(commit: Commit, policy: &Policy) -> Result<Built, Unbu
         .await
         .map_err(Unbuilt::Render)?;
     let guess = rendered.chosen.guess().into_iter();
-    let notes = guess.chain(rendered.notes.iter().map(ToString::to_string)).collect();
+    let unasked = rendered.definitions.iter().map(Definition::note_unasked);
+    let notes =
+        guess.chain(rendered.notes.iter().map(ToString::to_string)).chain(unasked).collect();
     let guard_policy = GuardPolicy::of(policy, &inputs.namespace, &hosts);
     let mut findings: Vec<Finding> = guard(&rendered.bundle, &guard_policy)
         .iter()

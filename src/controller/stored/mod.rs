@@ -13,7 +13,7 @@ use self::shelf::Shelf;
 use std::time::Duration;
 
 use super::Context;
-use super::build::{Unbuilt, allowed, build};
+use super::build::{Beside, Unbuilt, allowed, build};
 use super::error::{ReconcileError, chain};
 use super::reconcile::Served;
 use super::record::Record;
@@ -49,7 +49,7 @@ pub(super) async fn stored_or_built(
     if back_to.is_some()
         && let Some(bundle) = shelf.read_of_inputs(&digest).await.map_err(Unbuilt::Failed)?
     {
-        return allowed(served, record, inputs, bundle);
+        return allowed(served, record, inputs, bundle, Beside::default());
     }
     let built = {
         // What is fetched and rendered takes as long as it takes: others work meanwhile.
@@ -73,7 +73,7 @@ pub(super) async fn stored_or_built(
         (Err(Unbuilt::Failed(error)), Some(digest)) => {
             // Rules have changed since, and the commit can't be had any more: what ran then runs, if it may.
             return match shelf.read_of_digest(digest).await.map_err(Unbuilt::Failed)? {
-                Some(bundle) => allowed(served, record, inputs, bundle),
+                Some(bundle) => allowed(served, record, inputs, bundle, Beside::default()),
                 None => Err(Unbuilt::Failed(error)),
             };
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Finding, Severity};
+use crate::domain::plain::is_odd;
 
 /// One command a finding, and one `notice` a note.
 #[must_use]
@@ -34,9 +35,20 @@ pub fn github(findings: &[Finding], notes: &[String]) -> String {
     out
 }
 
-/// The text of a command: as GitHub's toolkit escapes it, so that no text can begin a command of its own.
+/// The text of a command: as GitHub's toolkit escapes it, so that no text can begin a command of its own. What commands a
+/// terminal or turns the order of what is read is U+FFFD.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '%' => out.push_str("%25"),
+            '\r' => out.push_str("%0D"),
+            '\n' => out.push_str("%0A"),
+            c if is_odd(c) => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// A property of a command.

@@ -55,7 +55,7 @@ fn a_workflow_command_can_not_be_left() {
                   ::error file=.bivouac.yaml,title=BR004 path-missing::no preview file%0Aname a file or directory that is \
                   committed\n\
                   ::error file=deploy/a%2Cb%3Ac%25.yaml.hbs,line=2,col=4,title=BR002 template::50%25 of:%0Ait, \
-                  %0D\u{1b}[31m red%0Ause only the variables and helpers that there are, and close every block\n\
+                  %0D\u{fffd}[31m red%0Ause only the variables and helpers that there are, and close every block\n\
                   ::warning file=deploy/ö.yaml,line=9,col=1,title=BR101 unquoted-value::a warning%0Aput it in \
                   quotes: {{quote commit.short}}\n\
                   ::notice title=bivouac::a note%0A::error::x\n";

@@ -37,6 +37,8 @@ impl Findings {
 pub(super) struct Brought {
     /// Names of the Secrets.
     pub(super) secrets: BTreeSet<String>,
+    /// Names of the ServiceAccounts.
+    pub(super) accounts: BTreeSet<String>,
     /// Pointers of fields that a chart drew at random, by object.
     pub(super) random: BTreeMap<ObjectIdentity, BTreeSet<String>>,
 }

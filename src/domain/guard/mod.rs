@@ -7,6 +7,7 @@
 //! One file a subject. Each value is read once by readers that know its type (`look::Look`): what is neither absent
 //! nor of the known-good form is refused. The work is linear in the size of the bundle.
 
+mod accounts;
 mod annotations;
 mod baseline;
 mod gateway;
@@ -137,6 +138,7 @@ pub fn default_allowed_kinds() -> BTreeSet<GroupKind> {
         ("", "Pod"),
         ("", "Secret"),
         ("", "Service"),
+        ("", "ServiceAccount"),
         ("apps", "DaemonSet"),
         ("apps", "Deployment"),
         ("apps", "ReplicaSet"),
@@ -206,6 +208,7 @@ pub fn guard(bundle: &Bundle, policy: &GuardPolicy) -> Vec<Finding> {
         let root = At::root(&object.json);
         let mut look = Look::new(object, object.identity(), policy, &brought, &mut findings);
         object::check(&mut look, &root);
+        accounts::check(&mut look, &root);
         secrets::check(&mut look, &root);
         services::check(&mut look, &root);
         storage::claim_object(&mut look, &root);
@@ -222,9 +225,16 @@ fn brought(bundle: &Bundle) -> Brought {
     for field in &bundle.random {
         random.entry(field.object.clone()).or_default().insert(field.pointer.clone());
     }
-    let secrets = bundle.objects.iter().map(super::bundle::BundleObject::identity);
-    let secrets = secrets.filter(|o| o.group.is_empty() && o.kind == "Secret").map(|o| o.name);
-    Brought { secrets: secrets.collect(), random }
+    let (mut secrets, mut accounts) = (BTreeSet::new(), BTreeSet::new());
+    for object in &bundle.objects {
+        let identity = object.identity();
+        match (identity.group.as_str(), identity.kind.as_str()) {
+            ("", "Secret") => secrets.insert(identity.name),
+            ("", "ServiceAccount") => accounts.insert(identity.name),
+            _ => continue,
+        };
+    }
+    Brought { secrets, accounts, random }
 }
 
 #[cfg(test)]

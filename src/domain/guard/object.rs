@@ -95,15 +95,11 @@ fn kind(look: &mut Look<'_>) {
     let is = |list: &[(&str, &str)]| list.contains(&(group.as_str(), kind.as_str()));
     let name = short(&kind);
     let field = "/kind".to_owned();
-    if RIGHTS.contains(&group.as_str()) || (group.is_empty() && kind == "ServiceAccount") {
+    if RIGHTS.contains(&group.as_str()) {
         let message = format!("{name} gives rights, which a preview may not");
-        // Charts bring accounts by default, and have a value against it.
-        let hint = if kind == "ServiceAccount" {
-            "take the object out (a chart's value serviceAccount.create: false); pods of a preview run \
-             without rights in the cluster"
-        } else {
-            "take the object out; pods of a preview run without rights in the cluster"
-        };
+        // Charts bring rights by default, and have a value against it.
+        let hint = "take the object out (many charts have a value rbac.create: false); pods of a preview run \
+                    without rights in the cluster";
         look.found(Rule::AccessControl, field, message, hint);
     } else if is(&CLUSTER_SCOPED) {
         let message =
@@ -117,8 +113,14 @@ fn kind(look: &mut Look<'_>) {
         look.found(Rule::KindNotAllowed, field, message, hint);
     } else if !look.policy.allowed_kinds.contains(&GroupKind::new(&group, &kind)) {
         let message = format!("kind {name} of {of} is not on the list of allowed kinds");
-        let hint = "take the object out of the preview, or ask the platform team to add the kind to \
-                    isolation.allowedKinds";
+        // Charts bring accounts by default, and have a value against it.
+        let hint = if group.is_empty() && kind == "ServiceAccount" {
+            "take the object out (a chart's value serviceAccount.create: false), or ask the platform team \
+             to add the kind to isolation.allowedKinds"
+        } else {
+            "take the object out of the preview, or ask the platform team to add the kind to \
+             isolation.allowedKinds"
+        };
         look.found(Rule::KindNotAllowed, field, message, hint);
     }
 }

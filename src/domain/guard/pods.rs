@@ -8,6 +8,8 @@ use super::{annotations, baseline, images, object, placement, references, restri
 pub(super) const CONTAINER_LISTS: [&str; 3] =
     ["containers", "initContainers", "ephemeralContainers"];
 
+const MOUNT: &str = "automountServiceAccountToken";
+
 /// Pointer from the object to what holds `metadata` and `spec` of its pods, by the shape of the kinds that have one,
 /// whatever their group or version.
 fn template_of(kind: &str) -> Option<&'static str> {
@@ -81,20 +83,30 @@ pub(super) fn pod(look: &mut Look<'_>, spec: &At<'_, '_>) {
 
 fn identity(look: &mut Look<'_>, spec: &At<'_, '_>) {
     for key in ["serviceAccountName", "serviceAccount"] {
-        if let Some(account) = spec.get(key) {
+        let Some(account) = spec.get(key) else { continue };
+        let brought =
+            |name: &str| !object::is_reserved(name) && look.brought.accounts.contains(name);
+        if !account.text().is_some_and(brought) {
             service_account(look, &account, key);
+        } else if spec.get(MOUNT).is_none() {
+            // Whatever the account itself says by the time the pod is made.
+            let message =
+                "a pod that names an account must say automountServiceAccountToken: false";
+            let field = spec.pointer_of(MOUNT);
+            look.found(Rule::AccountToken, field, message, "write it beside the name");
         }
     }
-    if let Some(mount) = spec.get("automountServiceAccountToken") {
+    if let Some(mount) = spec.get(MOUNT) {
         mounted_token(look, &mount);
     }
 }
 
-/// The only account is the namespace's own.
+/// Only the namespace's own account, or one that the bundle brings, which the caller has looked for.
 pub(super) fn service_account(look: &mut Look<'_>, account: &At<'_, '_>, key: &str) {
     if !matches!(account.text(), Some("default" | "")) {
-        let message = format!("{key} is not \"default\"");
-        let hint = "take the field out; pods of a preview run as the namespace's default account";
+        let message = format!("{key} is neither \"default\" nor an account that the bundle brings");
+        let hint = "take the field out: pods run as the namespace's default account; or bring a ServiceAccount of \
+                    that name";
         look.found(Rule::AccessControl, account.pointer(), message, hint);
     }
 }

@@ -57,6 +57,15 @@ pub(super) fn volume(look: &mut Look<'_>, volume: &At<'_, '_>) {
     }
 }
 
+/// What a ServiceAccount names.
+pub(super) fn account(look: &mut Look<'_>, root: &At<'_, '_>) {
+    for list in ["imagePullSecrets", "secrets"] {
+        for named in look.maps(root, list) {
+            secret(look, &named, "name");
+        }
+    }
+}
+
 /// A field of a kind that nobody knows, whose name speaks of a secret.
 pub(super) fn named_secret(look: &mut Look<'_>, value: &At<'_, '_>) {
     let name = value.text().or_else(|| value.get("name").and_then(|name| name.text()));

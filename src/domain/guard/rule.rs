@@ -273,18 +273,19 @@ pub const RULES: [RuleInfo; 24] = [
         severity: Severity::Refused,
         since: "0.1",
         what: &[
-            "ServiceAccounts; kinds of `rbac.authorization.k8s.io`, `authentication.k8s.io`, `authorization.k8s.io` and `certificates.k8s.io`, whatever `allowedKinds` says;",
-            "pods (and, in kinds that are not Kubernetes' own, any field) with a `serviceAccountName` other than `default`; annotations that give a pod an identity of the cloud (`iam.amazonaws.com/role`);",
+            "kinds of `rbac.authorization.k8s.io`, `authentication.k8s.io`, `authorization.k8s.io` and `certificates.k8s.io`, whatever `allowedKinds` says;",
+            "pods with a `serviceAccountName` other than `default` or that of a ServiceAccount which the bundle brings; in kinds that are not Kubernetes' own, any such field other than `default`;",
+            "annotations that give a pod an identity of the cloud (`iam.amazonaws.com/role`); on a ServiceAccount, all but those of tools that only look (`helm.sh/…`);",
             "Secrets of type `kubernetes.io/service-account-token`.",
         ],
         reason: "a preview needs no rights in the cluster, and another account's rights are not its own.",
         hint: "take the object or the field out. Use a Secret of type `Opaque`.",
         behind: behind(
-            "ServiceAccounts, roles, bindings, tokens",
-            "`serviceAccountName` in pods, Secrets that ask for a token",
+            "roles, bindings, tokens",
+            "accounts of pods that get a token, annotations of ServiceAccounts, Secrets that ask for a token",
             "",
             "",
-            "annotations",
+            "annotations of pods; an account that the bundle does not bring, named without its token",
         ),
     },
     RuleInfo {
@@ -318,7 +319,7 @@ pub const RULES: [RuleInfo; 24] = [
         severity: Severity::Refused,
         since: "0.2",
         what: &[
-            "`automountServiceAccountToken: true`;",
+            "`automountServiceAccountToken: true` in a pod. In a ServiceAccount rendering sets it to `false`, and in pods that name one, so that a chart's default works; a note says so;",
             "projected volumes with a `serviceAccountToken` or a `podCertificate`.",
         ],
         reason: "a token is an identity in the cluster, and with an `audience` also at others that trust the cluster. The code of a pull request needs none.",

@@ -1,7 +1,7 @@
 //! PURE · rules for Secrets in the bundle.
 
 use super::Rule;
-use super::look::{At, Look};
+use super::look::{At, Look, short};
 
 pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
     if !look.is("", "Secret") {
@@ -16,13 +16,29 @@ pub(super) fn check(look: &mut Look<'_>, root: &At<'_, '_>) {
         let Some(values) = look.map(root, key) else { continue };
         let brought = look.brought;
         let random = brought.random.get(&look.identity);
-        let plain = values.members().into_iter().any(|(_, value)| {
-            let drawn = random.is_some_and(|fields| fields.contains(&value.pointer()));
-            let says_nothing = value.value.is_null() || value.text() == Some("");
-            !drawn && !says_nothing
-        });
-        if plain {
-            let message = "values of this Secret stand in the repository";
+        let mut drawn = 0;
+        let mut plain: Vec<&str> = Vec::new();
+        for (key, value) in values.members() {
+            if random.is_some_and(|fields| fields.contains(&value.pointer())) {
+                drawn += 1;
+            } else if !value.value.is_null() && value.text() != Some("") {
+                plain.push(key);
+            }
+        }
+        if !plain.is_empty() {
+            let message = if drawn == 0 {
+                "values of this Secret stand in the repository".to_owned()
+            } else {
+                let names: Vec<String> = plain.iter().take(3).map(|key| short(key)).collect();
+                let more = match plain.len() - names.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!(
+                    "values of this Secret stand in the repository: {}{more}; the chart draws the others at random",
+                    names.join(", ")
+                )
+            };
             let hint = "keep only values that are worth nothing; for others use a SealedSecret or an \
                         ExternalSecret";
             look.found(Rule::PlainSecret, values.pointer(), message, hint);

@@ -395,7 +395,6 @@ fn what_is_hostile_is_found_by_its_rule_at_its_field() {
         ),
         (Rule::AccessControl, rbac("RoleBinding"), "/kind"),
         (Rule::AccessControl, rbac("ClusterRole"), "/kind"),
-        (Rule::AccessControl, object("v1", "ServiceAccount", json!({})), "/kind"),
         (
             Rule::AccessControl,
             object("v1", "Secret", json!({"type": "kubernetes.io/service-account-token"})),

@@ -3,6 +3,7 @@
 use std::iter::Peekable;
 use std::str::CharIndices;
 
+use super::Said;
 use serde_json::{Number, Value};
 
 /// Deeper than any formula that people read, shallower than any stack.
@@ -48,7 +49,7 @@ pub(super) enum From {
     Local(usize),
 }
 
-type Parsed<T> = Result<T, String>;
+type Parsed<T> = Result<T, Said>;
 
 /// The first word with what follows it. A lone word is a path: helpers without arguments do not exist.
 pub(super) fn parse(text: &str) -> Parsed<Expression> {
@@ -56,7 +57,7 @@ pub(super) fn parse(text: &str) -> Parsed<Expression> {
     let expression = reader.head(None)?;
     match reader.next_token()? {
         None => Ok(expression),
-        Some(token) => Err(format!("{} is not expected here", token.name())),
+        Some(token) => Err(format!("{} is not expected here", token.name()).into()),
     }
 }
 
@@ -111,7 +112,7 @@ impl Reader<'_> {
                 let inner = self.brackets()?;
                 return self.ended(until).map(|()| inner);
             }
-            Some(token) => return Err(format!("{} is no name of a variable", token.name())),
+            Some(token) => return Err(format!("{} is no name of a variable", token.name()).into()),
             None => return Err("a name is missing between the braces".into()),
         };
         let call = self.arguments(first, until)?;
@@ -125,7 +126,7 @@ impl Reader<'_> {
         match (self.next_token()?, until) {
             (None, None) => Ok(()),
             (Some(token), Some(wanted)) if token == *wanted => Ok(()),
-            (Some(token), _) => Err(format!("{} is not expected here", token.name())),
+            (Some(token), _) => Err(format!("{} is not expected here", token.name()).into()),
             (None, Some(_)) => Err("a \"(\" is not closed".into()),
         }
     }
@@ -133,7 +134,7 @@ impl Reader<'_> {
     fn brackets(&mut self) -> Parsed<Expression> {
         self.depth += 1;
         if self.depth > MAX_BRACKETS {
-            return Err(format!("brackets are nested deeper than {MAX_BRACKETS}"));
+            return Err(Said::too_much(format!("brackets are nested deeper than {MAX_BRACKETS}")));
         }
         let inner = self.head(Some(&Token::Close))?;
         self.depth -= 1;
@@ -158,7 +159,7 @@ impl Reader<'_> {
                 };
                 let value = self.value(token)?;
                 if call.named.iter().any(|(name, _)| name == word) {
-                    return Err(format!("{}= comes twice", shortened(word)));
+                    return Err(format!("{}= comes twice", shortened(word)).into());
                 }
                 call.named.push((word.clone(), value));
                 continue;
@@ -178,7 +179,7 @@ impl Reader<'_> {
                 None => path(&word).map(Expression::Path),
             },
             token @ (Token::Close | Token::Equals) => {
-                Err(format!("{} is not expected here", token.name()))
+                Err(format!("{} is not expected here", token.name()).into())
             }
         }
     }
@@ -192,7 +193,7 @@ impl Reader<'_> {
             '=' => Token::Equals,
             '"' | '\'' => Token::Text(self.quoted(first)?),
             c if word_char(c) || c == '[' => Token::Word(self.word(start, first)?),
-            c => return Err(format!("the character {c:?} is not expected here")),
+            c => return Err(format!("the character {c:?} is not expected here").into()),
         };
         Ok(Some(token))
     }
@@ -291,11 +292,11 @@ fn path(word: &str) -> Parsed<Path> {
         rest = match outer.strip_prefix('/') {
             Some(outer) => outer,
             None if outer.is_empty() => "",
-            None => return Err(format!("{text:?} is no name; .. is followed by /")),
+            None => return Err(format!("{text:?} is no name; .. is followed by /").into()),
         };
         match &mut from {
             From::Here(up) | From::Local(up) => *up += 1,
-            From::Root => return Err(format!("{text:?} is no name: nothing is above @root")),
+            From::Root => return Err(format!("{text:?} is no name: nothing is above @root").into()),
         }
     }
     let mut parts = Vec::new();
@@ -316,17 +317,17 @@ fn path(word: &str) -> Parsed<Path> {
                 continue;
             }
             if part.is_empty() || part.contains(['@', ']']) {
-                return Err(format!("{text:?} is no name of a variable"));
+                return Err(format!("{text:?} is no name of a variable").into());
             }
             part
         };
         first = false;
         parts.push(part.to_owned());
         match rest.strip_prefix(['.', '/']) {
-            Some("") => return Err(format!("{text:?} is no name of a variable")),
+            Some("") => return Err(format!("{text:?} is no name of a variable").into()),
             Some(below) => rest = below,
             None if rest.is_empty() || rest.starts_with('[') => {}
-            None => return Err(format!("{text:?} is no name of a variable")),
+            None => return Err(format!("{text:?} is no name of a variable").into()),
         }
     }
     Ok(Path { text, from, parts })

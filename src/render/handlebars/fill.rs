@@ -13,7 +13,7 @@ use super::parser::{Node, Template};
 use super::partials::Partials;
 use super::scope::{Held, Scope, lookup, variables};
 use super::text::text_of;
-use super::{Problem, TemplateProblem, too_much, wrong};
+use super::{Problem, Said, TemplateProblem, too_much, wrong};
 use crate::domain::document::Position;
 
 /// Blocks and partials within each other: each takes a piece of the stack.
@@ -351,7 +351,10 @@ impl<'e> Engine<'e> {
         let value = match (helper.call)(&values) {
             Ok(value) => value,
             Err(_) if pass == Pass::Check => return Ok(Held::owned(Value::Null)),
-            Err(what) => return wrong(at, format!("{}: {what}", helper.name)),
+            Err(said) => {
+                let message = format!("{}: {}", helper.name, said.message);
+                return Err(Said { message, ..said }.at(at));
+            }
         };
         let bytes = weight(&value);
         self.spend(bytes, at)?;

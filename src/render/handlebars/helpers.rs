@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::Said;
 use super::expression::shortened;
 use super::text::{self, count, text_of};
 use crate::domain::bundle::{canonical_json, sha256_hex};
@@ -16,7 +17,7 @@ use crate::render::yaml::emit;
 /// A DNS label.
 const SLUG: usize = 63;
 
-type Made = Result<Value, String>;
+type Made = Result<Value, Said>;
 
 /// A helper.
 pub(super) struct Helper {
@@ -136,8 +137,8 @@ pub(super) fn unknown(name: &str) -> String {
     format!("unknown helper {name:?}; there are if, unless, each, with, {}", names.join(", "))
 }
 
-fn text_argument(value: &Value) -> Result<String, String> {
-    text_of(value).map_err(|what| format!("the value {what}"))
+fn text_argument(value: &Value) -> Result<String, Said> {
+    text_of(value).map_err(|what| format!("the value {what}").into())
 }
 
 /// As Handlebars has it: null, false, 0 and what is empty are not.

@@ -48,6 +48,36 @@ pub(crate) struct TemplateProblem {
 
 type Problem<T> = Result<T, TemplateProblem>;
 
+/// What a helper or an expression says, which does not know where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    message: String,
+    is_limit: bool,
+}
+
+impl Said {
+    fn too_much(message: String) -> Self {
+        Self { message, is_limit: true }
+    }
+
+    fn at(self, position: Position) -> TemplateProblem {
+        let Self { message, is_limit } = self;
+        TemplateProblem { is_limit, ..TemplateProblem::at(position, message) }
+    }
+}
+
+impl From<String> for Said {
+    fn from(message: String) -> Self {
+        Self { message, is_limit: false }
+    }
+}
+
+impl From<&str> for Said {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
+}
+
 impl TemplateProblem {
     fn new(position: Option<Position>, message: impl Into<String>) -> Self {
         Self { file: None, position, message: message.into(), is_limit: false }

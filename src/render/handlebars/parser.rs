@@ -2,7 +2,7 @@
 
 use super::expression::{self, Call, Expression, shortened};
 use super::lexer::{self, Cursor, Piece, Tag, TagKind};
-use super::{Problem, TemplateProblem, wrong};
+use super::{Problem, Said, wrong};
 use crate::domain::document::Position;
 
 /// Blocks within blocks.
@@ -96,7 +96,7 @@ impl Parser<'_> {
 
     fn tag(&mut self, tag: &Tag, at: Position) -> Problem<()> {
         let inner = self.text.get(tag.inner.clone()).unwrap_or_default();
-        let said = |message: String| TemplateProblem::at(at, message);
+        let said = |said: Said| said.at(at);
         match tag.kind {
             TagKind::Comment => {}
             TagKind::Value => {
@@ -139,8 +139,7 @@ impl Parser<'_> {
         if inner.is_empty() {
             return Ok(());
         }
-        let call =
-            expression::parse_call(inner).map_err(|message| TemplateProblem::at(at, message))?;
+        let call = expression::parse_call(inner).map_err(|said| said.at(at))?;
         self.enter(call, at, true)
     }
 

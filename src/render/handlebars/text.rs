@@ -1,5 +1,6 @@
 //! PURE · values as text: what `{{a}}` puts out and what helpers about text make of it.
 
+use super::Said;
 use serde_json::Value;
 
 /// Columns that `indent` moves a text by: wider is a slip, and lines times columns is memory.
@@ -7,7 +8,7 @@ const MAX_INDENT: u64 = 100;
 /// Bytes of one result of a helper that can multiply.
 const MAX_RESULT: usize = 4 << 20;
 
-type Made = Result<Value, String>;
+type Made = Result<Value, Said>;
 
 /// The text of one value, or why it has none.
 pub(super) fn text_of(value: &Value) -> Result<String, String> {
@@ -57,7 +58,7 @@ pub(super) fn replace(given: &[&Value]) -> Made {
     }
     let grown = text.matches(&old).count().saturating_mul(new.len());
     if grown.saturating_add(text.len()) > MAX_RESULT {
-        return Err(format!("the result has more than {MAX_RESULT} bytes"));
+        return Err(Said::too_much(format!("the result has more than {MAX_RESULT} bytes")));
     }
     Ok(Value::from(text.replace(&old, &new)))
 }
@@ -71,7 +72,7 @@ pub(super) fn indent(given: &[&Value]) -> Made {
     let text = argument_text(given[1])?;
     let lines = text.split_inclusive('\n').count();
     if lines.saturating_mul(space.len()).saturating_add(text.len()) > MAX_RESULT {
-        return Err(format!("the result has more than {MAX_RESULT} bytes"));
+        return Err(Said::too_much(format!("the result has more than {MAX_RESULT} bytes")));
     }
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -101,7 +102,7 @@ pub(super) fn join(given: &[&Value]) -> Made {
     let parts: Vec<String> = elements.iter().map(argument_text).collect::<Result<_, _>>()?;
     let grown = parts.len().saturating_mul(between.len());
     if grown.saturating_add(parts.iter().map(String::len).sum()) > MAX_RESULT {
-        return Err(format!("the result has more than {MAX_RESULT} bytes"));
+        return Err(Said::too_much(format!("the result has more than {MAX_RESULT} bytes")));
     }
     Ok(Value::from(parts.join(&between)))
 }

@@ -1,11 +1,13 @@
 //! PURE · what is changed in the objects after they were rendered, the same for every renderer.
 
+mod accounts;
 mod expose;
 mod hooks;
 mod images;
 mod namespaces;
 mod strings;
 
+pub(super) use self::accounts::accounts;
 pub(super) use self::expose::expose;
 pub(super) use self::hooks::{Hook, hook_of};
 pub(super) use self::images::images;

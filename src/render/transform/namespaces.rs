@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::strings::each;
 use crate::domain::bundle::{BundleObject, Names, is_cluster_scoped};
+use crate::domain::definitions::{self, Definition};
 use crate::domain::policy::Namespaces;
 use crate::domain::render_inputs::RenderInputs;
 use crate::render::{Note, Place, RenderError, place_of};
@@ -15,12 +16,14 @@ use crate::render::{Note, Place, RenderError, place_of};
 const SHOWN: usize = 10;
 
 /// Gives each object its namespace. `kept` has the index of each object and loses those of the ones that are left out.
+/// Definitions that the Repository says nothing about are taken out and handed back: what becomes of them depends on the
+/// cluster.
 pub(crate) fn namespaces(
     objects: &mut Vec<BundleObject>,
     kept: &mut Vec<usize>,
     inputs: &RenderInputs,
     notes: &mut Vec<Note>,
-) -> Result<(), RenderError> {
+) -> Result<Vec<Definition>, RenderError> {
     let ignored = &inputs.rules.ignored_cluster_scoped;
     leave_out(objects, kept, notes, |object| {
         let Names { group, kind, .. } = object.names();
@@ -36,6 +39,12 @@ pub(crate) fn namespaces(
             )
         })
     });
+    let definitions: Vec<Definition> = objects.iter().filter_map(Definition::of).collect();
+    if !definitions.is_empty() {
+        leave_out(objects, kept, &mut Vec::new(), |object| {
+            Definition::of(object).map(|_| String::new())
+        });
+    }
     let own = inputs.namespace.as_str();
     let foreign = foreign_namespace(objects, own)?;
     if let Some((namespace, place)) = &foreign {
@@ -77,7 +86,7 @@ pub(crate) fn namespaces(
             metadata.entry("namespace").or_insert_with(|| Value::from(own));
         }
     }
-    Ok(())
+    Ok(definitions::distinct(definitions))
 }
 
 /// Takes out the objects for which `why` has a reason, and notes the reason.

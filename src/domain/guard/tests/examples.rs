@@ -380,6 +380,33 @@ spec:
   containers: [{name: web, image: ghcr.io/acme/web:1}]",
     ),
     pair(
+        Rule::AccessControl,
+        "An account with a role of the cloud",
+        "",
+        "
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: web
+  annotations:
+    eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/web
+automountServiceAccountToken: false",
+        "
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: web
+automountServiceAccountToken: false
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  serviceAccountName: web
+  automountServiceAccountToken: false
+  containers: [{name: web, image: ghcr.io/acme/web:1}]",
+    ),
+    pair(
         Rule::NotRestricted,
         "A container without limits to its rights",
         "podSecurity: Restricted",

@@ -134,6 +134,37 @@ fn each_way_around_is_found_at_its_field() {
             "/kind",
         ),
         (object("rbac.authorization.k8s.io/v1", "Role", json!({})), Rule::AccessControl, "/kind"),
+        // Accounts.
+        (
+            object("v1", "ServiceAccount", json!({})),
+            Rule::AccountToken,
+            "/automountServiceAccountToken",
+        ),
+        (account(json!({MOUNT: true})), Rule::AccountToken, "/automountServiceAccountToken"),
+        (account(json!({MOUNT: "false"})), Rule::AccountToken, "/automountServiceAccountToken"),
+        (account(json!({"metadata": {"name": "default"}})), Rule::GuardrailName, "/metadata/name"),
+        (
+            account(json!({"metadata": {"name": "bivouac-deployer"}})),
+            Rule::GuardrailName,
+            "/metadata/name",
+        ),
+        (
+            account(json!({"imagePullSecrets": [{"name": "bivouac-pull"}]})),
+            Rule::ReservedReference,
+            "/imagePullSecrets/0/name",
+        ),
+        (
+            account(
+                json!({"metadata": {"annotations": {"azure.workload.identity/client-id": "x"}}}),
+            ),
+            Rule::AccessControl,
+            "/metadata/annotations/azure.workload.identity~1client-id",
+        ),
+        (
+            account(json!({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "x"}}})),
+            Rule::AccessControl,
+            "/metadata/annotations/eks.amazonaws.com~1role-arn",
+        ),
         (object("v1", "Endpoints", json!({"subsets": []})), Rule::ManualEndpoints, "/kind"),
         (object("discovery.k8s.io/v1", "EndpointSlice", json!({})), Rule::ManualEndpoints, "/kind"),
         // Services.
@@ -546,6 +577,15 @@ fn a_secret_that_a_chart_drew_at_random_is_not_in_the_repository() {
     let object = bundle.objects[0].identity();
     bundle.random = vec![RandomField { object, pointer: "/data/password".into() }];
     assert_eq!(guard(&bundle, &policy()), []);
+    // Where only some were drawn, the others are named.
+    bundle.objects[0].json["data"] = json!({"password": "YQ==", "user": "Yg==", "none": ""});
+    let found = guard(&bundle, &policy());
+    assert_eq!(
+        found.iter().map(|f| f.message.as_str()).collect::<Vec<_>>(),
+        [
+            "values of this Secret stand in the repository: user; the chart draws the others at random"
+        ]
+    );
 }
 
 #[test]
@@ -586,4 +626,40 @@ fn messages_hold_no_values() {
             assert!(!line.contains(secret), "{line}");
         }
     }
+}
+
+const MOUNT: &str = "automountServiceAccountToken";
+
+fn account(rest: Value) -> Value {
+    let mut account = object("v1", "ServiceAccount", json!({MOUNT: false}));
+    super::merge(&mut account, rest);
+    account
+}
+
+#[test]
+fn pods_may_name_an_account_that_the_bundle_brings_and_no_other() {
+    let named = |name: &str, rest: Value| {
+        let mut pod = pod(json!({"serviceAccountName": name}));
+        super::merge(&mut pod, json!({"spec": rest}));
+        pod
+    };
+    let check = |account: Option<Value>, pod: &Value| -> Vec<(Rule, String)> {
+        let objects = account.iter().chain([pod]).map(super::bundled).collect();
+        let found = guard(&Bundle::new(objects, String::new()), &super::policy());
+        found.into_iter().map(|finding| (finding.rule, finding.field)).collect()
+    };
+    let web = || Some(account(json!({"metadata": {"name": "web"}})));
+    let quiet = json!({MOUNT: false});
+    assert_eq!(check(web(), &named("web", quiet.clone())), []);
+    let mount = format!("/spec/{MOUNT}");
+    assert_eq!(check(web(), &named("web", json!({}))), [(Rule::AccountToken, mount.clone())]);
+    assert_eq!(check(web(), &named("web", json!({MOUNT: true}))), [(Rule::AccountToken, mount)]);
+    let name = || [(Rule::AccessControl, "/spec/serviceAccountName".to_owned())];
+    assert_eq!(check(web(), &named("api", quiet.clone())), name());
+    assert_eq!(check(None, &named("web", quiet.clone())), name());
+    // The deployer's stays out of reach, also for a bundle that claims to bring it.
+    let claimed = Some(account(json!({"metadata": {"name": "bivouac-deployer"}})));
+    let found = check(claimed, &named("bivouac-deployer", quiet));
+    assert!(found.contains(&name()[0]), "{found:?}");
+    assert!(found.iter().any(|(rule, _)| *rule == Rule::GuardrailName), "{found:?}");
 }
