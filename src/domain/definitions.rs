@@ -151,7 +151,7 @@ mod tests {
             origin: Origin { file: "crds/a.yaml".into(), line: 3 },
             app: "web".into(),
             wave: Wave::Config,
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         })
     }
 

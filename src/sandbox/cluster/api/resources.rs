@@ -109,8 +109,8 @@ fn duplicates(asked: &Asked, fields: FieldValidation) -> Vec<String> {
 fn dry_run(asked: &Asked) -> Result<bool, ApiError> {
     let all = asked.query.all("dryRun");
     match all.iter().find(|word| *word != "All") {
-        Some(word) => {
-            let cause = Cause::not_supported("dryRun", &word.as_str().into(), &["All"]);
+        Some(_) => {
+            let cause = Cause::not_supported("dryRun", &serde_json::json!(all), &["All"]);
             Err(ApiError::invalid("meta.k8s.io", "CreateOptions", "", &[cause]))
         }
         None => Ok(!all.is_empty()),

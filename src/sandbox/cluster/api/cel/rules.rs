@@ -103,15 +103,15 @@ impl Rule {
     }
 
     fn check(&self, value: &Value, cel: &Cel, old: Option<&Cel>, path: &str) -> Option<Problem> {
+        // Only scalars are shown.
         let shown = match value {
-            Value::Object(_) => json!("object"),
-            Value::Array(_) => json!("array"),
-            scalar => scalar.clone(),
+            Value::Object(_) | Value::Array(_) => String::new(),
+            scalar => format!("{scalar}: "),
         };
         let invalid = |detail: String| Problem {
             field: path.to_owned(),
             reason: "FieldValueInvalid".to_owned(),
-            message: format!("Invalid value: {shown}: {detail}"),
+            message: format!("Invalid value: {shown}{detail}"),
         };
         let compiled = match &self.compiled {
             Ok(compiled) => compiled,
@@ -144,8 +144,8 @@ impl Rule {
         let message = match reason {
             "FieldValueForbidden" => format!("Forbidden: {detail}"),
             "FieldValueRequired" => format!("Required value: {detail}"),
-            "FieldValueDuplicate" => format!("Duplicate value: {shown}"),
-            _ => format!("Invalid value: {shown}: {detail}"),
+            "FieldValueDuplicate" => format!("Duplicate value: {}", shown.trim_end_matches(": ")),
+            _ => format!("Invalid value: {shown}{detail}"),
         };
         let below = self.source["fieldPath"].as_str().unwrap_or_default();
         Some(Problem { field: child_path(path, below), reason: reason.to_owned(), message })

@@ -38,9 +38,9 @@ impl State {
         let resource = call.resource();
         let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         if !version.is_empty() && version != "0" {
-            return Err(ApiError::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            // An error without a class of its own, as of a real server.
+            let words = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::new(500, "", words));
         }
         self.fresh_metadata(call, &mut object);
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();

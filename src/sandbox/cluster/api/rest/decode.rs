@@ -73,7 +73,20 @@ pub(crate) fn head(call: &Call, object: &mut Value) -> Result<(), ApiError> {
         return Err(ApiError::bad_request("the body is not an object"));
     }
     let said = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-    let (version, name) = (said("apiVersion"), said("kind"));
+    let (mut version, mut name) = (said("apiVersion"), said("kind"));
+    let applied = call.content_type.as_deref().is_some_and(|kind| kind.contains("apply-patch"));
+    if call.served.custom.is_none() && !applied {
+        // What is decoded into a type has the path's, when the body says nothing.
+        for (said, key, own) in [
+            (&mut version, "apiVersion", kind.api_version()),
+            (&mut name, "kind", kind.kind.clone()),
+        ] {
+            if said.is_empty() {
+                object[key] = json!(own);
+                *said = own;
+            }
+        }
+    }
     if name.is_empty() {
         return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the request"));
     }

@@ -74,7 +74,7 @@ impl State {
     ) -> Result<Deleted, ApiError> {
         let live = self.live(call)?;
         let key = call.key();
-        check_preconditions(&call.resource(), &key.1, &live, options)?;
+        check_preconditions(call, &key.1, &live, options)?;
         self.judge(call, &key.1, &live)?;
         self.delete_one(call, &key, &live, options)
     }
@@ -114,7 +114,7 @@ impl State {
         let resource = call.resource();
         let name = &key.1;
         let meta = &live["metadata"];
-        check_preconditions(&resource, name, live, options)?;
+        check_preconditions(call, name, live, options)?;
         let namespace = resource == GroupResource::new("", "namespaces");
         if namespace && IMMORTAL.contains(&name.as_str()) {
             return Err(ApiError::forbidden(&resource, name, "this namespace may not be deleted"));
@@ -167,25 +167,28 @@ impl State {
 }
 
 fn check_preconditions(
-    resource: &GroupResource,
+    call: &Call,
     name: &str,
     live: &Value,
     options: &DeleteOptions,
 ) -> Result<(), ApiError> {
     let meta = &live["metadata"];
-    for (word, wanted, has) in [
-        ("UID", &options.uid, &meta["uid"]),
-        ("ResourceVersion", &options.version, &meta["resourceVersion"]),
+    for (word, wanted, has, happened) in [
+        ("UID", &options.uid, &meta["uid"], "deleted and then recreated"),
+        ("ResourceVersion", &options.version, &meta["resourceVersion"], "modified"),
     ] {
         let has = has.as_str().unwrap_or_default();
         if let Some(wanted) = wanted
             && wanted != has
         {
+            // Named by its kind here, as a real server does.
+            let kind = GroupResource::new(&call.resource().group, &call.served.kind.kind);
             return Err(ApiError::conflict(
-                resource,
+                &kind,
                 name,
                 &format!(
-                    "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}"
+                    "the {word} in the precondition ({wanted}) does not match the {word} in record ({has}). The object might \
+                     have been {happened}"
                 ),
             ));
         }

@@ -51,6 +51,10 @@ fn shown(call: &Call, object: &Value) -> Value {
         "spec": {"replicas": at(object, &paths.spec).as_i64().unwrap_or_default()},
         "status": {"replicas": at(object, &paths.status).as_i64().unwrap_or_default()},
     });
+    if scale["spec"]["replicas"] == 0 {
+        // The type leaves a zero out.
+        scale["spec"] = json!({});
+    }
     if !selector.is_empty() {
         scale["status"]["selector"] = json!(selector);
     }
