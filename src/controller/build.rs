@@ -20,7 +20,7 @@ use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
 /// Findings that are kept, and notes.
-const FINDINGS: usize = 20;
+pub(super) const FINDINGS: usize = 20;
 
 /// Why there is no bundle.
 pub(super) enum Unbuilt {
@@ -125,15 +125,19 @@ fn unrendered(error: RenderError) -> Unbuilt {
 
 /// A commit of which this alone is wrong.
 pub(super) fn refused(reason: &'static str, finding: &Finding) -> Unbuilt {
+    Unbuilt::Refused(Refusal { reason, findings: vec![finding_entry(finding)] })
+}
+
+/// A finding as the record has it.
+pub(super) fn finding_entry(finding: &Finding) -> FindingEntry {
     let Finding { rule, name, file, line, message, hint, .. } = finding;
-    let finding = FindingEntry {
+    FindingEntry {
         rule: format!("{rule} {name}"),
         file: file.as_ref().map(|file| bounded(file, 512)),
         line: line.and_then(|line| i32::try_from(line).ok()),
         message: bounded(message, 1024),
         hint: Some(bounded(hint, 512)).filter(|hint| !hint.is_empty()),
-    };
-    Unbuilt::Refused(Refusal { reason, findings: vec![finding] })
+    }
 }
 
 fn note_of(note: &Note) -> NoteEntry {

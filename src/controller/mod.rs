@@ -9,6 +9,8 @@ mod deploy;
 mod error;
 mod facts;
 mod fence;
+mod grants;
+mod guardrails;
 pub mod leader;
 mod look;
 mod merge;
@@ -84,6 +86,10 @@ pub struct Parts {
     pub instance: Instance,
     /// Namespace and name of the service's own service account, when it runs as one.
     pub service_account: Option<(String, String)>,
+    /// ConfigMap in that namespace with templates of guardrails, which stand in the place of ours.
+    pub guardrails: String,
+    /// Namespaces of ingress controllers, from which camps are reached.
+    pub ingress_namespaces: Vec<String>,
     /// Tokens of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
@@ -108,6 +114,8 @@ pub struct Context {
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
     rotations: rotation::Rotations,
+    grants: grants::Grants,
+    kept: guardrails::Kept,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -131,6 +139,8 @@ impl Context {
             gates: Mutex::default(),
             teller: teller::Teller::default(),
             rotations: rotation::Rotations::default(),
+            grants: grants::Grants::default(),
+            kept: guardrails::Kept::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -170,6 +180,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         *slot = Some(records.clone());
     }
     let environments = environments
+        .reconcile_all_on(context.grants.changes())
         // A changed policy concerns every record of its Repository.
         .watches(
             context.repositories_api(),
@@ -186,14 +197,17 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
                 concerned
             },
         )
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);
 
-    let facts = facts::run(&context, facts_stop);
+    let beside = async {
+        let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
+        futures::future::join(facts::run(&context, facts_stop), overrides).await;
+    };
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join3(repositories, environments, facts).await;
+        futures::future::join3(repositories, environments, beside).await;
         quiet.cancel();
     };
     futures::future::join(runs, teller::run(&context, quiet.clone())).await;

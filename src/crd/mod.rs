@@ -5,6 +5,7 @@
 
 mod convert;
 pub mod environment;
+pub mod guardrails;
 
 pub mod repository;
 
@@ -15,6 +16,9 @@ pub use environment::{
     Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
     PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+};
+pub use guardrails::{
+    Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

@@ -35,6 +35,8 @@ pub enum BuildRule {
     Unsupported,
     /// BR015: the machine failed while it ran Helm or Kustomize.
     RendererFailed,
+    /// BR016: more than the camp's quota allows.
+    Quota,
     /// BR100: a mistake of ours.
     Internal,
     /// BR101: a value of a template that another commit would turn into another type.
@@ -61,7 +63,7 @@ const fn error(
 
 impl BuildRule {
     /// Every rule, in the order of the ids.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Yaml,
         Self::Template,
         Self::PreviewFile,
@@ -77,6 +79,7 @@ impl BuildRule {
         Self::Namespaces,
         Self::Unsupported,
         Self::RendererFailed,
+        Self::Quota,
         Self::Internal,
         Self::UnquotedValue,
     ];
@@ -173,6 +176,12 @@ impl BuildRule {
                 "renderer-failed",
                 "the machine failed while it ran Helm or Kustomize",
                 "try again; if it stays so, look at the machine's memory, disk and limits",
+            ),
+            Self::Quota => error(
+                "BR016",
+                "quota",
+                "the preview needs more than the quota of its environment allows",
+                "ask for less, or ask the platform team to raise isolation.quota in the Repository",
             ),
             Self::Internal => error(
                 "BR100",
