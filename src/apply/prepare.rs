@@ -298,7 +298,7 @@ impl<'a> Preparation<'a> {
 }
 
 /// All quotas of a camp, also those that somebody else put there, when each is counted.
-async fn quotas(target: &Target, namespace: &str) -> Result<Vec<Quota>, ApplyError> {
+pub async fn quotas(target: &Target, namespace: &str) -> Result<Vec<Quota>, ApplyError> {
     let api: Api<ResourceQuota> = Api::namespaced(target.client(&As::Service), namespace);
     let found = api.list(&ListParams::default()).await;
     let found =

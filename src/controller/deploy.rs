@@ -137,7 +137,7 @@ pub(super) async fn bring_up(
     let fence = fence_of(context, record, served, &inputs);
     let (prepared, ours) = guardrails::prepared(context, record, served, &inputs, &fence).await?;
     record.status.namespace_uid = Some(prepared.uid.clone());
-    let over = guardrails::over_quota(&bundle, &prepared, &ours);
+    let over = guardrails::over_quota(&bundle, &prepared.quotas, &ours);
     if !over.is_empty() {
         record.status.inventory = to_status(&before);
         return refuse(context, record, served, decision, digest, over_quota(&over)).await;
@@ -259,13 +259,10 @@ async fn fits_now(
     if !over || record.status.namespace_uid.is_none() {
         return Ok(false);
     }
-    let known = inputs.clone();
-    let fence = fence_of(context, record, served, &known);
     let Ok(bundle) = stored_or_built(context, served, record, inputs).await else {
         return Ok(false);
     };
-    let (prepared, ours) = guardrails::prepared(context, record, served, inputs, &fence).await?;
-    Ok(guardrails::over_quota(&bundle, &prepared, &ours).is_empty())
+    guardrails::fits(context, record, served, inputs, &bundle).await
 }
 
 fn over_quota(over: &[Finding]) -> Refusal {

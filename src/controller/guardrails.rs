@@ -16,7 +16,7 @@ use crate::apply::{self, ApplyError, Guardrails, Preparation, Prepared, labels};
 use crate::domain::bundle::{Bundle, canonical_json, sha256_hex};
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::{Camp, beside, objects};
-use crate::domain::quota;
+use crate::domain::quota::{self, Quota};
 use crate::domain::render_inputs::{self, RenderInputs};
 
 /// A camp that can't be used after this long is reported as an error and tried again.
@@ -155,9 +155,29 @@ async fn wait(
     }
 }
 
-/// What of the camp's quota the bundle exceeds.
-pub(super) fn over_quota(bundle: &Bundle, prepared: &Prepared, ours: &[Value]) -> Vec<Finding> {
-    quota::fits(bundle, &prepared.quotas, ours).err().unwrap_or_default()
+/// What of the camp's quotas the bundle exceeds.
+pub(super) fn over_quota(bundle: &Bundle, quotas: &[Quota], ours: &[Value]) -> Vec<Finding> {
+    quota::fits(bundle, quotas, ours).err().unwrap_or_default()
+}
+
+/// Whether the bundle fits into the camp that stands, with the quota that the Repository gives it now.
+pub(super) async fn fits(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: &RenderInputs,
+    bundle: &Bundle,
+) -> Result<bool, ReconcileError> {
+    keep(context, record, served, None).await?;
+    let ours = wanted(context, record, served, Some(inputs)).await?;
+    let namespace = &ours.camp.namespace;
+    let quotas = match apply::quotas(&context.target, namespace).await {
+        Ok(quotas) => quotas,
+        // Not counted yet, or going away: the next look sees it.
+        Err(ApplyError::NotPrepared { .. }) => return Ok(false),
+        Err(error) => return Err(ReconcileError::Apply(error)),
+    };
+    Ok(over_quota(bundle, &quotas, &ours.objects).is_empty())
 }
 
 fn digest_of(guardrails: &Guardrails) -> String {

@@ -44,14 +44,14 @@ use By::{Nobody, OnlyGuard, PodSecurity as Psa, Policy, Rbac, Server};
 struct Row(&'static str, &'static str, String, Value, By, By);
 
 /// Answers as they come back.
-struct Answer {
-    code: u16,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
 }
 
 impl World {
     /// Sends a request as somebody.
-    async fn as_user(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn as_user(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
         let content = match method {
             "PATCH" => "application/apply-patch+yaml",
             _ => "application/json",
@@ -78,7 +78,7 @@ impl World {
         Answer { code, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    async fn as_admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn as_admin(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.as_user("", method, path, body).await
     }
 }
