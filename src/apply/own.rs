@@ -141,6 +141,10 @@ fn refused(what: &str, namespace: &str, error: kube::Error) -> ApplyError {
 /// Whether `live` lacks something of `wanted`, or has in a list or selector what was not asked for.
 pub(super) fn differs(wanted: &Value, live: &Value) -> bool {
     let Some(members) = wanted.as_object() else { return true };
+    let texts = match key(wanted).0 {
+        "ResourceQuota" | "LimitRange" => Texts::Amounts,
+        _ => Texts::Plain,
+    };
     members.iter().any(|(key, wanted)| match key.as_str() {
         "apiVersion" | "kind" => false,
         "metadata" => ["labels", "annotations"].iter().any(|part| {
@@ -150,34 +154,48 @@ pub(super) fn differs(wanted: &Value, live: &Value) -> bool {
                 wanted.iter().any(|(key, value)| live.and_then(|live| live.get(key)) != Some(value))
             })
         }),
-        _ => live.get(key).is_none_or(|live| !is_same(wanted, live, key)),
+        _ => !is_at(wanted, live.get(key), key, texts),
     })
 }
 
+/// How strings are compared: in quotas and limits `1` and `1000m` are the same.
+#[derive(Clone, Copy)]
+enum Texts {
+    Plain,
+    Amounts,
+}
+
+/// Whether `live` has `wanted` at `key`. What is empty the API server may leave out.
+fn is_at(wanted: &Value, live: Option<&Value>, key: &str, texts: Texts) -> bool {
+    match (live, wanted) {
+        (Some(live), _) => is_same(wanted, live, key, texts),
+        (None, Value::Null) => true,
+        (None, Value::Array(list)) => list.is_empty(),
+        (None, Value::Object(map)) => map.is_empty(),
+        (None, _) => false,
+    }
+}
+
 /// Maps of names may have more in them; what is a whole for the API server must be equal, but for what it fills in.
-fn is_same(wanted: &Value, live: &Value, key: &str) -> bool {
+fn is_same(wanted: &Value, live: &Value, key: &str, texts: Texts) -> bool {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => {
             // A selector without a word means everything: one word more means less.
             let whole = key.ends_with("elector") || key == "matchLabels";
-            wanted
-                .iter()
-                .all(|(key, wanted)| live.get(key).is_some_and(|live| is_same(wanted, live, key)))
+            wanted.iter().all(|(key, wanted)| is_at(wanted, live.get(key), key, texts))
                 && (!whole || wanted.len() == live.len())
                 && (!matches!(key, "to" | "from" | "ingress" | "egress")
                     || live.keys().all(|key| wanted.contains_key(key)))
         }
         (Value::Array(wanted), Value::Array(live)) => {
             wanted.len() == live.len()
-                && wanted.iter().zip(live).all(|(wanted, live)| is_same(wanted, live, key))
+                && wanted.iter().zip(live).all(|(wanted, live)| is_same(wanted, live, key, texts))
         }
         (Value::Null, _) => true,
         (wanted, live) if wanted == live => true,
-        (Value::String(wanted), Value::String(live)) => {
-            // 1 and 1000m are the same amount.
-            Amount::parse(wanted)
-                .zip(Amount::parse(live))
-                .is_some_and(|(wanted, live)| wanted == live)
+        (Value::String(wanted), Value::String(live)) if matches!(texts, Texts::Amounts) => {
+            let both = Amount::parse(wanted).zip(Amount::parse(live));
+            both.is_some_and(|(wanted, live)| wanted == live)
         }
         _ => false,
     }
@@ -216,7 +234,8 @@ mod tests {
             *live.pointer_mut(pointer).expect("it is there") = value;
             assert!(differs(&wanted, &live), "{pointer}");
         }
-        let hard = |amount: &str| json!({"spec": {"hard": {"cpu": amount}}});
+        let hard =
+            |amount: &str| json!({"kind": "ResourceQuota", "spec": {"hard": {"cpu": amount}}});
         assert!(!differs(&hard("1"), &hard("1000m")));
         assert!(differs(&hard("1"), &hard("2")));
     }

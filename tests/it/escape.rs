@@ -29,6 +29,8 @@ enum By {
     Policy,
     /// The level that the namespace enforces.
     PodSecurity,
+    /// The quota of the camp.
+    Quota,
     /// The API server's own rules.
     Server,
     /// Nobody behind the guard.
@@ -37,7 +39,7 @@ enum By {
     Nobody,
 }
 
-use By::{Nobody, OnlyGuard, PodSecurity as Psa, Policy, Rbac, Server};
+use By::{Nobody, OnlyGuard, PodSecurity as Psa, Policy, Quota, Rbac, Server};
 
 /// One request: what it is, method, path below the namespace, body; who stops it with the role that ships, and who with
 /// every right in the namespace, as a platform team may have given it.
@@ -51,7 +53,13 @@ pub(crate) struct Answer {
 
 impl World {
     /// Sends a request as somebody.
-    pub(crate) async fn as_user(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn as_user(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let content = match method {
             "PATCH" => "application/apply-patch+yaml",
             _ => "application/json",
@@ -94,6 +102,7 @@ fn speaker(answer: &Answer) -> Option<By> {
         403 if message.contains("ValidatingAdmissionPolicy 'bivouac-deployer'") => Some(Policy),
         403 if message.contains("ValidatingAdmissionPolicy 'bivouac'") => Some(Policy),
         403 if message.contains("violates PodSecurity") => Some(Psa),
+        403 if message.contains("exceeded quota: bivouac-quota") => Some(Quota),
         403 | 422 => Some(Server),
         code => unreachable!("an answer that nobody expects: {code} {message}"),
     }
@@ -218,6 +227,26 @@ fn pods_and_workloads() -> Vec<Row> {
     let mut rows = vec![
         apply("a harmless Pod", pod(json!({})), Nobody, Nobody),
         apply("a harmless Deployment", deployment(json!({})), Nobody, Nobody),
+        apply(
+            "a Pod that takes every processor",
+            pod(
+                json!({"containers": [{"name": "c", "image": "nginx:1", "resources": {"requests": {"cpu": "64"}}}]}),
+            ),
+            Quota,
+            Quota,
+        ),
+        apply(
+            "a claim for every disk",
+            object(
+                "v1",
+                "PersistentVolumeClaim",
+                "x",
+                json!({"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "9Ti"}}}}),
+            ),
+            Quota,
+            Quota,
+        ),
         apply("hostNetwork", pod(json!({"hostNetwork": true})), Psa, Psa),
         apply("hostPID", pod(json!({"hostPID": true})), Psa, Psa),
         apply(
