@@ -102,7 +102,10 @@ pub fn objects(
 ) -> Result<Vec<Value>, UnusableOverride> {
     let mandatory = Mandatory::of(camp, policy);
     let mut objects = templates::fill(&context(camp, policy), overrides)?;
-    mandatory.put_into(&mut objects)?;
+    // What is missing is missing because somebody took it out.
+    let source = &overrides.source;
+    let by = |error| UnusableOverride { overrides: source.clone(), ..error };
+    mandatory.put_into(&mut objects).map_err(by)?;
     for object in &mut objects {
         mark(camp, object);
     }
