@@ -204,7 +204,12 @@ async fn a_fresh_camp_has_every_guardrail_before_the_first_object_of_its_bundle(
     let audit = world.stage.cluster.audit();
     let inside: Vec<_> = audit
         .iter()
-        .filter(|event| event.namespace == namespace && event.verb == "patch" && event.code < 300)
+        .filter(|event| {
+            event.user == crate::support::SERVICE
+                && event.namespace == namespace
+                && event.verb == "patch"
+                && event.code < 300
+        })
         .collect();
     let first = inside.iter().position(|event| event.impersonated.is_some()).expect("a bundle");
     assert!(inside[first..].iter().all(|event| event.impersonated.is_some()), "{inside:#?}");
