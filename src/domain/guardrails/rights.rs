@@ -77,9 +77,10 @@ pub fn rule_text(rights: &[Right]) -> String {
     }
     let list = |items: &BTreeSet<&str>| items.iter().copied().collect::<Vec<_>>().join(", ");
     let rules = rules.iter().map(|((group, verbs, _), (resources, names))| {
-        let names = match names.is_empty() {
-            true => String::new(),
-            false => format!(", resourceNames: [{}]", list(names)),
+        let names = if names.is_empty() {
+            String::new()
+        } else {
+            format!(", resourceNames: [{}]", list(names))
         };
         format!(
             "{{apiGroups: [\"{group}\"], resources: [{}]{names}, verbs: [{}]}}",
