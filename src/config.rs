@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::domain::guardrails::INGRESS_NAMESPACES;
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
 use crate::render::confined::ToolSettings;
@@ -41,6 +42,13 @@ pub struct Raw {
     /// Name of this replica in the Lease, for people; in a pod, its name
     #[arg(long, env = "HOSTNAME", default_value = "bivouac", hide_env_values = true)]
     replica: String,
+    /// ConfigMap in our namespace with templates of guardrails, which stand in the place of ours; it need not be there
+    #[arg(long, env = "BIVOUAC_GUARDRAILS", default_value = "bivouac-guardrails")]
+    guardrails: String,
+    /// Namespaces of ingress controllers, from which camps may be reached; comma separated [default: those that the
+    /// charts of common controllers use]
+    #[arg(long, env = "BIVOUAC_INGRESS_NAMESPACES", value_delimiter = ',')]
+    ingress_namespaces: Vec<String>,
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
@@ -63,6 +71,10 @@ pub struct Settings {
     pub lease: Option<String>,
     /// Name of this replica.
     pub replica: String,
+    /// ConfigMap with templates of guardrails.
+    pub guardrails: String,
+    /// Namespaces of ingress controllers.
+    pub ingress_namespaces: Vec<String>,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
 }
@@ -141,6 +153,8 @@ impl Raw {
             sweep_interval,
             lease_name,
             replica,
+            guardrails,
+            ingress_namespaces,
             allow_http,
         } = self;
         let label = |flag, value: &str| {
@@ -161,6 +175,13 @@ impl Raw {
             let rule = "write a DNS name: a-z, 0-9, - and dots, at most 253 characters";
             return Err(InvalidSetting { flag: "lease-name", value: lease, rule });
         }
+        if !is_subdomain(&guardrails) {
+            let rule = "write a DNS name: a-z, 0-9, - and dots, at most 253 characters";
+            return Err(InvalidSetting { flag: "guardrails", value: guardrails, rule });
+        }
+        for namespace in &ingress_namespaces {
+            label("ingress-namespaces", namespace)?;
+        }
         Ok(Settings {
             instance: Instance {
                 name,
@@ -175,6 +196,12 @@ impl Raw {
             sweep_interval,
             lease: (!lease.is_empty()).then_some(lease),
             replica,
+            guardrails,
+            ingress_namespaces: if ingress_namespaces.is_empty() {
+                INGRESS_NAMESPACES.iter().map(|name| (*name).to_owned()).collect()
+            } else {
+                ingress_namespaces
+            },
             allow_http,
         })
     }

@@ -115,6 +115,8 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         target: Target::new(guarded_client(target, &leadership)),
         instance: settings.instance.clone(),
         service_account: settings.service_account.clone(),
+        guardrails: settings.guardrails.clone(),
+        ingress_namespaces: settings.ingress_namespaces.clone(),
         credentials: Credentials::default(),
         allow_http: settings.allow_http,
         fetch,

@@ -8,18 +8,6 @@ pub(super) const INSTANCE_LABEL: &str = "bivouac.dev/instance";
 pub(super) const ENVIRONMENT_LABEL: &str = "bivouac.dev/environment";
 /// Label with the UID of the Environment: a record that was deleted and made again does not own the old camp.
 pub(super) const ENVIRONMENT_UID_LABEL: &str = "bivouac.dev/environment-uid";
-/// Label on what the service itself put into a camp.
-pub(super) const GUARDRAIL_LABEL: &str = "bivouac.dev/guardrail";
-/// Annotation of the namespace with the hosts that its routes may use, comma separated: for `deploy/admission.yaml`.
-pub(super) const HOSTS_ANNOTATION: &str = "bivouac.dev/hosts";
-
-/// Annotation of the namespace with the one ingress class that its Ingresses may have: for the same policy.
-pub(super) const INGRESS_CLASS_ANNOTATION: &str = "bivouac.dev/ingress-class";
-/// Annotation with the one Gateway that routes may name, as `namespace/name`, for the admission policy.
-pub(super) const GATEWAY_ANNOTATION: &str = "bivouac.dev/gateway";
-/// Annotation of the namespace with prefixes of the images that its pods may run, comma separated: for the same policy.
-pub(super) const IMAGE_REGISTRIES_ANNOTATION: &str = "bivouac.dev/image-registries";
-
 /// Which camp: all that is needed to make it, to know it again and to take it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CampId {

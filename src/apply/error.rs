@@ -69,6 +69,12 @@ pub enum ApplyError {
         /// What the API server said.
         message: String,
     },
+    /// The service looked before it began, and may not do what it would have to.
+    #[error("{sentence}")]
+    MissingRight {
+        /// What, and the rule to add.
+        sentence: String,
+    },
     /// The camp is there and can't be used yet.
     #[error("the camp is not prepared yet: {what}")]
     NotPrepared {
@@ -97,6 +103,7 @@ impl ApplyError {
             Self::NamespaceTaken { .. }
             | Self::KindUnknown { .. }
             | Self::Refused { .. }
+            | Self::MissingRight { .. }
             | Self::NotAllowed { .. } => Class::UserMustAct,
             Self::Settling { .. } | Self::NotPrepared { .. } | Self::Superseded => Class::Waiting,
             Self::Cluster { .. } => Class::Transient,

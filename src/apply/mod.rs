@@ -16,7 +16,11 @@ mod facts;
 
 mod health;
 
+mod own;
+
 mod prepare;
+
+mod rights;
 
 mod target;
 
@@ -27,7 +31,7 @@ pub use camp::{CampId, labels};
 pub use deployer::Deployer;
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
-pub use prepare::{Guardrails, Prepared, prepare};
+pub use prepare::{Guardrails, Preparation, Prepared, quotas};
 pub use target::{As, Target, client_over};
 pub use teardown::{CampState, delete_namespace, observe_namespace};
 

@@ -1,49 +1,37 @@
-//! Guardrails, and the wait until a fresh camp can be used. Input: what the camp is to have; output: nothing, but no
-//! object of a bundle may be sent before it returned. I/O with the target, by the service's own identity.
+//! Guardrails, and the wait until a camp can be used. Input: what the camp is to have; output: what was put back, but no
+//! object of a bundle may be sent before it is there. I/O with the target, by the service's own identity.
+//!
+//! What stands and is as it should be is not written again: a camp that nobody touches costs readings only.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use serde_json::{Value, json};
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use serde_json::Value;
 
 use super::FIELD_MANAGER;
-use super::camp::{
-    CampId, GATEWAY_ANNOTATION, GUARDRAIL_LABEL, HOSTS_ANNOTATION, IMAGE_REGISTRIES_ANNOTATION,
-    INGRESS_CLASS_ANNOTATION, labels,
-};
-use super::error::{ApplyError, is_not_found, status};
-use super::target::{As, DEPLOYER, Target};
-use crate::domain::policy::Gateway;
+use super::camp::CampId;
+use super::error::{ApplyError, status};
+use super::own::{self, KINDS};
+use super::rights;
+use super::target::{As, Target};
+use crate::domain::guardrails::{DEPLOYER, Right};
+use crate::domain::quota::Quota;
 
-/// ClusterRole that gives the service its rights inside a camp, bound there by itself.
-const GUARDIAN_ROLE: &str = "bivouac-guardian";
+/// Guardrails that are written side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// The ConfigMap that tells pods where they are: it follows the bundle, and is left alone where no bundle is at hand.
+const ENVIRONMENT: &str = "bivouac-env";
 
 /// What the service puts into a camp.
 #[derive(Clone, Debug)]
 pub struct Guardrails {
     /// Which camp.
     pub camp: CampId,
-    /// Value of the Pod Security label.
-    pub pod_security: &'static str,
-    /// Hosts that routes may use.
-    pub hosts: Vec<String>,
-    /// The one ingress class that may be named.
-    pub ingress_class: Option<String>,
-    /// The only Gateway that routes may name.
-    pub gateway: Option<Gateway>,
-    /// Prefixes of images that pods may run; empty for any.
-    pub image_registries: Vec<String>,
-    /// ClusterRole of the deployer.
-    pub deployer_role: String,
-    /// Who the service itself is: namespace and name of its service account, when it has one. It binds itself to the
-    /// role that it works with inside a camp.
-    pub service_account: Option<(String, String)>,
-    /// The ConfigMap `bivouac-env`, which tells a camp's pods where they are.
-    pub config: Value,
+    /// The objects, the namespace first.
+    pub objects: Vec<Value>,
 }
 
 /// A namespace that a bundle may be sent into.
@@ -53,244 +41,294 @@ pub struct Prepared {
     pub uid: String,
     /// When the deployer was bound, by the target's clock: what the target refuses right after may be on its way.
     pub bound_at: Option<DateTime<Utc>>,
+    /// Quotas as the API server counts by them.
+    pub quotas: Vec<Quota>,
+    /// What differed and was written or deleted, as `kind/name`; empty for a fresh camp.
+    pub put_back: Vec<String>,
 }
 
-/// Makes namespace and guardrails and waits until the deployer may work.
-///
-/// Everything is repeatable: what is there and equal is written again without effect.
-pub async fn prepare(target: &Target, guardrails: &Guardrails) -> Result<Prepared, ApplyError> {
-    let camp = &guardrails.camp;
-    let uid = ensure_namespace(target, guardrails).await?;
-    let mut bound_at = None;
-    for object in own_objects(guardrails) {
-        let written = apply_own(target, &camp.namespace, &object).await?;
-        if written.types.is_some_and(|types| types.kind == "RoleBinding") {
-            bound_at = written
-                .metadata
-                .creation_timestamp
-                .and_then(|at| DateTime::from_timestamp(at.0.as_second(), 0));
-        }
-    }
-    is_prepared(target, camp).await?;
-    Ok(Prepared { uid, bound_at })
+/// Makes namespace and guardrails, step by step. What one try has done the next does not do again.
+pub struct Preparation<'a> {
+    target: &'a Target,
+    guardrails: &'a Guardrails,
+    /// Of the namespace, once it is known to be as it should be.
+    uid: Option<String>,
+    fresh: bool,
+    /// Indices of what is still to be written; `None`: nobody looked yet.
+    open: Option<Vec<usize>>,
+    /// What is to be deleted.
+    extra: Vec<Value>,
+    bound_at: Option<DateTime<Utc>>,
+    put_back: Vec<String>,
+    wrote: bool,
+    deployer_works: bool,
 }
 
-/// The namespace, made when it is not there, taken when it is ours, refused when it is somebody else's.
-async fn ensure_namespace(target: &Target, guardrails: &Guardrails) -> Result<String, ApplyError> {
-    let camp = &guardrails.camp;
-    let api: Api<Namespace> = Api::all(target.client(&As::Service));
-    let mut wanted = namespace_object(guardrails);
-    let what = format!("make namespace {}", camp.namespace);
-    let found =
-        api.get_opt(&camp.namespace).await.map_err(|error| ApplyError::own(what.clone(), error))?;
-    if let Some(found) = &found
-        && !camp.owns(found.metadata.labels.as_ref())
-    {
-        return Err(ApplyError::NamespaceTaken { namespace: camp.namespace.clone() });
-    }
-    // One that was deleted and made by somebody else since our look is refused by the API server, not adopted.
-    if let Some(uid) = found.as_ref().and_then(|found| found.metadata.uid.as_ref()) {
-        wanted["metadata"]["uid"] = uid.as_str().into();
-    }
-    // Made by create and not by apply: were it to appear between our look and our write, somebody else made it.
-    let made = if found.is_none() {
-        let fresh = serde_json::from_value(wanted)
-            .map_err(|error| ApplyError::own(what.clone(), kube::Error::SerdeError(error)))?;
-        api.create(
-            &PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() },
-            &fresh,
-        )
-        .await
-    } else {
-        api.patch(
-            &camp.namespace,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(&wanted),
-        )
-        .await
-    };
-    match made {
-        Ok(namespace) => Ok(namespace.metadata.uid.unwrap_or_default()),
-        Err(error) if status(&error).is_some_and(|status| status.reason == "AlreadyExists") => {
-            Err(ApplyError::NotPrepared {
-                what: format!("namespace {} appeared meanwhile", camp.namespace),
-            })
-        }
-        Err(error) => Err(ApplyError::own(what, error)),
-    }
-}
-
-/// What the admission policy allows in this camp. What is not limited has no annotation.
-fn annotations(guardrails: &Guardrails) -> BTreeMap<&'static str, String> {
-    let mut annotations = BTreeMap::from([(HOSTS_ANNOTATION, guardrails.hosts.join(","))]);
-    if let Some(class) = &guardrails.ingress_class {
-        annotations.insert(INGRESS_CLASS_ANNOTATION, class.clone());
-    }
-    if let Some(Gateway { namespace, name, section: _ }) = &guardrails.gateway {
-        annotations.insert(GATEWAY_ANNOTATION, format!("{namespace}/{name}"));
-    }
-    if !guardrails.image_registries.is_empty() {
-        annotations.insert(IMAGE_REGISTRIES_ANNOTATION, guardrails.image_registries.join(","));
-    }
-    annotations
-}
-
-/// The namespace itself.
-fn namespace_object(guardrails: &Guardrails) -> Value {
-    let camp = &guardrails.camp;
-    let mut all_labels = labels(camp);
-    for mode in ["enforce", "warn"] {
-        all_labels.insert(
-            format!("pod-security.kubernetes.io/{mode}"),
-            guardrails.pod_security.to_owned(),
-        );
-    }
-    json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": camp.namespace,
-            "labels": all_labels,
-            "annotations": annotations(guardrails),
-        },
-    })
-}
-
-impl Guardrails {
-    /// The objects that [`prepare`] writes, in its order: the namespace first.
+impl<'a> Preparation<'a> {
+    /// Nothing is done yet.
     #[must_use]
-    pub fn objects(&self) -> Vec<Value> {
-        let mut objects = vec![namespace_object(self)];
-        objects.extend(own_objects(self));
-        objects
-    }
-}
-
-/// What we put into the namespace, in the order in which it is written.
-fn own_objects(guardrails: &Guardrails) -> Vec<Value> {
-    let Guardrails { camp, deployer_role, service_account, config, .. } = guardrails;
-    let mut own_labels = labels(camp);
-    own_labels.insert(GUARDRAIL_LABEL.to_owned(), "true".to_owned());
-    let metadata =
-        |name: &str| json!({"name": name, "namespace": camp.namespace, "labels": own_labels});
-    let binding = |name: &str, role: &str, account: &str, namespace: &str| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata(name),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
-        })
-    };
-    let mut objects = Vec::new();
-    if let Some((namespace, name)) = service_account {
-        objects.push(binding("bivouac-guardian", GUARDIAN_ROLE, name, namespace));
-    }
-    objects.push(json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": metadata(DEPLOYER),
-        "automountServiceAccountToken": false,
-    }));
-    objects.push(binding(DEPLOYER, deployer_role, DEPLOYER, &camp.namespace));
-    let mut config = config.clone();
-    if let Some(Value::Object(labels)) = config.pointer_mut("/metadata/labels") {
-        labels.extend(
-            own_labels.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))),
-        );
-    }
-    objects.push(config);
-    objects
-}
-
-/// Applies one of our own objects. 403 right after the binding that gives the right is the authoriser's cache.
-async fn apply_own(
-    target: &Target,
-    namespace: &str,
-    object: &Value,
-) -> Result<DynamicObject, ApplyError> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(target.client(&As::Service), namespace, &resource);
-    let write = async || {
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
-    };
-    let mut written = write().await;
-    if let Err(error) = &written
-        && is_other_role(error)
-    {
-        // The role of a binding never changes. For a moment the deployer may do nothing, and nothing is sent then.
-        unbind(&api, name, namespace).await?;
-        written = write().await;
-    }
-    match written {
-        Ok(written) => Ok(written),
-        Err(error) if status(&error).is_some_and(|status| status.code == 403) => {
-            Err(ApplyError::NotPrepared {
-                what: format!(
-                    "{kind} {name} could not be written: {}",
-                    status(&error).map_or("", |s| s.message.as_str())
-                ),
-            })
-        }
-        Err(error) => Err(ApplyError::own(format!("write {kind} {name} in {namespace}"), error)),
-    }
-}
-
-/// The binding that stands names another role.
-fn is_other_role(error: &kube::Error) -> bool {
-    status(error).is_some_and(|status| {
-        status.code == 422 && status.message.contains("cannot change roleRef")
-    })
-}
-
-/// Deletes a binding of ours. One that is gone already is fine.
-async fn unbind(api: &Api<DynamicObject>, name: &str, namespace: &str) -> Result<(), ApplyError> {
-    match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_not_found(&error) => Ok(()),
-        Err(error) => {
-            Err(ApplyError::own(format!("delete RoleBinding {name} in {namespace}"), error))
+    pub fn new(target: &'a Target, guardrails: &'a Guardrails) -> Self {
+        Self {
+            target,
+            guardrails,
+            uid: None,
+            fresh: false,
+            open: None,
+            extra: Vec::new(),
+            bound_at: None,
+            put_back: Vec::new(),
+            wrote: false,
+            deployer_works: false,
         }
     }
-}
 
-/// A fresh namespace is not ready when it exists: the deployer's right comes through a cache, and the service account
-/// that pods run as is made by a controller.
-async fn is_prepared(target: &Target, camp: &CampId) -> Result<(), ApplyError> {
-    let service = target.client(&As::Service);
-    let accounts: Api<ServiceAccount> = Api::namespaced(service, &camp.namespace);
-    let default = accounts.get_opt("default").await.map_err(|error| match status(&error) {
-        Some(refused) if refused.code == 403 => {
-            ApplyError::NotPrepared { what: refused.message.clone() }
+    /// Puts back what differs, and waits for nothing when nothing did.
+    pub async fn keep(&mut self) -> Result<Vec<String>, ApplyError> {
+        self.put_up().await?;
+        if self.wrote {
+            self.is_usable().await?;
         }
-        _ => ApplyError::own(format!("read service accounts of {}", camp.namespace), error),
-    })?;
-    if default.is_none() {
-        return Err(ApplyError::NotPrepared {
-            what: "service account default is not there yet".into(),
+        Ok(std::mem::take(&mut self.put_back))
+    }
+
+    /// Everything, until a bundle may be sent. [`ApplyError::NotPrepared`]: call it again in a moment.
+    pub async fn prepare(&mut self) -> Result<Prepared, ApplyError> {
+        let uid = self.put_up().await?;
+        let quotas = self.is_usable().await?;
+        let put_back = if self.fresh { Vec::new() } else { std::mem::take(&mut self.put_back) };
+        Ok(Prepared { uid, bound_at: self.bound_at, quotas, put_back })
+    }
+
+    /// Namespace and guardrails as they should be. Gives the namespace's UID.
+    async fn put_up(&mut self) -> Result<String, ApplyError> {
+        let uid = match &self.uid {
+            Some(uid) => uid.clone(),
+            None => {
+                let uid = self.ensure_namespace().await?;
+                self.uid = Some(uid.clone());
+                uid
+            }
+        };
+        if self.open.is_none() {
+            self.look().await?;
+        }
+        // Rights first: without them nothing else can be written.
+        self.write_all(|object| own::key(object).0 == "RoleBinding").await?;
+        // One alone: while the right to it is on its way, so are those to all others.
+        if let Some(first) = self.open.as_ref().and_then(|open| open.first().copied()) {
+            self.write_some(vec![first]).await?;
+        }
+        self.write_all(|_| true).await?;
+        while let Some(object) = self.extra.last() {
+            own::remove(self.target, &self.guardrails.camp.namespace, object).await?;
+            let (kind, name) = own::key(object);
+            self.put_back.push(format!("{kind}/{name}"));
+            self.extra.pop();
+        }
+        Ok(uid)
+    }
+
+    /// What of the guardrails is to be written, and what is to be deleted.
+    async fn look(&mut self) -> Result<(), ApplyError> {
+        let objects = &self.guardrails.objects;
+        let ours = (0..objects.len()).filter(|index| {
+            objects.get(*index).is_some_and(|object| own::key(object).0 != "Namespace")
         });
-    }
-    let deployer = target.client(&As::Deployer(camp.namespace.clone()));
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(deployer);
-    let question = serde_json::from_value(json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "metadata": {},
-        "spec": {"resourceAttributes": {"namespace": camp.namespace, "verb": "patch", "resource": "configmaps"}},
-    }))
-    .map_err(|error| ApplyError::own("ask what the deployer may do", kube::Error::SerdeError(error)))?;
-    let allowed = match reviews.create(&PostParams::default(), &question).await {
-        Ok(answer) => answer.status.is_some_and(|status| status.allowed),
-        Err(error) if status(&error).is_some_and(|status| status.code == 403) => false,
-        Err(error) => return Err(ApplyError::own("ask what the deployer may do", error)),
-    };
-    if allowed {
+        if self.fresh {
+            self.open = Some(ours.collect());
+            return Ok(());
+        }
+        let namespace = &self.guardrails.camp.namespace;
+        let target = self.target;
+        let lists: Vec<_> = KINDS
+            .iter()
+            .map(|(api_version, kind, _)| own::standing(target, namespace, api_version, kind))
+            .collect();
+        let mut live = Vec::new();
+        let mut answers = stream::iter(lists).buffered(SIDE_BY_SIDE);
+        let mut unseen = false;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(objects) => live.extend(objects),
+                // Somebody took our own right away. It comes back with the first write; then there is another look.
+                Err(ApplyError::NotPrepared { .. }) => unseen = true,
+                Err(error) => return Err(error),
+            }
+        }
+        drop(answers);
+        if unseen {
+            self.open = Some(ours.collect());
+            return Ok(());
+        }
+        let find = |object: &Value| live.iter().find(|one| own::key(one) == own::key(object));
+        let open = ours.filter(|index| {
+            objects
+                .get(*index)
+                .is_some_and(|wanted| find(wanted).is_none_or(|live| own::differs(wanted, live)))
+        });
+        self.open = Some(open.collect());
+        let bound = live.iter().find(|one| own::key(one) == ("RoleBinding", DEPLOYER));
+        self.bound_at = bound.and_then(|binding| {
+            let at = binding.pointer("/metadata/creationTimestamp")?.as_str()?;
+            Some(DateTime::parse_from_rfc3339(at).ok()?.with_timezone(&Utc))
+        });
+        let wanted: BTreeSet<_> = objects.iter().map(own::key).collect();
+        self.extra = live
+            .iter()
+            .filter(|one| {
+                let key = own::key(one);
+                !wanted.contains(&key) && key != ("ConfigMap", ENVIRONMENT) && key.1 != "default"
+            })
+            .cloned()
+            .collect();
         Ok(())
-    } else {
-        Err(ApplyError::NotPrepared { what: "the deployer's rights are not in force yet".into() })
     }
+
+    async fn write_all(&mut self, these: impl Fn(&Value) -> bool) -> Result<(), ApplyError> {
+        let objects = &self.guardrails.objects;
+        let open = self.open.iter().flatten().copied();
+        let these = open.filter(|index| objects.get(*index).is_some_and(&these)).collect();
+        self.write_some(these).await
+    }
+
+    /// Writes objects side by side, and notes which are.
+    async fn write_some(&mut self, indices: Vec<usize>) -> Result<(), ApplyError> {
+        let (target, guardrails) = (self.target, self.guardrails);
+        let namespace = &guardrails.camp.namespace;
+        let sends: Vec<_> = indices
+            .iter()
+            .filter_map(|index| Some((*index, guardrails.objects.get(*index)?)))
+            .map(|(index, object)| {
+                let write = own::write(target, namespace, object);
+                futures::FutureExt::map(write, move |written| (index, object, written))
+            })
+            .collect();
+        let mut results = stream::iter(sends).buffered(SIDE_BY_SIDE);
+        let mut failed = None;
+        while let Some((index, object, written)) = results.next().await {
+            match written {
+                Ok(written) => {
+                    let (kind, name) = own::key(object);
+                    if (kind, name) == ("RoleBinding", DEPLOYER) {
+                        let at = written.metadata.creation_timestamp;
+                        self.bound_at =
+                            at.and_then(|at| DateTime::from_timestamp(at.0.as_second(), 0));
+                    }
+                    self.wrote = true;
+                    self.put_back.push(format!("{kind}/{name}"));
+                    if let Some(open) = &mut self.open {
+                        open.retain(|one| *one != index);
+                    }
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The namespace, made when it is not there, taken when it is ours, refused when it is somebody else's.
+    async fn ensure_namespace(&mut self) -> Result<String, ApplyError> {
+        let camp = &self.guardrails.camp;
+        let api: Api<Namespace> = Api::all(self.target.client(&As::Service));
+        let Some(wanted) = self.guardrails.objects.first() else {
+            return Err(ApplyError::NotPrepared { what: "there are no guardrails".into() });
+        };
+        let what = format!("make namespace {}", camp.namespace);
+        let wrap = |error| ApplyError::own(what.clone(), error);
+        let found = api.get_opt(&camp.namespace).await.map_err(wrap)?;
+        let made = if let Some(found) = found {
+            if !camp.owns(found.metadata.labels.as_ref()) {
+                return Err(ApplyError::NamespaceTaken { namespace: camp.namespace.clone() });
+            }
+            let uid = found.metadata.uid.clone().unwrap_or_default();
+            let live = serde_json::to_value(&found)
+                .map_err(|error| wrap(kube::Error::SerdeError(error)))?;
+            if !own::differs(wanted, &live) {
+                return Ok(uid);
+            }
+            // One that was deleted and made by somebody else since our look is refused by the API server, not adopted.
+            let mut wanted = wanted.clone();
+            wanted["metadata"]["uid"] = uid.into();
+            self.put_back.push(format!("Namespace/{}", camp.namespace));
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&camp.namespace, &parameters, &Patch::Apply(&wanted)).await
+        } else {
+            rights::check(self.target, self.guardrails).await?;
+            // Made by create and not by apply: were it to appear between our look and our write, somebody else made it.
+            let fresh = serde_json::from_value(wanted.clone())
+                .map_err(|error| wrap(kube::Error::SerdeError(error)))?;
+            self.fresh = true;
+            let parameters =
+                PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+            api.create(&parameters, &fresh).await
+        };
+        match made {
+            Ok(namespace) => Ok(namespace.metadata.uid.unwrap_or_default()),
+            Err(error) if status(&error).is_some_and(|status| status.reason == "AlreadyExists") => {
+                self.fresh = false;
+                Err(ApplyError::NotPrepared {
+                    what: format!("namespace {} appeared meanwhile", camp.namespace),
+                })
+            }
+            Err(error) => Err(wrap(error)),
+        }
+    }
+
+    /// A fresh namespace is not ready when it exists: the deployer's right comes through a cache, and a quota refuses
+    /// everything until a controller has counted. The service account that pods run as we have made ourselves.
+    async fn is_usable(&mut self) -> Result<Vec<Quota>, ApplyError> {
+        let (target, namespace) = (self.target, &self.guardrails.camp.namespace);
+        let deployer = As::Deployer(namespace.clone());
+        let right = Right::new("", "configmaps", "patch");
+        let asks = async {
+            if self.deployer_works {
+                Ok(true)
+            } else {
+                rights::may(target, &deployer, namespace, &right).await
+            }
+        };
+        let (works, quotas) = futures::future::join(asks, quotas(target, namespace)).await;
+        self.deployer_works = works?;
+        if !self.deployer_works {
+            let what = "the deployer's rights are not in force yet".into();
+            return Err(ApplyError::NotPrepared { what });
+        }
+        quotas
+    }
+}
+
+/// All quotas of a camp, also those that somebody else put there, when each is counted.
+pub async fn quotas(target: &Target, namespace: &str) -> Result<Vec<Quota>, ApplyError> {
+    let api: Api<ResourceQuota> = Api::namespaced(target.client(&As::Service), namespace);
+    let found = api.list(&ListParams::default()).await;
+    let found =
+        found.map_err(|error| ApplyError::own(format!("list quotas of {namespace}"), error))?;
+    let mut quotas = Vec::new();
+    for quota in found.items {
+        let name = quota.metadata.name.unwrap_or_default();
+        let spec = quota.spec.unwrap_or_default();
+        // It counts some pods only, and which ones the API server alone knows.
+        if spec.scopes.is_some_and(|scopes| !scopes.is_empty()) || spec.scope_selector.is_some() {
+            continue;
+        }
+        let status = quota.status.unwrap_or_default();
+        let (hard, used) = (status.hard.unwrap_or_default(), status.used.unwrap_or_default());
+        let asked = spec.hard.unwrap_or_default();
+        let counted = asked.iter().all(|(name, amount)| {
+            hard.get(name).is_some_and(|counted| same(&counted.0, &amount.0))
+                && used.contains_key(name)
+        });
+        if !counted {
+            let what = format!("quota {name} is not counted yet");
+            return Err(ApplyError::NotPrepared { what });
+        }
+        let hard = hard.into_iter().map(|(name, amount)| (name, amount.0)).collect();
+        quotas.push(Quota { name, hard });
+    }
+    Ok(quotas)
+}
+
+fn same(a: &str, b: &str) -> bool {
+    use crate::domain::quota::Amount;
+    a == b || Amount::parse(a).zip(Amount::parse(b)).is_some_and(|(a, b)| a == b)
 }

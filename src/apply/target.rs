@@ -13,10 +13,8 @@ use kube::{Client, Error};
 use tower::ServiceExt as _;
 
 use super::facts::Facts;
+use crate::domain::guardrails::DEPLOYER;
 use crate::seams::Transport;
-
-/// Name of the service account that applies a bundle, one in each camp.
-pub(super) const DEPLOYER: &str = "bivouac-deployer";
 
 /// Who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]

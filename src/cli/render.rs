@@ -101,7 +101,7 @@ impl Render {
             let differs = exit_code && !diff.is_empty();
             return Ok(if differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS });
         }
-        let own = if all { session.guardrails(&built)?.objects() } else { Vec::new() };
+        let own = if all { session.guardrails(&built)? } else { Vec::new() };
         let bundle = &built.bundle;
         let list = List {
             objects: own

@@ -21,7 +21,7 @@ use crate::source::{self, SourceError, SourceRequest, TreeLimits};
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
 /// Findings that are kept, and notes.
-const FINDINGS: usize = 20;
+pub(super) const FINDINGS: usize = 20;
 
 /// Why a commit is refused that needs what the cluster does not have.
 pub(super) const LACKS: &str = "DefinitionMissing";
@@ -111,7 +111,7 @@ pub(super) async fn build(
     let there = there.into_iter().filter_map(Result::err).map(there_already);
     let beside = Beside {
         notes: rendered.notes.iter().map(note_of).chain(there).collect(),
-        lacking: lacking.into_iter().flatten().map(|finding| entry(&finding)).collect(),
+        lacking: lacking.into_iter().flatten().map(|finding| finding_entry(&finding)).collect(),
     };
     allowed(served, record, inputs, rendered.bundle, beside)
 }
@@ -161,10 +161,11 @@ fn unrendered(error: RenderError) -> Unbuilt {
 
 /// A commit of which this alone is wrong.
 pub(super) fn refused(reason: &'static str, finding: &Finding) -> Unbuilt {
-    Unbuilt::Refused(Refusal { reason, findings: vec![entry(finding)] })
+    Unbuilt::Refused(Refusal { reason, findings: vec![finding_entry(finding)] })
 }
 
-fn entry(finding: &Finding) -> FindingEntry {
+/// A finding as the record has it.
+pub(super) fn finding_entry(finding: &Finding) -> FindingEntry {
     let Finding { rule, name, file, line, message, hint, .. } = finding;
     FindingEntry {
         rule: format!("{rule} {name}"),

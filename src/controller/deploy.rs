@@ -5,22 +5,21 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::Context;
-use super::build::{self, Refusal, Unbuilt, refused};
-use super::camp;
+use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry, refused};
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
 use super::history;
 use super::look::{QUIET, look};
 use super::merge::{self, Rendered};
-use super::observe::{self, camp_of, number_of};
+use super::observe::{self, number_of};
 use super::pin::{self, Pinned};
 use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
-use crate::apply::{self, ApplyError, Deployer, Entry, Guardrails, Prepared};
+use super::{Context, camp, guardrails};
+use crate::apply::{self, ApplyError, Deployer, Entry};
 use crate::crd::{FindingEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
@@ -28,15 +27,13 @@ use crate::domain::finding::{BuildRule, Finding};
 use crate::domain::guard::GuardPolicy;
 use crate::domain::id::Revision;
 use crate::domain::naming;
-use crate::domain::render_inputs::{self, ClusterFacts, RenderInputs, RenderRules};
+use crate::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules};
 use crate::domain::status::{Judgement, bounded};
 
-/// A camp that can't be used after this long is reported as an error and tried again.
-const PREPARE: Duration = Duration::from_secs(15);
+/// Reason of a bundle that the camp's quota has no room for.
+const OVER_QUOTA: &str = "OverQuota";
 /// What a camp refuses for so long after its deployer was bound may be on its way.
 const SETTLING: TimeDelta = TimeDelta::seconds(10);
-/// Pause between two tries to prepare a camp.
-const AGAIN: Duration = Duration::from_millis(200);
 /// Entries of an inventory, as its schema has it.
 const INVENTORY: usize = 1000;
 
@@ -58,15 +55,25 @@ pub(super) async fn bring_up(
     let merge = match rendered {
         Rendered::Head => None,
         Rendered::Merge(commit) => Some(commit),
-        Rendered::Conflict(why) => return hold(context, record, served, decision, &why).await,
-        Rendered::Awaited => return await_merge(context, record, served, decision).await,
+        Rendered::Conflict(why) => {
+            guardrails::keep(context, record, served, None).await?;
+            return hold(context, record, served, decision, &why).await;
+        }
+        Rendered::Awaited => {
+            guardrails::keep(context, record, served, None).await?;
+            return await_merge(context, record, served, decision).await;
+        }
     };
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
     let mut inputs = inputs(record, served, pinned.as_ref(), merge, &facts)?;
     let same = record.status.inputs_digest.as_ref().is_some_and(|known| {
         *known == inputs.inputs_digest() || *known == inputs.digest_with(&facts)
     });
-    if same && record.status.condition("Rendered").is_some_and(|c| c.status == "False") {
+    if same
+        && record.status.condition("Rendered").is_some_and(|c| c.status == "False")
+        && !fits_now(context, record, served, &mut inputs).await?
+    {
+        guardrails::keep(context, record, served, None).await?;
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
         record.save(context).await?;
@@ -76,6 +83,7 @@ pub(super) async fn bring_up(
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     if same && record.status.holds("Applied") && stands {
+        guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
     record.status.phase = Some(Phase::Progressing);
@@ -138,8 +146,14 @@ pub(super) async fn bring_up(
     record.save(context).await?;
 
     let fence = fence_of(context, record, served, &inputs);
-    let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
-    record.status.namespace_uid = Some(uid);
+    let (prepared, ours) = guardrails::prepared(context, record, served, &inputs, &fence).await?;
+    record.status.namespace_uid = Some(prepared.uid.clone());
+    let over = guardrails::over_quota(&bundle, &prepared.quotas, &ours);
+    if !over.is_empty() {
+        record.status.inventory = to_status(&before);
+        return refuse(context, record, served, decision, digest, over_quota(&over)).await;
+    }
+    let bound_at = prepared.bound_at;
     // At most from now on: the target's clock may be ahead of ours.
     let now = context.clock.now();
     let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
@@ -248,6 +262,29 @@ async fn await_merge(
     Ok(until(context, record, context.intervals.resync))
 }
 
+/// Whether a bundle that was too large for the camp's quota fits by now: somebody may have raised it. Only then is
+/// anything else done about it.
+async fn fits_now(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    inputs: &mut RenderInputs,
+) -> Result<bool, ReconcileError> {
+    let over = record.status.condition("Rendered").is_some_and(|c| c.reason == OVER_QUOTA);
+    if !over || record.status.namespace_uid.is_none() {
+        return Ok(false);
+    }
+    let Ok(bundle) = stored_or_built(context, served, record, inputs).await else {
+        return Ok(false);
+    };
+    guardrails::fits(context, record, served, inputs, &bundle).await
+}
+
+fn over_quota(over: &[Finding]) -> Refusal {
+    let findings = over.iter().take(FINDINGS).map(finding_entry).collect();
+    Refusal { reason: OVER_QUOTA, findings }
+}
+
 /// The commit is refused: nothing of it is written, and what stood before goes on standing.
 async fn refuse(
     context: &Context,
@@ -277,6 +314,7 @@ fn show_refusal(context: &Context, record: &mut Record) {
             "RenderFailed" => "RenderFailed",
             "GuardRefused" => "GuardRefused",
             build::LACKS => build::LACKS,
+            OVER_QUOTA => OVER_QUOTA,
             _ => "Refused",
         }
     });
@@ -295,44 +333,6 @@ fn refusal_lines(record: &Record) -> Vec<String> {
         _ => format!("{} ({})", finding.message, finding.rule),
     };
     record.status.findings.iter().map(line).collect()
-}
-
-/// Guardrails, and the wait until the camp can be used.
-async fn prepared(
-    context: &Context,
-    record: &Record,
-    served: &Served,
-    inputs: &RenderInputs,
-    fence: &Fence<'_>,
-) -> Result<Prepared, ReconcileError> {
-    let Some(camp) = camp_of(context, record) else { return Err(ReconcileError::Stale) };
-    let guardrails = Guardrails {
-        camp,
-        pod_security: served.policy.isolation.pod_security,
-        hosts: record.status.hosts.clone(),
-        ingress_class: served.policy.url.ingress_class.clone(),
-        gateway: served.policy.url.gateway.clone(),
-        image_registries: served.policy.isolation.image_registries.clone(),
-        deployer_role: served.policy.isolation.deployer_role.clone(),
-        service_account: context.service_account.clone(),
-        config: render_inputs::environment_config(inputs),
-    };
-    let deadline = context.clock.now() + PREPARE;
-    loop {
-        match apply::prepare(&context.target, &guardrails).await {
-            Ok(prepared) => return Ok(prepared),
-            Err(ApplyError::NotPrepared { .. }) if context.clock.now() < deadline => {
-                if !apply::Fence::holds(fence).await {
-                    return Err(ReconcileError::Apply(ApplyError::Superseded));
-                }
-                context.clock.sleep(AGAIN).await;
-            }
-            Err(ApplyError::NotPrepared { what }) => {
-                return Err(ReconcileError::CampUnusable { what, seconds: PREPARE.as_secs() });
-            }
-            Err(error) => return Err(ReconcileError::Apply(error)),
-        }
-    }
 }
 
 fn note_applied(

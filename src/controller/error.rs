@@ -2,6 +2,7 @@
 
 use crate::apply::{self, ApplyError};
 use crate::crd::InvalidPolicy;
+use crate::domain::guardrails::UnusableOverride;
 use crate::forge::{self, ForgeError};
 use crate::render::RenderError;
 use crate::seams::FetchError;
@@ -68,6 +69,17 @@ pub enum ReconcileError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// A template of the platform team makes no guardrails.
+    #[error("the camp can't be fenced in")]
+    Guardrails(#[source] UnusableOverride),
+    /// A Secret that the Repository puts into camps can't be.
+    #[error("Secret {secret} can't be put into the camp: {why}")]
+    Grant {
+        /// Its name.
+        secret: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The target failed.
     #[error("the target cluster failed")]
     Apply(#[source] ApplyError),
@@ -99,6 +111,8 @@ impl ReconcileError {
             | Self::Render(RenderError::Unavailable { .. })
             | Self::Policy(_)
             | Self::NoRepository { .. }
+            | Self::Guardrails(_)
+            | Self::Grant { .. }
             | Self::AnotherRepository { .. } => Class::UserMustAct,
             Self::Record { .. }
             | Self::Source(_)
@@ -129,6 +143,8 @@ impl ReconcileError {
             Self::Source(_) => "Source",
             Self::Render(_) => "Render",
             Self::CampUnusable { .. } => "CampUnusable",
+            Self::Guardrails(_) => "Guardrails",
+            Self::Grant { .. } => "Grant",
             Self::Apply(_) => "Apply",
         }
     }

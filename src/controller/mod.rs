@@ -9,6 +9,8 @@ mod deploy;
 mod error;
 mod facts;
 mod fence;
+mod grants;
+mod guardrails;
 mod history;
 pub mod leader;
 mod look;
@@ -87,6 +89,10 @@ pub struct Parts {
     pub instance: Instance,
     /// Namespace and name of the service's own service account, when it runs as one.
     pub service_account: Option<(String, String)>,
+    /// ConfigMap in that namespace with templates of guardrails, which stand in the place of ours.
+    pub guardrails: String,
+    /// Namespaces of ingress controllers, from which camps are reached.
+    pub ingress_namespaces: Vec<String>,
     /// Tokens of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
@@ -112,6 +118,8 @@ pub struct Context {
     teller: teller::Teller,
     rotations: rotation::Rotations,
     slots: slots::Slots,
+    grants: grants::Grants,
+    kept: guardrails::Kept,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -136,6 +144,8 @@ impl Context {
             teller: teller::Teller::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
+            grants: grants::Grants::default(),
+            kept: guardrails::Kept::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -174,6 +184,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         *slot = Some(records.clone());
     }
     let environments = environments
+        .reconcile_all_on(context.grants.changes())
         // A changed policy concerns every record of its Repository.
         .watches(
             context.repositories_api(),
@@ -190,14 +201,17 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
                 concerned
             },
         )
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);
 
-    let facts = facts::run(&context, facts_stop);
+    let beside = async {
+        let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
+        futures::future::join(facts::run(&context, facts_stop), overrides).await;
+    };
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join3(repositories, environments, facts).await;
+        futures::future::join3(repositories, environments, beside).await;
         quiet.cancel();
     };
     futures::future::join(runs, teller::run(&context, quiet.clone())).await;

@@ -52,6 +52,7 @@ pub(super) async fn reconcile(
     else {
         retry::forget(&context, &name);
         context.teller.forget(&name);
+        context.kept.forget(&name);
         return Ok(Runtime::await_change());
     };
     let made_for = concerns(&context, &stored);
@@ -93,8 +94,14 @@ fn concerns(context: &Context, record: &Environment) -> String {
     });
     let known = context.credentials.of(&record.spec.repository).is_some();
     let secret = context.rotations.version(&record.spec.repository);
+    let granted = repository.as_ref().map(|repository| {
+        let spec = &repository.spec;
+        let granted = spec.secrets.iter().map(|grant| grant.from_secret.as_str());
+        let pulled = spec.isolation.image_pull_secrets.iter().map(|pull| pull.name.as_str());
+        context.grants.versions(&granted.chain(pulled).collect::<Vec<_>>())
+    });
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }

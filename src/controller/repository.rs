@@ -35,6 +35,12 @@ impl Context {
         store.get(&ObjectRef::new(name).within(&self.namespace))
     }
 
+    /// All Repositories that the watch has shown.
+    pub(super) fn all_repositories(&self) -> Vec<Arc<Repository>> {
+        let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        store.map(|store| store.state()).unwrap_or_default()
+    }
+
     /// Whether the watch has shown all Repositories: before, one that is not there may be on its way.
     pub(super) fn knows_repositories(&self) -> bool {
         let store = self.repositories.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -10,9 +10,9 @@ use kube::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 
-use super::Context;
 use super::error::chain;
 use super::stored::BUNDLE_LABEL;
+use super::{Context, grants};
 
 /// Which Secret each Repository was read from, and whose has changed since.
 #[derive(Default)]
@@ -79,7 +79,9 @@ pub(super) fn changes(context: Arc<Context>) -> impl Stream<Item = ()> + Send + 
         let changed = match shown {
             Ok(secret) => {
                 let name = secret.metadata.name.as_deref().unwrap_or_default();
-                context.rotations.shown(name, secret.metadata.resource_version.as_deref())
+                let version = secret.metadata.resource_version.as_deref();
+                context.grants.shown(name, version, grants::is_used(&context, name));
+                context.rotations.shown(name, version)
             }
             Err(error) => {
                 tracing::warn!("the watch of Secrets failed: {}", chain(&error));

@@ -120,7 +120,10 @@ pub(super) fn failure_of(record: &Record, error: &ReconcileError, lasts: bool) -
         }
         // What stands below a failed fetch is of the network and nobody else's business.
         ReconcileError::Source(SourceError::Fetch(cause)) => plain(format!("{error}: {cause}")),
-        ReconcileError::CampUnusable { .. } => plain(error.to_string()),
+        ReconcileError::CampUnusable { .. } | ReconcileError::Grant { .. } => {
+            plain(error.to_string())
+        }
+        ReconcileError::Guardrails(cause) => plain(cause.to_string()),
         ReconcileError::Source(_) | ReconcileError::Apply(_) => Some(Failure {
             reason: "something failed inside of the service; it is tried again by itself".into(),
             incident: Some(incident(record, error)),

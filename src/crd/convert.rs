@@ -26,8 +26,19 @@ const DURATION: &str = "write a number with m, h or d, at most ten years";
 impl RepositorySpec {
     /// The valid form, or the first value that has none.
     pub fn policy(&self) -> Result<policy::Policy, InvalidPolicy> {
-        let Self { forge: _, source, select, forks, lifetime, url, isolation, limits, parameters } =
-            self;
+        let Self {
+            forge: _,
+            source,
+            select,
+            forks,
+            lifetime,
+            url,
+            isolation,
+            limits,
+            parameters,
+            // In `guardrails`.
+            secrets: _,
+        } = self;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
                 field,
@@ -124,6 +135,7 @@ impl RepositorySpec {
                     (name.clone(), preview_file::ParameterRule { default, allowed })
                 })
                 .collect(),
+            guardrails: self.guardrails()?,
         })
     }
 }

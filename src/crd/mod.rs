@@ -5,6 +5,7 @@
 
 mod convert;
 pub mod environment;
+pub mod guardrails;
 
 pub mod repository;
 
@@ -16,6 +17,9 @@ pub use environment::{
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Outcome, Phase,
     Pin, PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want,
     WhyLine,
+};
+pub use guardrails::{
+    Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Condition;
+use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
 use super::time::Timestamp;
 
 /// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
@@ -66,6 +67,11 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub parameters: BTreeMap<String, ParameterRule>,
+    /// Secrets of this namespace that are put into each camp. A Secret that is put into a camp is given to the code of
+    /// that pull request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub secrets: Vec<Grant>,
 }
 
 /// What the platform team says about one parameter.
@@ -345,6 +351,24 @@ pub struct Isolation {
     /// What becomes of objects that are in no namespace.
     #[serde(default)]
     pub cluster_scoped: ClusterScoped,
+    /// The ResourceQuota of each camp, as its `hard`: what is said here goes over the defaults, `unlimited` takes one away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50), extend("additionalProperties" = {"type": "string", "maxLength": 32}))]
+    pub quota: Quantities,
+    /// The LimitRange of each camp: what containers get that name no requests and limits.
+    #[serde(default)]
+    pub limit_range: ContainerLimits,
+    /// The NetworkPolicy of each camp: where its pods may connect to.
+    #[serde(default)]
+    pub egress: Egress,
+    /// Secrets of this namespace by which images are pulled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub image_pull_secrets: Vec<PullSecret>,
+    /// Groups of people with rights in each camp.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub access: Vec<Access>,
 }
 
 /// What becomes of a bundle whose objects all name one foreign namespace.
@@ -389,6 +413,11 @@ impl Default for Isolation {
             namespaces: Namespaces::default(),
             image_registries: Vec::new(),
             cluster_scoped: ClusterScoped::default(),
+            quota: Quantities::new(),
+            limit_range: ContainerLimits::default(),
+            egress: Egress::default(),
+            image_pull_secrets: Vec::new(),
+            access: Vec::new(),
         }
     }
 }

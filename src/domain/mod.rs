@@ -40,6 +40,8 @@ pub mod bundle_diff;
 pub mod finding;
 
 pub mod guard;
+pub mod guardrails;
+pub mod quota;
 
 pub mod health;
 pub mod hosts;

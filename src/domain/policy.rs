@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::guardrails::Rules;
 use super::preview_file::ParameterRule;
 
 /// Everything the platform team said about one repository.
@@ -26,6 +27,8 @@ pub struct Policy {
     pub limits: Limits,
     /// What parameters of preview files may be.
     pub parameters: BTreeMap<String, ParameterRule>,
+    /// What camps are fenced in with, and what is put into them.
+    pub guardrails: Rules,
 }
 
 /// Which commit of a pull request is rendered.

@@ -45,6 +45,7 @@ fn policy() -> Policy {
             render_time: Duration::from_secs(10),
         },
         parameters: std::collections::BTreeMap::new(),
+        guardrails: crate::domain::guardrails::Rules::default(),
     }
 }
 

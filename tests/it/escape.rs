@@ -30,6 +30,8 @@ enum By {
     Policy,
     /// The level that the namespace enforces.
     PodSecurity,
+    /// The quota of the camp.
+    Quota,
     /// The API server's own rules.
     Server,
     /// Nobody behind the guard.
@@ -38,21 +40,27 @@ enum By {
     Nobody,
 }
 
-use By::{Nobody, OnlyGuard, PodSecurity as Psa, Policy, Rbac, Server};
+use By::{Nobody, OnlyGuard, PodSecurity as Psa, Policy, Quota, Rbac, Server};
 
 /// One request: what it is, method, path below the namespace, body; who stops it with the role that ships, and who with
 /// every right in the namespace, as a platform team may have given it.
 struct Row(&'static str, &'static str, String, Value, By, By);
 
 /// Answers as they come back.
-struct Answer {
-    code: u16,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
 }
 
 impl World {
     /// Sends a request as somebody.
-    async fn as_user(&self, user: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn as_user(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let content = match method {
             "PATCH" => "application/apply-patch+yaml",
             _ => "application/json",
@@ -79,7 +87,7 @@ impl World {
         Answer { code, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    async fn as_admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn as_admin(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.as_user("", method, path, body).await
     }
 }
@@ -95,6 +103,7 @@ fn speaker(answer: &Answer) -> Option<By> {
         403 if message.contains("ValidatingAdmissionPolicy 'bivouac-deployer'") => Some(Policy),
         403 if message.contains("ValidatingAdmissionPolicy 'bivouac'") => Some(Policy),
         403 if message.contains("violates PodSecurity") => Some(Psa),
+        403 if message.contains("exceeded quota: bivouac-quota") => Some(Quota),
         403 | 422 => Some(Server),
         code => unreachable!("an answer that nobody expects: {code} {message}"),
     }
@@ -219,6 +228,26 @@ fn pods_and_workloads() -> Vec<Row> {
     let mut rows = vec![
         apply("a harmless Pod", pod(json!({})), Nobody, Nobody),
         apply("a harmless Deployment", deployment(json!({})), Nobody, Nobody),
+        apply(
+            "a Pod that takes every processor",
+            pod(
+                json!({"containers": [{"name": "c", "image": "nginx:1", "resources": {"requests": {"cpu": "64"}}}]}),
+            ),
+            Quota,
+            Quota,
+        ),
+        apply(
+            "a claim for every disk",
+            object(
+                "v1",
+                "PersistentVolumeClaim",
+                "x",
+                json!({"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "9Ti"}}}}),
+            ),
+            Quota,
+            Quota,
+        ),
         apply("hostNetwork", pod(json!({"hostNetwork": true})), Psa, Psa),
         apply("hostPID", pod(json!({"hostPID": true})), Psa, Psa),
         apply(

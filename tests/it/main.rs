@@ -9,6 +9,7 @@ mod definitions;
 mod determinism;
 mod escape;
 mod facts;
+mod guardrails;
 mod hints;
 mod hostile;
 mod identities;

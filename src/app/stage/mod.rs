@@ -418,6 +418,8 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         sweep_interval: Duration::from_secs(300),
         lease: Some(LEASE.into()),
         replica: String::new(),
+        guardrails: "bivouac-guardrails".into(),
+        ingress_namespaces: vec!["ingress-nginx".into()],
         allow_http: true,
     })
 }

@@ -8,15 +8,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::{Misuse, Trouble};
-use crate::apply::{CampId, Guardrails};
+use crate::apply::{CampId, labels};
 use crate::config::RawTools;
 use crate::domain::bundle::Bundle;
 use crate::domain::definitions::Definition;
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::finding::{Finding, Severity, sort};
 use crate::domain::guard::{GuardPolicy, guard};
+use crate::domain::guardrails::{
+    Camp, INGRESS_NAMESPACES, Overrides, beside, copy_of, objects, pull_secret_name,
+};
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::naming::{self, Instance, Label};
 use crate::domain::policy::Policy;
@@ -206,25 +210,36 @@ impl Session {
         self.policy.clone()
     }
 
-    /// What the service puts beside a bundle.
-    pub(super) fn guardrails(&self, built: &Built) -> Result<Guardrails, Misuse> {
-        Ok(Guardrails {
-            camp: CampId {
-                instance: instance()?.name.as_str().to_owned(),
-                environment: self.environment.as_str().to_owned(),
-                // Given by the cluster when the record is made: not known here.
-                environment_uid: "00000000-0000-0000-0000-000000000000".to_owned(),
-                namespace: self.namespace.as_str().to_owned(),
-            },
-            pod_security: self.policy.isolation.pod_security,
+    /// What the service puts beside a bundle. Secrets are shown without what is in them: that is known in the cluster
+    /// only.
+    pub(super) fn guardrails(&self, built: &Built) -> Result<Vec<Value>, Misuse> {
+        let id = CampId {
+            instance: instance()?.name.as_str().to_owned(),
+            environment: self.environment.as_str().to_owned(),
+            // Given by the cluster when the record is made: not known here.
+            environment_uid: "00000000-0000-0000-0000-000000000000".to_owned(),
+            namespace: self.namespace.as_str().to_owned(),
+        };
+        let camp = Camp {
+            namespace: id.namespace.clone(),
+            labels: labels(&id),
             hosts: built.hosts.clone(),
-            ingress_class: self.policy.url.ingress_class.clone(),
-            gateway: self.policy.url.gateway.clone(),
-            image_registries: self.policy.isolation.image_registries.clone(),
-            deployer_role: self.policy.isolation.deployer_role.clone(),
+            untrusted: false,
             service_account: Some((OWN_NAMESPACE.to_owned(), "bivouac".to_owned())),
-            config: environment_config(&built.inputs),
-        })
+            ingress_namespaces: INGRESS_NAMESPACES.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let rules = &self.policy.guardrails;
+        let mut all = objects(&camp, &self.policy, &Overrides::default()).map_err(Misuse::of)?;
+        all.push(beside(&camp, environment_config(&built.inputs)));
+        let pulled = rules.pull_secrets_for(camp.untrusted);
+        let pulled = pulled.map(|secret| (pull_secret_name(&secret.name), &secret.name));
+        let granted = rules.grants_for(camp.untrusted).map(|one| (one.name.clone(), &one.from));
+        all.extend(
+            pulled
+                .chain(granted)
+                .map(|(name, from)| copy_of(&camp, &name, &json!({"metadata": {"name": from}}))),
+        );
+        Ok(all)
     }
 
     /// Reads the files that `wanted` asks for: [`render::wanted`], as for the service, or one that asks for more.

@@ -37,6 +37,8 @@ pub enum BuildRule {
     RendererFailed,
     /// BR016: a definition that the cluster does not have.
     DefinitionMissing,
+    /// BR017: more than the camp's quota allows.
+    Quota,
     /// BR100: a mistake of ours.
     Internal,
     /// BR101: a value of a template that another commit would turn into another type.
@@ -80,6 +82,7 @@ impl BuildRule {
         Self::Unsupported,
         Self::RendererFailed,
         Self::DefinitionMissing,
+        Self::Quota,
         Self::Internal,
         Self::UnquotedValue,
     ];
@@ -183,6 +186,12 @@ impl BuildRule {
                 "a CustomResourceDefinition that the cluster does not have in these versions; only the service asks it",
                 "take it out of what is rendered, and ask the platform team to install it; isolation.clusterScoped.ignore \
                  leaves out every definition, whatever the cluster has",
+            ),
+            Self::Quota => error(
+                "BR017",
+                "quota",
+                "the preview needs more than the quota of its environment allows",
+                "ask for less, or ask the platform team to raise isolation.quota in the Repository",
             ),
             Self::Internal => error(
                 "BR100",

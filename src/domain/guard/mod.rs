@@ -52,6 +52,8 @@ pub struct GuardPolicy {
     pub gateway: Option<Gateway>,
     /// The issuer that makes a certificate for each host, when the Repository has one.
     pub tls_issuer: Option<String>,
+    /// Names of Secrets that the Repository puts into the camp.
+    pub granted_secrets: BTreeSet<String>,
 }
 
 impl GuardPolicy {
@@ -67,6 +69,7 @@ impl GuardPolicy {
             image_registries: Vec::new(),
             gateway: None,
             tls_issuer: None,
+            granted_secrets: BTreeSet::new(),
         }
     }
 
@@ -89,6 +92,8 @@ impl GuardPolicy {
         if let Tls::PerHost { cluster_issuer } = &policy.url.tls {
             of.tls_issuer = Some(cluster_issuer.clone());
         }
+        let granted = policy.guardrails.secrets.iter().map(|grant| grant.name.clone());
+        of.granted_secrets = granted.collect();
         if isolation.pod_security == "restricted" {
             of.pod_security = PodSecurity::Restricted;
         }

@@ -155,6 +155,18 @@ fn name(look: &mut Look<'_>, metadata: &At<'_, '_>) {
         look.found(Rule::GeneratedName, prefix.pointer(), message, "write metadata.name");
     }
     let Some(name) = look.string(metadata, "name") else { return };
+    let is_secret = look.identity.group.is_empty() && look.identity.kind == "Secret";
+    if is_secret && look.policy.granted_secrets.contains(name) {
+        let message =
+            format!("Secret {} is put into the preview by the platform team", short(name));
+        let field = metadata.pointer_of("name");
+        look.found(
+            Rule::GuardrailName,
+            field,
+            message,
+            "take the object out, or choose another name",
+        );
+    }
     if is_reserved(name) || name == "kube-root-ca.crt" {
         let message = format!("the name {} is reserved", short(name));
         let field = metadata.pointer_of("name");

@@ -1,0 +1,196 @@
+//! Stage *prepare*: what a camp is fenced in with, put up before the bundle and put back before everything else. I/O.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::error::ReconcileError;
+use super::observe::camp_of;
+use super::reconcile::Served;
+use super::record::Record;
+use super::{Context, grants};
+use crate::apply::{self, ApplyError, Guardrails, Preparation, Prepared, labels};
+use crate::domain::bundle::{Bundle, canonical_json, sha256_hex};
+use crate::domain::finding::Finding;
+use crate::domain::guardrails::{Camp, beside, objects};
+use crate::domain::quota::{self, Quota};
+use crate::domain::render_inputs::{self, RenderInputs};
+
+/// A camp that can't be used after this long is reported as an error and tried again.
+const PREPARE: Duration = Duration::from_secs(15);
+/// Pause between two tries to prepare a camp.
+const AGAIN: Duration = Duration::from_millis(200);
+/// A camp on its way is looked at all the time; its guardrails not more often than this.
+const AT_MOST: TimeDelta = TimeDelta::seconds(10);
+
+/// When the guardrails of each camp were last found as they should be, and which those were.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<BTreeMap<String, (String, DateTime<Utc>)>>);
+
+impl Kept {
+    fn is_fresh(&self, name: &str, digest: &str, now: DateTime<Utc>) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(name).is_some_and(|(known, at)| known == digest && now - *at < AT_MOST)
+    }
+
+    fn note(&self, name: &str, digest: String, now: DateTime<Utc>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(name.to_owned(), (digest, now));
+    }
+
+    /// A record is gone.
+    pub(super) fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// Whether its source is one that nobody of the repository has to have written.
+fn is_untrusted(record: &Record) -> bool {
+    record.status.head.as_ref().is_none_or(|head| head.fork || head.bot)
+}
+
+/// All guardrails of the camp; those that follow the bundle only where one is at hand.
+async fn wanted(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: Option<&RenderInputs>,
+) -> Result<Guardrails, ReconcileError> {
+    let Some(id) = camp_of(context, record) else { return Err(ReconcileError::Stale) };
+    let camp = Camp {
+        namespace: id.namespace.clone(),
+        labels: labels(&id),
+        hosts: record.status.hosts.clone(),
+        untrusted: is_untrusted(record),
+        service_account: context.service_account.clone(),
+        ingress_namespaces: context.ingress_namespaces.clone(),
+    };
+    let overrides = grants::overrides(context).await?;
+    let mut all = objects(&camp, &served.policy, &overrides).map_err(ReconcileError::Guardrails)?;
+    if let Some(inputs) = inputs {
+        all.push(beside(&camp, render_inputs::environment_config(inputs)));
+    }
+    all.extend(grants::copies(context, served, &camp).await?);
+    Ok(Guardrails { camp: id, objects: all })
+}
+
+/// Puts back what somebody changed in a camp that stands, or what the Repository says differently now. Writes nothing
+/// when nothing differs.
+pub(super) async fn keep(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: Option<&RenderInputs>,
+) -> Result<(), ReconcileError> {
+    if record.status.namespace_uid.is_none() {
+        return Ok(());
+    }
+    let guardrails = wanted(context, record, served, inputs).await?;
+    let digest = digest_of(&guardrails);
+    let now = context.clock.now();
+    if context.kept.is_fresh(record.name(), &digest, now) {
+        return Ok(());
+    }
+    let mut preparation = Preparation::new(&context.target, &guardrails);
+    let deadline = now + PREPARE;
+    loop {
+        match preparation.keep().await {
+            Ok(put_back) => {
+                tell(record, &put_back);
+                context.kept.note(record.name(), digest, now);
+                return Ok(());
+            }
+            Err(error) => wait(context, error, deadline).await?,
+        }
+    }
+}
+
+/// Guardrails, and the wait until the camp can be used. Gives our own objects too, which count in quotas.
+pub(super) async fn prepared(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: &RenderInputs,
+    fence: &dyn apply::Fence,
+) -> Result<(Prepared, Vec<Value>), ReconcileError> {
+    let guardrails = wanted(context, record, served, Some(inputs)).await?;
+    let mut preparation = Preparation::new(&context.target, &guardrails);
+    let deadline = context.clock.now() + PREPARE;
+    loop {
+        match preparation.prepare().await {
+            Ok(prepared) => {
+                tell(record, &prepared.put_back);
+                let digest = digest_of(&guardrails);
+                context.kept.note(record.name(), digest, context.clock.now());
+                return Ok((prepared, guardrails.objects));
+            }
+            Err(error) => {
+                if matches!(error, ApplyError::NotPrepared { .. }) && !fence.holds().await {
+                    return Err(ReconcileError::Apply(ApplyError::Superseded));
+                }
+                wait(context, error, deadline).await?;
+            }
+        }
+    }
+}
+
+/// A moment when something is on its way, or the end.
+async fn wait(
+    context: &Context,
+    error: ApplyError,
+    deadline: DateTime<Utc>,
+) -> Result<(), ReconcileError> {
+    match error {
+        ApplyError::NotPrepared { .. } if context.clock.now() < deadline => {
+            context.clock.sleep(AGAIN).await;
+            Ok(())
+        }
+        ApplyError::NotPrepared { what } => {
+            Err(ReconcileError::CampUnusable { what, seconds: PREPARE.as_secs() })
+        }
+        error => Err(ReconcileError::Apply(error)),
+    }
+}
+
+/// What of the camp's quotas the bundle exceeds.
+pub(super) fn over_quota(bundle: &Bundle, quotas: &[Quota], ours: &[Value]) -> Vec<Finding> {
+    quota::fits(bundle, quotas, ours).err().unwrap_or_default()
+}
+
+/// Whether the bundle fits into the camp that stands, with the quota that the Repository gives it now.
+pub(super) async fn fits(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    inputs: &RenderInputs,
+    bundle: &Bundle,
+) -> Result<bool, ReconcileError> {
+    keep(context, record, served, None).await?;
+    let ours = wanted(context, record, served, Some(inputs)).await?;
+    let namespace = &ours.camp.namespace;
+    let quotas = match apply::quotas(&context.target, namespace).await {
+        Ok(quotas) => quotas,
+        // Not counted yet, or going away: the next look sees it.
+        Err(ApplyError::NotPrepared { .. }) => return Ok(false),
+        Err(error) => return Err(ReconcileError::Apply(error)),
+    };
+    Ok(over_quota(bundle, &quotas, &ours.objects).is_empty())
+}
+
+fn digest_of(guardrails: &Guardrails) -> String {
+    let all = Value::Array(guardrails.objects.clone());
+    sha256_hex(canonical_json(&all).as_bytes())
+}
+
+fn tell(record: &Record, put_back: &[String]) {
+    if !put_back.is_empty() {
+        tracing::info!(
+            environment.name = record.name(),
+            "guardrails were put back: {}",
+            put_back.join(", ")
+        );
+    }
+}
