@@ -37,9 +37,12 @@ pub mod finding;
 
 pub mod guard;
 
+pub mod halt;
 pub mod health;
 pub mod hosts;
 
 pub mod status;
+
+pub mod stuck;
 
 pub mod comment;
