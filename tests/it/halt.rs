@@ -40,8 +40,8 @@ async fn standing(world: &World) -> usize {
 
 async fn allow(world: &World, digest: &str) {
     let patch = json!({"metadata": {"annotations": {"bivouac.dev/allow-teardown": digest}}});
-    let patched = repositories(world).patch(NAME, &PatchParams::default(), &Patch::Merge(patch));
-    patched.await.expect("annotated");
+    let (api, patch) = (repositories(world), Patch::Merge(patch));
+    api.patch(NAME, &PatchParams::default(), &patch).await.expect("annotated");
 }
 
 /// Closes them without a word, and waits until a sweep has stopped over them.
@@ -173,9 +173,8 @@ async fn a_word_about_one_pull_request_ends_that_one_and_no_other() {
     let name = format!("{NAME}-pr-{}", numbers[0]);
     // As a webhook does, or a person with kubectl.
     let hint = json!({"metadata": {"annotations": {"bivouac.dev/hint": "by-hand"}}});
-    let hinted =
-        world.stage.environments().patch(&name, &PatchParams::default(), &Patch::Merge(hint));
-    hinted.await.expect("hinted");
+    let (records, hint) = (world.stage.environments(), Patch::Merge(hint));
+    records.patch(&name, &PatchParams::default(), &hint).await.expect("hinted");
     world.closed(numbers[0]).await;
     world.sleep(SWEEP).await;
     assert_eq!(standing(&world).await, 7);

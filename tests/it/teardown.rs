@@ -97,10 +97,16 @@ async fn a_teardown_ends_though_the_forge_answers_500_or_401_or_404_for_ever() {
             let record = world.record(number).await.expect("a record");
             assert_eq!(finalizers(record).unwrap_or_default(), Vec::<String>::new());
         }
-        // What the forge was not told is told once it listens.
+        // A forge that failed is told once it listens; one that refused, not before something changes.
         world.stage.github.fail_no_more();
-        world.told(expires, "### Preview has expired").await;
-        world.told(down, "### Preview is switched off").await;
+        if status == 500 {
+            world.told(expires, "### Preview has expired").await;
+            world.told(down, "### Preview is switched off").await;
+        } else {
+            let status = world.status(down).await.expect("a status");
+            let reported = status.condition("Reported").expect("Reported");
+            assert_eq!(reported.reason, "ForgeNotTold");
+        }
     }
 }
 
@@ -162,8 +168,8 @@ async fn a_namespace_that_somebody_else_took_is_left_alone_and_holds_up_nothing(
         .until("the record is done with it", async || {
             let record = world.record(number).await?;
             let status = record.status.as_ref()?;
-            let done = status.phase == Some(Phase::Closed) && record.metadata.finalizers.is_none();
-            done.then_some(())
+            let held = record.metadata.finalizers.is_some_and(|all| !all.is_empty());
+            (status.phase == Some(Phase::Closed) && !held).then_some(())
         })
         .await;
     world.sleep(SWEEP).await;
