@@ -7,10 +7,11 @@
 //! takes the ten seconds of the Lease.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bivouac::app::stage::{BOT, MAINTAINER, NAME, NAMESPACE, REPOSITORY, Stage};
 use bivouac::crd::Phase;
@@ -23,6 +24,7 @@ use kube::api::ListParams;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 /// The service's account at the API server.
 const SERVICE: &str = "system:serviceaccount:bivouac-system:bivouac";
@@ -162,9 +164,8 @@ impl World {
             if let Some(found) = condition(self).await {
                 return found;
             }
-            if Instant::now() > deadline {
-                panic!("waited in vain until {what}\n{}", self.picture().await);
-            }
+            let late = Instant::now() > deadline;
+            assert!(!late, "waited in vain until {what}\n{}", self.picture().await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -174,14 +175,14 @@ impl World {
         for number in self.pulls.keys() {
             let record = self.stage.environment(*number).await;
             let status = record.and_then(|record| record.status);
-            text.push_str(&format!("#{number} {}\n", serde_json::json!(status)));
-            text.push_str(&format!("{:?}\n", self.comments(*number)));
+            let (status, comments) = (serde_json::json!(status), self.comments(*number));
+            writeln!(text, "#{number} {status}\n{comments:?}").expect("a text can be written to");
         }
         for (process, _) in &self.replicas {
             let log = self.folder.path().join(format!("{}.log", process.name));
             let log = std::fs::read_to_string(log).unwrap_or_default();
             let tail: Vec<_> = log.lines().rev().take(15).collect();
-            text.push_str(&format!("{}: {tail:#?}\n", process.name));
+            writeln!(text, "{}: {tail:#?}", process.name).expect("a text can be written to");
         }
         text
     }
@@ -318,12 +319,7 @@ fn a_service_that_is_killed_at_fifty_points_ends_every_time_in_the_right_state()
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let kills: usize = runtime.expect("a runtime").block_on(async {
-        let lives: Vec<_> = (0..WORLDS).map(|number| tokio::spawn(life(number))).collect();
-        let mut kills = 0;
-        for life in lives {
-            kills += life.await.expect("a life");
-        }
-        kills
+        futures::future::join_all((0..WORLDS).map(life)).await.into_iter().sum()
     });
     assert!(kills >= 50, "{kills} kills");
 }
