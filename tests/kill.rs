@@ -242,8 +242,12 @@ impl World {
             let comments = self.comments(*number);
             assert!(comments.len() <= 1, "#{number} has {} comments", comments.len());
             let status = self.stage.environment(*number).await?.status?;
+            // Whatever its name is: no pull request ever has two.
             let namespaces: Api<Namespace> = Api::all(self.stage.admin.clone());
-            let camp = namespaces.get_opt(&self.stage.namespace_of(*number)).await.ok()?;
+            let of_record = format!("bivouac.dev/environment={NAME}-pr-{number}");
+            let found = namespaces.list(&ListParams::default().labels(&of_record)).await.ok()?;
+            assert!(found.items.len() <= 1, "#{number} has two camps");
+            let camp = found.items.into_iter().next();
             if *open {
                 let right = status.holds("Ready") && status.revision.as_deref() == Some(head);
                 let told = comments.first().is_some_and(|comment| {
