@@ -73,7 +73,7 @@ pub fn diagnose(remains: &Remains) -> Vec<String> {
         .collect();
     if let Some(message) = message("NamespaceDeletionContentFailure")
         // What remains is said better by the others.
-        && !(message.contains("unexpected items still remain") && !said.is_empty())
+        && (!message.contains("unexpected items still remain") || said.is_empty())
     {
         said.push(content_failure(message, !left.is_empty()));
     }
