@@ -8,6 +8,8 @@ mod bundle;
 
 mod camp;
 
+pub mod census;
+
 mod deployer;
 
 mod error;

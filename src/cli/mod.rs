@@ -2,9 +2,11 @@
 
 mod agents;
 mod check;
+mod cluster;
 mod confine;
 mod crd;
 mod demo;
+mod doctor;
 mod fetch;
 mod local;
 mod output;
@@ -12,6 +14,7 @@ mod render;
 mod sandbox;
 mod schema;
 mod serve;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -50,6 +53,10 @@ enum Command {
     Schema(schema::Schema),
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crd(crd::Crd),
+    /// Find out what is wrong with an installation: what belongs to no environment
+    Doctor(doctor::Doctor),
+    /// Take every camp down, before the service itself is removed
+    Uninstall(uninstall::Uninstall),
     /// Become a tool with fewer rights (the service starts this itself)
     #[command(name = crate::confine::SUBCOMMAND, hide = true)]
     Confine(confine::Confine),
@@ -130,6 +137,8 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Schema(schema) => done(schema.run()),
             Command::Crd(crd) => done(crd.run()),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Uninstall(uninstall) => uninstall.run(),
             Command::Confine(confine) => done(confine.run()),
             Command::Fetch(fetch) => done(fetch.run()),
         };

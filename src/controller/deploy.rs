@@ -274,7 +274,9 @@ async fn fits_now(
     if !over || record.status.namespace_uid.is_none() {
         return Ok(false);
     }
-    let Ok(bundle) = stored_or_built(context, served, record, inputs).await else {
+    let known = inputs.clone();
+    let fence = fence_of(context, record, served, &known);
+    let Ok(bundle) = stored_or_built(context, served, record, inputs, None, &fence).await else {
         return Ok(false);
     };
     guardrails::fits(context, record, served, inputs, &bundle).await

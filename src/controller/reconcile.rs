@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, merge, observe, pin, retry, stored, tell};
+use super::{Context, camp, deploy, ending, merge, observe, pin, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -129,7 +129,6 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
     let decision = decide(&situation, camp::in_words(&state), now);
     record.status.why = decision.why.iter().map(Into::into).collect();
     record.status.expires_at = decision.wake_at.map(Into::into);
-    let before = record.status.phase;
     if observe::want_is_spent(record, &situation) {
         record.reset_want(context).await?;
     }
@@ -144,7 +143,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
             Ok(merge::sooner(context, record, next))
         }
         Action::TakeDown | Action::AwaitEnd => {
-            end(context, record, &served, &decision, &state, before).await
+            end(context, record, &served, &decision, &state).await
         }
         Action::Rest => rest(context, record, &served, &decision).await,
     }
@@ -157,21 +156,12 @@ async fn end(
     served: &Served,
     decision: &Decision,
     state: &CampState,
-    before: Option<Phase>,
 ) -> Result<Next, ReconcileError> {
     if let (Action::TakeDown, CampState::Standing { uid }) = (decision.action, state) {
         camp::take_down(context, record, uid).await?;
     }
     record.status.phase = Some(Phase::TearingDown);
-    let blocked = match state {
-        // Unblocked teardowns show such conditions too, for a moment: only what stays is worth a word.
-        CampState::Ending { blocked_by, .. }
-            if before == Some(Phase::TearingDown) && !blocked_by.is_empty() =>
-        {
-            Some(bounded(&blocked_by.join("; "), 512))
-        }
-        _ => None,
-    };
+    let blocked = ending::held_up(context, state);
     let why = match decision.absence {
         Some(_) => decision.reason(),
         None => "the namespace of before is going away; the camp is made anew after it",
@@ -182,7 +172,9 @@ async fn end(
     tell::note_ready(context, record, Judgement::no("Ready", "TearingDown", why));
     record.save(context).await?;
     // Beside the teardown, never before it. "Nothing is left" is said by the run that finds nothing left.
-    if !matches!(decision.absence, Some(Absence::Expired | Absence::WantedDown)) {
+    if blocked.is_some()
+        || !matches!(decision.absence, Some(Absence::Expired | Absence::WantedDown))
+    {
         tell::tell(context, record, served, &Telling::of(decision).blocked(blocked));
     }
     Ok(growing(context, record))
@@ -206,7 +198,9 @@ async fn rest(
     served: &Served,
     decision: &Decision,
 ) -> Result<Next, ReconcileError> {
+    let mut left = None;
     if record.status.namespace.is_some() {
+        left = ending::census(context, record).await?;
         stored::clear(context, record).await?;
         camp::forget_camp(record, context.clock.now());
     }
@@ -216,7 +210,11 @@ async fn rest(
         Absence::WaitingForApproval => Phase::WaitingForApproval,
         _ => Phase::NoCamp,
     });
-    record.status.reason = Some(bounded(decision.reason(), 1024));
+    let reason = left.map_or_else(
+        || decision.reason().to_owned(),
+        |left| format!("{}; {left}", decision.reason()),
+    );
+    record.status.reason = Some(bounded(&reason, 1024));
     tell::note_ready(
         context,
         record,
@@ -267,18 +265,23 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
     let why = "its end has come, and the forge can't be asked";
     if matches!(state, CampState::Standing { .. } | CampState::Ending { .. }) {
         record.status.phase = Some(Phase::TearingDown);
-        record.status.reason = Some(why.into());
+        let blocked = ending::held_up(context, &state);
+        let reason = blocked.map_or_else(|| why.to_owned(), |blocked| format!("{why}; {blocked}"));
+        record.status.reason = Some(bounded(&reason, 1024));
         tell::note_ready(context, record, Judgement::no("Ready", "TearingDown", why));
         record.save(context).await?;
         return Ok(growing(context, record));
     }
     let now = context.clock.now();
+    let mut left = None;
     if record.status.namespace.is_some() {
+        left = ending::census(context, record).await?;
         stored::clear(context, record).await?;
     }
     camp::forget_camp(record, now);
     record.status.phase = Some(Phase::NoCamp);
-    record.status.reason = Some(why.into());
+    let reason = left.map_or_else(|| why.to_owned(), |left| format!("{why}; {left}"));
+    record.status.reason = Some(bounded(&reason, 1024));
     if record.stored().spec.want != crate::crd::Want::Down && record.status.expired_at.is_none() {
         record.status.expired_at = Some(now.into());
     }

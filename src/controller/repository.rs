@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::credentials::Credential;
 use super::error::{ReconcileError, chain};
-use super::sweep::{self, Tips};
-use super::{Context, retry};
+use super::sweep::{self, Swept, Tips};
+use super::{Context, halt, retry};
 use crate::crd::{At, ForgeStatus, Repository, RepositoryStatus, set_condition};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
@@ -25,6 +25,10 @@ use crate::forge::{ApiUrl, Forge, ForgeError};
 const FINALIZER: &str = "bivouac.dev/camps";
 /// `status.lastSweep` is never older than this and a sweep. Steady state costs no more writes.
 const SWEEP_SHOWN: Duration = Duration::from_secs(3600);
+/// A Repository that is deleted and waits for its camps looks after them at least so often.
+const SLOWEST: Duration = Duration::from_secs(15);
+/// And says for which it waits after so long.
+const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com";
 
@@ -165,7 +169,7 @@ async fn stages(
     if context.credentials.of(name).is_some()
         && !changed
         && !rotated
-        && let Some(next) = retry::too_early(context, &swept(name), "")
+        && let Some(next) = retry::too_early(context, &swept(name), halt::allowed(repository))
     {
         return Ok(match next {
             retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
@@ -195,7 +199,7 @@ async fn stages(
         return finish(context, repository, status).await;
     }
     match look(context, name, repository, &forge, status.forge.as_ref()).await {
-        Ok(Looked { info, camps }) => {
+        Ok(Looked { info, swept: Swept { camps, halt } }) => {
             judge(&Judgement::yes("CredentialsValid", "Accepted", "the forge accepts the token"));
             judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
             judge(&Judgement::yes(
@@ -203,11 +207,12 @@ async fn stages(
                 "ServedOnce",
                 "no older Repository serves the same repository",
             ));
+            halt::note(context, repository, &mut status, halt);
             status.forge = Some(info);
             status.camps = Some(camps);
             status.observed_generation = repository.metadata.generation;
             let again = retry::Next::requeue(context.intervals.sweep);
-            retry::passed(context, &swept(name), String::new(), again);
+            retry::passed(context, &swept(name), halt::allowed(repository).to_owned(), again);
             // A sweep that found nothing new is worth a write once in a while, so that people see that there are sweeps.
             let news = repository.status.as_ref() != Some(&status);
             let shown = chrono::Duration::from_std(SWEEP_SHOWN).unwrap_or(chrono::Duration::MAX);
@@ -254,7 +259,7 @@ enum Trouble {
 
 struct Looked {
     info: ForgeStatus,
-    camps: i32,
+    swept: Swept,
 }
 
 /// Access, then the sweep.
@@ -280,12 +285,13 @@ async fn look(
         At::Head => Tips::new(),
         At::Merge => sweep::tips(forge, &open).await.map_err(Trouble::Forge)?,
     };
-    let camps =
-        sweep::sweep(context, name, repository, &open, &tips).await.map_err(Trouble::Home)?;
+    let swept = sweep::sweep(context, name, repository, forge, &open, &tips)
+        .await
+        .map_err(Trouble::Home)?;
     let permissions =
         info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
     let name = Some(info.name.to_string());
-    Ok(Looked { info: ForgeStatus { repository_id: found, name, permissions }, camps })
+    Ok(Looked { info: ForgeStatus { repository_id: found, name, permissions }, swept })
 }
 
 /// The Secret of a Repository, or what is missing in it.
@@ -334,7 +340,11 @@ async fn finish(
     if repository.status.as_ref() != Some(&status) {
         let name = repository.metadata.name.as_deref().unwrap_or_default();
         // Of this status this controller is the only writer, and it runs once at a time for each Repository.
-        let patch = json!({"status": status});
+        let mut patch = json!({"status": status});
+        if status.halted.is_none() {
+            // What a merge patch does not name stays.
+            patch["status"]["halted"] = serde_json::Value::Null;
+        }
         context
             .repositories_api()
             .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
@@ -381,11 +391,11 @@ async fn let_go(
         .list(&ListParams::default())
         .await
         .map_err(|error| ReconcileError::record("list the records of the Repository", error))?;
-    let mut left = 0;
+    let mut left = Vec::new();
     for record in found.items.iter().filter(|record| record.spec.repository == name) {
-        left += 1;
+        let record_name = record.metadata.name.as_deref().unwrap_or_default();
+        left.push(record_name.to_owned());
         if record.metadata.deletion_timestamp.is_none() {
-            let record_name = record.metadata.name.as_deref().unwrap_or_default();
             match api.delete(record_name, &kube::api::DeleteParams::default()).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -395,13 +405,39 @@ async fn let_go(
             }
         }
     }
-    if left > 0 {
-        return Ok(Next::requeue(Duration::from_secs(1)));
+    if !left.is_empty() {
+        return waits_for(context, repository, &left).await;
     }
     context.credentials.set(name, None);
     context.rotations.forget(name);
     set_finalizer(context, repository, false).await?;
     Ok(Next::await_change())
+}
+
+/// A Repository that waits for its camps says for which, once that takes long; and looks less and less often.
+async fn waits_for(
+    context: &Context,
+    repository: &Repository,
+    left: &[String],
+) -> Result<Next, ReconcileError> {
+    let since = repository.metadata.deletion_timestamp.as_ref().map(|at| at.0.as_second());
+    let age = context.clock.now().timestamp() - since.unwrap_or_default();
+    let age = Duration::from_secs(u64::try_from(age).unwrap_or_default());
+    let pause = (age / 10).clamp(Duration::from_secs(1), SLOWEST);
+    if age >= TOLD_AFTER {
+        let names = left.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+        let more = left.len().saturating_sub(10);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let text = format!(
+            "it goes when its environments are gone: {names}{more}; their status.reason says what holds them up"
+        );
+        let mut status = repository.status.clone().unwrap_or_default();
+        let judgement = Judgement::no("Accessible", "BeingDeleted", text);
+        let (generation, now) = (repository.metadata.generation, context.clock.now());
+        set_condition(&mut status.conditions, &judgement, generation, now);
+        finish(context, repository, status).await?;
+    }
+    Ok(Next::requeue(context.rng.jitter(pause, 10)))
 }
 
 /// When a run that ended with an error is repeated.

@@ -6,26 +6,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::Context;
 use super::error::ReconcileError;
+use super::{Context, halt};
 use crate::crd::{
     Environment, EnvironmentSpec, HINT_ANNOTATION, PullRequestSource, Repository, Source,
-    SourcePhase,
+    SourcePhase, SweepHalt,
 };
 use crate::domain::id::{PrNumber, Revision};
 use crate::domain::naming;
 use crate::domain::pull_request::PullRequest;
 use crate::forge::{Forge, ForgeError};
 
+/// What came of a sweep.
+pub(super) struct Swept {
+    /// Camps that stand.
+    pub(super) camps: i32,
+    /// What it would have ended, when that was too much.
+    pub(super) halt: Option<SweepHalt>,
+}
+
 /// Compares what is open with the records, both ways. Only hints are written: the decision stays with the record's own
-/// run, which reads the forge again. Gives the number of camps.
+/// run, which reads the forge again. Gives the number of camps, and what was held back.
 pub(super) async fn sweep(
     context: &Context,
     name: &str,
     repository: &Repository,
+    forge: &Forge,
     open: &[PullRequest],
     tips: &Tips,
-) -> Result<i32, ReconcileError> {
+) -> Result<Swept, ReconcileError> {
     let api = context.environments();
     // All of them: a record that a person made has our label only when that person knew of it.
     let found = api
@@ -50,6 +59,12 @@ pub(super) async fn sweep(
             failed.get_or_insert(error);
         }
     }
+    let gone: Vec<&Environment> = records
+        .iter()
+        .filter(|record| !open.contains_key(&record.spec.source.pull_request.number))
+        .filter(|record| is_open(record))
+        .collect();
+    let verdict = halt::weigh(context, name, repository, forge, &gone, camps).await;
     for record in &records {
         let what = match open.get(&record.spec.source.pull_request.number) {
             Some(pull_request) if differs(record, pull_request) => {
@@ -57,17 +72,21 @@ pub(super) async fn sweep(
             }
             Some(pull_request) if is_outdated(record, pull_request, tips) => "base",
             // Not being in the list of open ones proves nothing; the record's own run asks for the proof.
-            None if is_open(record) => "not-listed",
+            None if is_open(record) => match verdict.word(record) {
+                Some(word) => word,
+                None => continue,
+            },
             _ => continue,
         };
         if let Err(error) = hint(context, record, what).await {
             failed.get_or_insert(error);
         }
     }
-    failed.map_or_else(|| Ok(i32::try_from(camps).unwrap_or(i32::MAX)), Err)
+    let camps = i32::try_from(camps).unwrap_or(i32::MAX);
+    failed.map_or_else(|| Ok(Swept { camps, halt: verdict.into_halt() }), Err)
 }
 
-fn has_camp(record: &Environment) -> bool {
+pub(super) fn has_camp(record: &Environment) -> bool {
     record.status.as_ref().is_some_and(|status| status.namespace_uid.is_some())
 }
 
@@ -154,7 +173,7 @@ async fn create(
 
 async fn hint(context: &Context, record: &Environment, what: &str) -> Result<(), ReconcileError> {
     let name = record.metadata.name.as_deref().unwrap_or_default();
-    let value = format!("sweep-{what}-{}", context.clock.now().timestamp());
+    let value = format!("{}{what}-{}", halt::OF_SWEEP, context.clock.now().timestamp());
     let patch = json!({"metadata": {"annotations": {(HINT_ANNOTATION): value}}});
     match context.environments().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(()),

@@ -234,7 +234,9 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
         return Shown::Failed { reason, hint: None, log: None, incident };
     }
     let reason = status.reason.clone().unwrap_or_default();
-    if status.phase == Some(Phase::TearingDown) && telling.absence == Some(Absence::SourceClosed) {
+    if status.phase == Some(Phase::TearingDown)
+        && (telling.absence == Some(Absence::SourceClosed) || telling.blocked.is_some())
+    {
         return Shown::Closing { blocked_by: telling.blocked.clone() };
     }
     match telling.absence {

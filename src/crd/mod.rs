@@ -24,7 +24,8 @@ pub use guardrails::{
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
-    RepositorySpec, RepositoryStatus, Select, SourcePolicy, TlsPolicy, TlsSource, UrlPolicy,
+    RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy, TlsSource,
+    UrlPolicy,
 };
 pub use time::Timestamp;
 
@@ -37,6 +38,9 @@ pub const GROUP: &str = "bivouac.dev";
 /// Annotation that says a source should be looked at again. Its value is the id of the delivery that said so; an
 /// annotation does not raise `metadata.generation`.
 pub const HINT_ANNOTATION: &str = "bivouac.dev/hint";
+
+/// Annotation on a Repository: the digest of `status.halted`, whose camps may end all the same.
+pub const ALLOW_TEARDOWN_ANNOTATION: &str = "bivouac.dev/allow-teardown";
 
 /// Label on an Environment: name of its Repository.
 pub const REPOSITORY_LABEL: &str = "bivouac.dev/repository";

@@ -476,7 +476,7 @@ pub struct RepositoryStatus {
     /// `metadata.generation` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accessible`, `CredentialsValid`, `Unique`.
+    /// `Accessible`, `CredentialsValid`, `Unique`, `SweepHalted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub conditions: Vec<Condition>,
@@ -489,6 +489,26 @@ pub struct RepositoryStatus {
     /// Number of camps that stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camps: Option<i32>,
+    /// What the last sweep did not do, because it would have ended too many camps at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<SweepHalt>,
+}
+
+/// Camps that a sweep would have ended, and did not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepHalt {
+    /// Identifies the list. The annotation `bivouac.dev/allow-teardown` with this value lets exactly these camps end.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// How many would have ended.
+    pub ends: i32,
+    /// How many stood.
+    pub camps: i32,
+    /// Names of their Environments, sorted; the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    pub environments: Vec<String>,
 }
 
 /// The repository as the forge knows it.

@@ -43,9 +43,12 @@ pub mod guard;
 pub mod guardrails;
 pub mod quota;
 
+pub mod halt;
 pub mod health;
 pub mod hosts;
 
 pub mod status;
+
+pub mod stuck;
 
 pub mod comment;

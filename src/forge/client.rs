@@ -1,5 +1,6 @@
 //! I/O · what we ask of a forge about one repository, and what we tell it.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -226,6 +227,31 @@ impl Forge {
             path = next;
         }
         Err(too_many("comments", &self.path(&format!("/issues/{number}/comments"))))
+    }
+
+    /// All comments of the repository that were written or changed since then, newest first, on whichever issue or pull
+    /// request. `false`: there are more than anybody reads, and the oldest are missing.
+    pub async fn comments_since(
+        &self,
+        since: DateTime<Utc>,
+    ) -> Result<(Vec<Comment>, bool), ForgeError> {
+        let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let mut path = self.path(&format!(
+            "/issues/comments?sort=updated&direction=desc&since={since}&per_page={PER_PAGE}"
+        ));
+        let mut all: Vec<Comment> = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let reply = self.api.send(Call::get(&path)).await?;
+            let page: Vec<wire::IssueComment> = reply.json()?;
+            all.extend(page.into_iter().map(Comment::from));
+            let Some(next) = reply.next() else {
+                all.sort_by_key(|comment| std::cmp::Reverse(comment.id));
+                all.dedup_by_key(|comment| comment.id);
+                return Ok((all, true));
+            };
+            path = next;
+        }
+        Ok((all, false))
     }
 
     /// One comment.

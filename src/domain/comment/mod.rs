@@ -23,6 +23,8 @@ use super::id::Revision;
 use context::{Caps, Context};
 pub use marker::Marker;
 
+/// Heading of the last text of a pull request that is closed: see [`is_last_word`].
+const LAST_WORD: &str = "### Preview is gone";
 /// GitHub's limit for a comment, in characters; the marker's line takes its part.
 const MOST: usize = 65_536;
 /// Room for the marker.
@@ -281,6 +283,12 @@ pub fn render(view: &CommentView) -> CommentText {
     }
     let hash = hex::encode(Sha256::digest(text.as_bytes()));
     CommentText { text, hash }
+}
+
+/// Whether a comment says that its preview is gone: it stays true when the record is forgotten, and may stay.
+#[must_use]
+pub fn is_last_word(body: &str) -> bool {
+    body.lines().map(str::trim_end).find(|line| line.starts_with("### ")) == Some(LAST_WORD)
 }
 
 /// No more than one empty line in a row outside of fences, one line break at the end.

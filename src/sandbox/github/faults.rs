@@ -10,6 +10,8 @@ pub(super) struct Faults {
     rng: Rng,
     failures: Vec<Failure>,
     pub(super) outage: bool,
+    /// Lists of pull requests are answered empty.
+    pub(super) empty_lists: bool,
     /// Every answer takes up to this long.
     pub(super) latency: Duration,
     /// Whether a pull request can be merged is known only so long after its head or base moved.
@@ -50,6 +52,7 @@ impl Faults {
             rng,
             failures: Vec::new(),
             outage: false,
+            empty_lists: false,
             latency: Duration::ZERO,
             merge_delay: Duration::ZERO,
             delivery: DeliveryFaults::default(),

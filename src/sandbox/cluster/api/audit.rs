@@ -57,6 +57,10 @@ impl Audit {
         self.events.push_back(event);
     }
 
+    pub(crate) fn count(&self, of: impl Fn(&AuditEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| of(event)).count()
+    }
+
     pub(crate) fn all(&self) -> Vec<AuditEvent> {
         self.events.iter().cloned().collect()
     }

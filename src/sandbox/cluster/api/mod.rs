@@ -162,6 +162,11 @@ impl ApiServer {
         self.shared.lock().audit.all()
     }
 
+    /// How many of the requests that were answered are of this kind, without a copy of the list.
+    pub fn count_requests(&self, of: impl Fn(&AuditEvent) -> bool) -> usize {
+        self.shared.lock().audit.count(of)
+    }
+
     /// Takes another fault plan from now on.
     pub fn set_faults(&self, faults: FaultPlan) {
         *self.shared.plan() = faults;

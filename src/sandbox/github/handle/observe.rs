@@ -25,6 +25,11 @@ impl GitHub {
         self.state().faults.outage = on;
     }
 
+    /// While on, lists of pull requests are answered empty, as by a stale index; each one alone is answered as it is.
+    pub fn set_empty_lists(&self, on: bool) {
+        self.state().faults.empty_lists = on;
+    }
+
     /// Every answer takes up to this long.
     pub fn set_latency(&self, most: Duration) {
         self.state().faults.latency = most;

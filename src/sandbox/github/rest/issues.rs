@@ -15,6 +15,7 @@ pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) ->
             Ok(id) => return comment(state, call, repo, id, tail),
             Err(refusal) => Err(refusal),
         },
+        ("GET", [_, "comments"]) => all_comments(state, call, repo),
         (_, [_, n, tail @ ..]) if n.bytes().all(|byte| byte.is_ascii_digit()) => match number(n) {
             Ok(n) => return one(state, call, repo, n, tail),
             Err(refusal) => Err(refusal),
@@ -73,6 +74,28 @@ fn comments(state: &State, call: &Call, repo: u64, n: u64) -> Result<Reply, Refu
         .filter(|comment| comment.issue == n)
         .filter(|comment| since.is_none_or(|since| comment.updated_at >= since));
     let rows = rows.map(|comment| state.comment_json(found, comment)).collect();
+    Ok(call.list(&state.api(), rows))
+}
+
+/// The comments on all issues and pull requests. GitHub looks at `direction` only when there is a `sort`.
+fn all_comments(state: &State, call: &Call, repo: u64) -> Result<Reply, Refusal> {
+    let since = call.time("since")?;
+    let found = state.repo(repo)?;
+    let mut rows: Vec<_> = found
+        .comments
+        .values()
+        .filter(|comment| since.is_none_or(|since| comment.updated_at >= since))
+        .collect();
+    match call.query("sort") {
+        None => {}
+        Some("created") => rows.sort_by_key(|comment| (comment.created_at, comment.id)),
+        Some("updated") => rows.sort_by_key(|comment| (comment.updated_at, comment.id)),
+        Some(_) => return Err(Refusal::invalid("IssueComment", "sort", "invalid", None)),
+    }
+    if call.query("sort").is_some() && call.query("direction") != Some("asc") {
+        rows.reverse();
+    }
+    let rows = rows.into_iter().map(|comment| state.comment_json(found, comment)).collect();
     Ok(call.list(&state.api(), rows))
 }
 

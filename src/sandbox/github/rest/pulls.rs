@@ -36,6 +36,7 @@ fn list(state: &State, call: &Call, repo: u64) -> Result<Reply, Refusal> {
     let mut rows: Vec<_> = found
         .issues
         .values()
+        .filter(|_| !state.faults.empty_lists)
         .filter_map(|issue| issue.pull.as_ref().map(|pull| (issue, pull)))
         .filter(|(issue, _)| wanted == "all" || issue.open == (wanted == "open"))
         .filter(|(_, pull)| call.query("base").is_none_or(|base| pull.base_branch == base))

@@ -1,0 +1,121 @@
+//! What carries the marks of this installation and belongs to no Environment: found, and removed when somebody says so.
+//! I/O with home, target and the forges. Not part of the service's own work: `bivouac doctor orphans` calls it, with the
+//! rights of the person who does.
+
+mod comments;
+mod namespaces;
+
+use chrono::{DateTime, Utc};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde::Serialize;
+
+use crate::apply::{ApplyError, Target};
+use crate::crd::Environment;
+use crate::forge::Apis;
+
+pub use comments::OrphanComment;
+pub use namespaces::OrphanNamespace;
+
+/// Where to look.
+#[derive(Clone)]
+pub struct Search {
+    /// The cluster of our own resources.
+    pub home: Client,
+    /// The cluster of the camps.
+    pub target: Target,
+    /// Name of the installation.
+    pub instance: String,
+    /// The namespace of its own resources.
+    pub namespace: String,
+    /// Clients of the forges; `None`: comments are not looked at.
+    pub forges: Option<Apis>,
+    /// Plain `http://` to a forge is allowed.
+    pub allow_http: bool,
+    /// Comments that were last changed before this are not looked at.
+    pub comments_since: DateTime<Utc>,
+}
+
+/// What belongs to no Environment.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphans {
+    /// Namespaces of the target, by name.
+    pub namespaces: Vec<OrphanNamespace>,
+    /// Comments at the forges, by Repository and number.
+    pub comments: Vec<OrphanComment>,
+    /// What could not be looked at, as sentences.
+    pub not_looked_at: Vec<String>,
+}
+
+/// Why nothing could be looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftoversError {
+    /// Home could not be asked. Without the list of records everything would look like an orphan.
+    #[error("failed to {what}: without it nothing can be told from an orphan")]
+    Home {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The target could not be asked.
+    #[error("the target cluster failed")]
+    Target(#[source] ApplyError),
+}
+
+impl Orphans {
+    /// Nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty() && self.comments.is_empty()
+    }
+}
+
+/// Looks for everything. `progress` is told what is being looked at.
+pub async fn find(
+    search: &Search,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Result<Orphans, LeftoversError> {
+    let mut orphans = Orphans::default();
+    progress("namespaces");
+    // Namespaces first, records after: what was made meanwhile has a record that is seen.
+    orphans.namespaces = namespaces::find(search).await?;
+    if search.forges.is_some() {
+        comments::find(search, progress, &mut orphans).await?;
+    }
+    Ok(orphans)
+}
+
+/// All records, of every namespace: an installation elsewhere in the cluster may have our name by mistake, and its camps
+/// are none of our orphans.
+async fn records(search: &Search) -> Result<Vec<Environment>, LeftoversError> {
+    let api: Api<Environment> = Api::all(search.home.clone());
+    let found = api.list(&ListParams::default()).await.map_err(|source| LeftoversError::Home {
+        what: "list the Environments of all namespaces",
+        source: Box::new(source),
+    })?;
+    Ok(found.items)
+}
+
+/// Removes namespaces: asks for the end of each, with its UID. Gives what could not be asked for, with the reason.
+pub async fn remove_namespaces(
+    search: &Search,
+    found: &[OrphanNamespace],
+) -> Vec<(String, ApplyError)> {
+    namespaces::remove(search, found).await
+}
+
+/// Those of `found` that are still there, with what holds them up.
+pub async fn still_there(
+    search: &Search,
+    found: &[OrphanNamespace],
+) -> Result<Vec<OrphanNamespace>, LeftoversError> {
+    namespaces::still_there(search, found).await
+}
+
+/// Removes comments. Gives what could not be removed, with the reason.
+pub async fn remove_comments(search: &Search, found: &[OrphanComment]) -> Vec<(String, String)> {
+    comments::remove(search, found).await
+}
