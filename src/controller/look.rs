@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
+use super::kinds;
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
@@ -33,6 +34,7 @@ pub(super) async fn look(
     let health = apply::observe_health(&deployer, &inventory_of(record))
         .await
         .map_err(ReconcileError::Apply)?;
+    kinds::note_gone(context, record).await?;
     let short = record.status.short_revision.clone().unwrap_or_default();
     let revision = record.status.revision.clone();
     let newest = record

@@ -6,9 +6,11 @@ mod build;
 mod camp;
 mod credentials;
 mod deploy;
+mod dry_run;
 mod error;
 mod facts;
 mod fence;
+mod kinds;
 pub mod leader;
 mod look;
 mod merge;
@@ -186,6 +188,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
                 concerned
             },
         )
+        .reconcile_all_on(kinds::appearances(context.clone()))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);

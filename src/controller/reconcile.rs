@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, merge, observe, retry, stored, tell};
+use super::{Context, camp, deploy, dry_run, merge, observe, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -91,8 +91,9 @@ fn concerns(context: &Context, record: &Environment) -> String {
     });
     let known = context.credentials.of(&record.spec.repository).is_some();
     let secret = context.rotations.version(&record.spec.repository);
+    let kinds = dry_run::waits_for_kind(record).then(|| context.target.kinds_appeared());
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {kinds:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }

@@ -3,7 +3,7 @@
 use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
 use super::repository::{
     At, Forks, Gateway, Namespaces, ParameterRule, PodSecurity, RepositorySpec, TlsSource,
-    UrlPolicy,
+    UrlPolicy, YieldRule,
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
@@ -102,6 +102,15 @@ impl RepositorySpec {
                 },
                 image_registries: isolation.image_registries.clone(),
                 ignored_cluster_scoped: isolation.cluster_scoped.ignore.clone(),
+                yields: isolation
+                    .r#yield
+                    .iter()
+                    .map(|YieldRule { kind, field, manager }| policy::YieldRule {
+                        kind: kind.clone(),
+                        field: field.clone(),
+                        manager: manager.clone(),
+                    })
+                    .collect(),
             },
             limits: policy::Limits {
                 objects: count("limits.objects", limits.objects)?,

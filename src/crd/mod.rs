@@ -15,11 +15,13 @@ pub use environment::{
     Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
     PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+    YieldedField,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
     RepositorySpec, RepositoryStatus, Select, SourcePolicy, TlsPolicy, TlsSource, UrlPolicy,
+    YieldRule,
 };
 pub use time::Timestamp;
 

@@ -4,12 +4,16 @@
 mod apps;
 mod bad_input;
 mod changes;
+mod conflicts;
+mod custom_kinds;
 mod determinism;
+mod dry_run;
 mod escape;
 mod facts;
 mod hints;
 mod hostile;
 mod identities;
+mod immutable;
 mod lifetime;
 mod merges;
 mod prune;
