@@ -113,17 +113,9 @@ pub(super) async fn bring_up(
     record.save(context).await?;
 
     let fence = fence_of(context, record, served, &inputs);
-    let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
-    record.status.namespace_uid = Some(uid);
-    // At most from now on: the target's clock may be ahead of ours.
-    let now = context.clock.now();
-    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
-    let known = dry_run::yielded_of(record);
-    let sharing = Sharing { rules: &served.policy.isolation.yields, known: &known };
-    let camp = record.status.namespace_uid.clone().unwrap_or_default();
-    let deployer = Deployer::of(&context.target, &inputs.namespace)
-        .patient_until(&context.clock, settled)
-        .for_run(&camp, &bundle, sharing, now);
+    let prepared = prepared(context, record, served, &inputs, &fence).await?;
+    record.status.namespace_uid = Some(prepared.uid.clone());
+    let deployer = deployer(context, record, served, &bundle, prepared);
     // A bundle that was applied whole has passed; putting it back needs no second opinion.
     if again || record.status.digest.as_deref() != Some(bundle.digest.as_str()) {
         match apply::dry_run(&deployer, &bundle, &fence).await {
@@ -149,6 +141,25 @@ pub(super) async fn bring_up(
     note_applied(context, record, &inputs.revision, &bundle, &applied);
     record.save(context).await?;
     look(context, record, served, decision).await
+}
+
+/// The deployer of a prepared camp, for one run with `bundle`.
+fn deployer(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    bundle: &Bundle,
+    Prepared { uid, bound_at }: Prepared,
+) -> Deployer {
+    // At most from now on: the target's clock may be ahead of ours.
+    let now = context.clock.now();
+    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
+    let namespace = record.status.namespace.as_deref().unwrap_or_default();
+    let known = dry_run::yielded_of(record);
+    let sharing = Sharing { rules: &served.policy.isolation.yields, known: &known };
+    Deployer::of(&context.target, namespace)
+        .patient_until(&context.clock, settled)
+        .for_run(&uid, bundle, sharing, now)
 }
 
 /// People see that something is being done for the commit.

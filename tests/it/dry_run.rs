@@ -48,7 +48,10 @@ fn bad() -> Files<'static> {
 /// What camps' deployers sent since `since` that was to be stored, and was.
 fn stored_by_deployers(world: &World, since: DateTime<Utc>) -> Vec<String> {
     let mut writes = world.writes_since(since);
-    writes.retain(|write| write.impersonated.is_some() && !write.dry_run && write.code < 300);
+    writes.retain(|write| {
+        let asked = write.dry_run || write.group == "authorization.k8s.io";
+        write.impersonated.is_some() && !asked && write.code < 300
+    });
     writes.into_iter().map(|write| format!("{} {}", write.verb, write.uri)).collect()
 }
 

@@ -92,7 +92,7 @@ where
     api.get_opt("thing").await.expect("an answer").and_then(|object| object.uid())
 }
 
-/// `before` runs; `after` is refused with `field` and `hint`, and what ran goes on. Gives the number.
+/// `before` runs; `after` is refused with `field` and `hint`, and what ran goes on.
 async fn explained<K>(world: &World, branch: &str, before: &str, after: &str, words: [&str; 3])
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -109,7 +109,7 @@ where
     let status = world.status(number).await.expect("a status");
     assert_eq!(status.phase, Some(Phase::Refused));
     let finding = &status.findings[0];
-    assert_eq!(finding.rule, "BA002 immutable-field");
+    assert_eq!(finding.rule, "BA002 immutable-field", "{}", finding.message);
     let hint = finding.hint.clone().unwrap_or_default();
     let [object, field, way_out] = words;
     assert!(finding.message.starts_with(object), "{}", finding.message);
@@ -150,16 +150,17 @@ const ALLOWED: &str = "bivouac.dev/replace: 'true'";
 async fn a_field_that_cannot_be_changed_is_explained_with_object_field_and_what_to_do() {
     let world = World::new(1).await;
     let words = ["Deployment/thing", "spec.selector", "deleted with its pods"];
-    explained::<Deployment>(&world, "a", &deployment("x", ""), &deployment("y", ""), words).await;
+    explained::<Deployment>(&world, "a", &deployment("one", ""), &deployment("two", ""), words)
+        .await;
     let words = ["StatefulSet/thing", "spec", "deleted with its pods"];
-    explained::<StatefulSet>(&world, "b", &stateful("x", ""), &stateful("y", ""), words).await;
+    explained::<StatefulSet>(&world, "b", &stateful("one", ""), &stateful("two", ""), words).await;
     let words = ["Service/thing", "spec.clusterIPs[0]", "another name"];
     explained::<Service>(&world, "c", &service(false, ""), &service(true, ""), words).await;
     let words = ["PersistentVolumeClaim/thing", "spec", "all that it holds"];
     let (one, many) = (claim("ReadWriteOnce"), claim("ReadWriteMany"));
     explained::<PersistentVolumeClaim>(&world, "d", &one, &many, words).await;
     let words = ["ConfigMap/thing", "data", "another name"];
-    explained::<ConfigMap>(&world, "e", &settings("x", ""), &settings("y", ""), words).await;
+    explained::<ConfigMap>(&world, "e", &settings("one", ""), &settings("two", ""), words).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,26 +172,27 @@ async fn a_job_that_changed_is_made_anew() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_says_so_is_made_anew_with_all_that_belongs_to_it() {
     let world = World::new(3).await;
-    let (before, after) = (deployment("x", ALLOWED), deployment("y", ALLOWED));
+    let (before, after) = (deployment("one", ALLOWED), deployment("two", ALLOWED));
     replaced::<Deployment>(&world, "a", &before, &after).await;
     let argo = "argocd.argoproj.io/sync-options: 'Force=true,Replace=true'";
-    let (before, after) = (stateful("x", argo), stateful("y", argo));
+    let (before, after) = (stateful("one", argo), stateful("two", argo));
     replaced::<StatefulSet>(&world, "b", &before, &after).await;
     let (before, after) = (service(false, ALLOWED), service(true, ALLOWED));
     replaced::<Service>(&world, "c", &before, &after).await;
-    let (before, after) = (settings("x", ALLOWED), settings("y", ALLOWED));
+    let (before, after) = (settings("one", ALLOWED), settings("two", ALLOWED));
     replaced::<ConfigMap>(&world, "d", &before, &after).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_is_not_deleted_for_a_mistake_that_making_it_anew_does_not_mend() {
     let world = World::new(4).await;
-    let (number, head) = world.open("sparks", &one(PATH, &deployment("x", ALLOWED)));
+    let (number, head) = world.open("sparks", &one(PATH, &deployment("one", ALLOWED)));
     world.ready(number, &head).await;
     let before = uid::<Deployment>(&world, number).await;
-    let wrong = deployment("y", ALLOWED).replace("image: 'ghcr.io/acme/worker:1'", "image: ''");
+    let mount = "image: 'ghcr.io/acme/worker:1', volumeMounts: [{name: nowhere, mountPath: /x}]";
+    let wrong = deployment("two", ALLOWED).replace("image: 'ghcr.io/acme/worker:1'", mount);
     world.push("sparks", &one(PATH, &wrong));
     let comment = world.told(number, "### Preview is refused").await;
-    assert!(comment.contains("containers[0].image"), "{comment}");
+    assert!(comment.contains("volumeMounts[0].name"), "{comment}");
     assert_eq!(uid::<Deployment>(&world, number).await, before);
 }
