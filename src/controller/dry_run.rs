@@ -66,7 +66,10 @@ pub(super) async fn refuse(
         return Err(ReconcileError::Stale);
     };
     record.status.inventory = before.to_vec();
-    record.status.findings = findings.iter().take(KEPT).map(entry).collect();
+    let found: Vec<FindingEntry> = findings.iter().map(entry).collect();
+    if !is_said(&record.status.findings, &found) {
+        record.status.findings = found.into_iter().take(KEPT).collect();
+    }
     let all: Vec<String> = record.status.findings.iter().map(line).collect();
     let first = all.first().cloned().unwrap_or_default();
     judge(context, record, &Judgement::no(CONDITION, reason_of(error), all.join("; ")));
@@ -121,6 +124,16 @@ pub(super) fn yielded_of(record: &Record) -> Vec<Yielded> {
         .collect()
 }
 
+/// Whether `told` is what was found, but for lines: a bundle that was stored knows the lines of its objects only, and
+/// what was told of the one that was rendered knows better.
+fn is_said(told: &[FindingEntry], found: &[FindingEntry]) -> bool {
+    let same = |a: &FindingEntry, b: &FindingEntry| {
+        a.rule == b.rule && a.file == b.file && a.message == b.message && a.hint == b.hint
+    };
+    told.len() == found.len().min(KEPT)
+        && told.iter().all(|one| found.iter().any(|other| same(one, other)))
+}
+
 fn entry(finding: &Finding) -> FindingEntry {
     let Finding { rule, name, file, line, message, hint, .. } = finding;
     FindingEntry {
@@ -138,5 +151,26 @@ fn line(finding: &FindingEntry) -> String {
         (Some(file), Some(line)) => format!("{file}:{line}: {message} ({rule})"),
         (Some(file), None) => format!("{file}: {message} ({rule})"),
         _ => format!("{message} ({rule})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_with_its_line_is_not_told_again_without() {
+        let finding = |line: i32, message: &str| FindingEntry {
+            rule: "BA001 cluster-schema".into(),
+            file: Some("a.yaml".into()),
+            line: Some(line),
+            message: message.into(),
+            hint: None,
+        };
+        let told = [finding(7, "one"), finding(9, "two")];
+        assert!(is_said(&told, &[finding(1, "two"), finding(1, "one")]));
+        assert!(!is_said(&told, &[finding(1, "one")]));
+        assert!(!is_said(&told, &[finding(1, "one"), finding(1, "three")]));
+        assert!(!is_said(&[], &[finding(1, "one")]));
     }
 }
