@@ -252,7 +252,7 @@ mod tests {
             ".spec.containers[*].resources",
             r#".spec.containers[name="we]b"].resources.limits"#
         ));
-        assert!(covers(r#".metadata.annotations.a.b/c"#, ".metadata.annotations.a.b/c"));
+        assert!(covers(".metadata.annotations.a.b/c", ".metadata.annotations.a.b/c"));
         assert!(!covers(".spec.rep", ".spec.replicas"));
         assert!(!covers(".spec.replicas", ".spec"));
         assert!(!covers(".spec[*]", ".spec.a"));

@@ -82,7 +82,7 @@ impl Deployer {
         let mut last = None;
         for _ in 0..TRIES {
             let error = match self.send(&known, &identity, &attempt).await {
-                Ok(stored) if self.is_another(&attempt, &stored) => {
+                Ok(stored) if Self::is_another(&attempt, &stored) => {
                     self.yields().forget(&identity);
                     let (json, left_out) = self.shared(object, &identity);
                     (attempt.json, attempt.left_out) = (json, left_out);
@@ -133,7 +133,7 @@ impl Deployer {
     }
 
     /// Whether the object is another one than that whose fields were left to somebody.
-    fn is_another(&self, attempt: &Attempt, stored: &DynamicObject) -> bool {
+    fn is_another(attempt: &Attempt, stored: &DynamicObject) -> bool {
         let uid = stored.metadata.uid.as_deref().unwrap_or_default();
         attempt.yielded.is_empty() && attempt.left_out.iter().any(|one| one.uid != uid)
     }
