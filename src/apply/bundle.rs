@@ -35,8 +35,10 @@ pub struct Applied {
     pub pruned: Vec<Entry>,
     /// What could not be, and is tried again.
     pub kept: Vec<Entry>,
-    /// Objects of which fields were taken back, with the API server's words.
+    /// Objects of which fields were taken back, with who had which.
     pub forced: Vec<(Entry, String)>,
+    /// Objects that could not be changed and were made anew, with the fields.
+    pub replaced: Vec<(Entry, String)>,
 }
 
 /// Tells a run whether what it was started for is still what is wanted.
@@ -72,8 +74,14 @@ pub async fn apply_bundle(
         let sends: Vec<_> = wave.iter().map(|object| send(deployer, object, fence)).collect();
         let mut results = stream::iter(sends).buffered(SIDE_BY_SIDE);
         while let Some(result) = results.next().await {
-            if let (entry, Written::Forced { conflict }) = result? {
-                applied.forced.push((entry, conflict));
+            match result? {
+                (entry, Written::Forced { manager, fields }) => {
+                    applied.forced.push((entry, format!("{manager}: {}", fields.join(", "))));
+                }
+                (entry, Written::Replaced { fields }) => {
+                    applied.replaced.push((entry, fields.join(", ")));
+                }
+                (_, Written::Plainly | Written::Unchanged | Written::Yielded { .. }) => {}
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use kube::core::Status;
 
+use crate::domain::finding::Finding;
+
 /// Who has to do something about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -26,7 +28,7 @@ pub enum ApplyError {
     },
     /// The cluster does not know a kind of the bundle.
     #[error(
-        "{object} ({origin}): the cluster knows no {kind} in {api_version}; is its operator installed?"
+        "{object} ({origin}): the cluster knows no {kind} in {api_version}; when its operator is installed, the camp goes on by itself"
     )]
     KindUnknown {
         /// Kind and name.
@@ -37,6 +39,14 @@ pub enum ApplyError {
         api_version: String,
         /// Kind.
         kind: String,
+    },
+    /// The API server would refuse objects of the bundle, or lacks their kinds: nothing of it was written.
+    #[error("the cluster refuses the bundle: {}", first_of(findings))]
+    RefusedWhole {
+        /// Everything that is wrong, by file and line.
+        findings: Vec<Finding>,
+        /// A kind is missing: when it appears, the bundle may pass.
+        lacks_kinds: bool,
     },
     /// The API server refused an object of the bundle.
     #[error("{object} ({origin}): the cluster refused it: {message}")]
@@ -102,6 +112,7 @@ impl ApplyError {
         match self {
             Self::NamespaceTaken { .. }
             | Self::KindUnknown { .. }
+            | Self::RefusedWhole { .. }
             | Self::Refused { .. }
             | Self::MissingRight { .. }
             | Self::NotAllowed { .. } => Class::UserMustAct,
@@ -119,6 +130,15 @@ impl ApplyError {
             }
             _ => Self::Cluster { what, source: Box::new(error) },
         }
+    }
+}
+
+/// The first finding, and how many there are besides.
+fn first_of(findings: &[Finding]) -> String {
+    match findings {
+        [] => "it did not say why".to_owned(),
+        [only] => only.message.clone(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.message, rest.len()),
     }
 }
 

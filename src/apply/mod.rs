@@ -12,15 +12,27 @@ pub mod census;
 
 mod deployer;
 
+mod discovery;
+
+mod dry_run;
+
 mod error;
 
 mod facts;
 
+mod fields;
+
 mod health;
+
+mod memory;
 
 mod own;
 
 mod prepare;
+
+mod refusals;
+
+mod replace;
 
 mod rights;
 
@@ -28,14 +40,19 @@ mod target;
 
 mod teardown;
 
+mod yields;
+
 pub use bundle::{Applied, Entry, Fence, apply_bundle, union};
 pub use camp::{CampId, labels};
-pub use deployer::Deployer;
+pub use deployer::{Deployer, Sharing};
+pub use dry_run::{Remark, dry_run};
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
 pub use prepare::{Guardrails, Preparation, Prepared, quotas};
+pub use replace::REPLACE_ANNOTATION;
 pub use target::{As, Target, client_over};
 pub use teardown::{CampState, delete_namespace, observe_namespace};
+pub use yields::Yielded;
 
 /// The one field manager of everything we apply.
 pub const FIELD_MANAGER: &str = "bivouac";

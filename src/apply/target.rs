@@ -1,18 +1,17 @@
 //! The cluster that holds camps: one client stack, used as the service itself or as a camp's deployer. I/O: none of its
 //! own, it hands out clients.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::discovery::{self, Scope};
 use kube::{Client, Error};
 use tower::ServiceExt as _;
 
+use super::discovery::Kinds;
 use super::facts::Facts;
+use super::memory::Memory;
 use crate::domain::guardrails::DEPLOYER;
 use crate::seams::Transport;
 
@@ -29,25 +28,16 @@ pub enum As {
 #[derive(Clone)]
 pub struct Target {
     client: Client,
-    kinds: Arc<Mutex<BTreeMap<KindKey, Known>>>,
+    pub(super) kinds: Arc<Kinds>,
+    pub(super) memory: Arc<Memory>,
     pub(super) facts: Arc<Facts>,
-}
-
-/// A kind that can be a key of an ordered map.
-type KindKey = (String, String, String);
-
-/// What discovery said about a kind.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) resource: ApiResource,
-    pub(super) namespaced: bool,
 }
 
 impl Target {
     /// The cluster behind `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Arc::default(), facts: Arc::default() }
+        Self { client, kinds: Arc::default(), memory: Arc::default(), facts: Arc::default() }
     }
 
     /// A client that acts as `who`. The same connections, one header more.
@@ -73,37 +63,6 @@ impl Target {
             }
         });
         Client::new(service, namespace.clone())
-    }
-
-    /// What the cluster knows of a kind; asked once, and again after [`forget_kinds`](Self::forget_kinds).
-    pub(super) async fn kind(&self, api_version: &str, kind: &str) -> Result<Option<Known>, Error> {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let key = (group.to_owned(), version.to_owned(), kind.to_owned());
-        if let Some(known) = self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Some(known.clone()));
-        }
-        let wanted = GroupVersionKind::gvk(group, version, kind);
-        let known = match discovery::pinned_kind(&self.client, &wanted).await {
-            Ok((resource, capabilities)) => {
-                Known { resource, namespaced: capabilities.scope == Scope::Namespaced }
-            }
-            Err(Error::Discovery(_)) => {
-                self.note_missed_kind();
-                return Ok(None);
-            }
-            Err(Error::Api(status)) if status.code == 404 => {
-                self.note_missed_kind();
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
-        Ok(Some(known))
-    }
-
-    /// Forgets what discovery said: a kind that went away or changed its scope is asked for anew.
-    pub fn forget_kinds(&self) {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

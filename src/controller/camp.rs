@@ -138,6 +138,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.hosts.clear();
     status.urls.clear();
     status.inventory.clear();
+    status.yielded.clear();
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;

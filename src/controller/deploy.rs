@@ -18,8 +18,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
-use super::{Context, camp, guardrails};
-use crate::apply::{self, ApplyError, Deployer, Entry};
+use super::{Context, camp, dry_run, guardrails};
+use crate::apply::{self, ApplyError, Deployer, Entry, Prepared, Sharing};
 use crate::crd::{FindingEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
@@ -86,17 +86,11 @@ pub(super) async fn bring_up(
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
-    record.status.phase = Some(Phase::Progressing);
-    record.status.reason = Some(format!("commit {} is on its way", inputs.revision.short()));
-    judge(
-        context,
-        record,
-        &Judgement::no(
-            "Ready",
-            "Progressing",
-            format!("commit {} is on its way", inputs.revision.short()),
-        ),
-    );
+    // What the cluster refused is asked again, and told only when the answer differs.
+    let again = same && dry_run::is_refused(record);
+    if !again {
+        note_on_its_way(context, record, &inputs.revision);
+    }
     let known = inputs.clone();
     let before_build = fence_of(context, record, served, &known);
     let back_to = pinned.as_ref().map(|pinned| pinned.digest.as_str());
@@ -116,17 +110,6 @@ pub(super) async fn bring_up(
     if !apply::Fence::holds(&before_build).await {
         return Err(ReconcileError::Apply(ApplyError::Superseded));
     }
-    record.status.findings.clear();
-    judge(
-        context,
-        record,
-        &Judgement::yes("Rendered", "Rendered", format!("{} objects", bundle.objects.len())),
-    );
-    judge(
-        context,
-        record,
-        &Judgement::unknown("Applied", "Applying", format!("commit {}", inputs.revision.short())),
-    );
     record.status.inputs_digest = Some(digest.clone());
     let before = inventory_of(record);
     let union = apply::union(&before, &bundle);
@@ -142,7 +125,10 @@ pub(super) async fn bring_up(
         };
         return refuse(context, record, served, decision, digest, refusal).await;
     }
-    record.status.inventory = to_status(&union);
+    if !again {
+        note_applying(context, record, &inputs.revision, &bundle);
+        record.status.inventory = to_status(&union);
+    }
     record.save(context).await?;
 
     let fence = fence_of(context, record, served, &inputs);
@@ -153,22 +139,75 @@ pub(super) async fn bring_up(
         record.status.inventory = to_status(&before);
         return refuse(context, record, served, decision, digest, over_quota(&over)).await;
     }
-    let bound_at = prepared.bound_at;
-    // At most from now on: the target's clock may be ahead of ours.
-    let now = context.clock.now();
-    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
-    let deployer =
-        Deployer::of(&context.target, &inputs.namespace).patient_until(&context.clock, settled);
-    let applied = match apply::apply_bundle(&deployer, &bundle, &before, &fence).await {
-        Ok(applied) => applied,
-        Err(error) => {
-            judge(context, record, &Judgement::no("Applied", "ApplyFailed", chain(&error)));
-            return Err(ReconcileError::Apply(error));
+    let deployer = deployer(context, record, served, &bundle, prepared);
+    // A bundle that was applied whole has passed; putting it back needs no second opinion.
+    if again || record.status.digest.as_deref() != Some(bundle.digest.as_str()) {
+        match apply::dry_run(&deployer, &bundle, &fence).await {
+            Ok(remarks) => dry_run::note(record, &remarks),
+            Err(error @ ApplyError::RefusedWhole { .. }) => {
+                let before = to_status(&before);
+                return dry_run::refuse(context, record, served, decision, &before, &error).await;
+            }
+            Err(error) => return Err(apply_failed(context, record, error)),
         }
-    };
+    }
+    if again {
+        note_on_its_way(context, record, &inputs.revision);
+        note_applying(context, record, &inputs.revision, &bundle);
+        record.status.inventory = to_status(&union);
+        record.save(context).await?;
+    }
+    let applied = apply::apply_bundle(&deployer, &bundle, &before, &fence).await;
+    // Also when the run was cut off: what is left to others stays so.
+    record.status.yielded = dry_run::yielded_to_status(deployer.yielded());
+    let applied = applied.map_err(|error| apply_failed(context, record, error))?;
+    deployer.end_run();
     note_applied(context, record, &inputs, &bundle, &applied, pinned.as_ref());
     record.save(context).await?;
     look(context, record, served, decision).await
+}
+
+/// The deployer of a prepared camp, for one run with `bundle`.
+fn deployer(
+    context: &Context,
+    record: &Record,
+    served: &Served,
+    bundle: &Bundle,
+    Prepared { uid, bound_at, .. }: Prepared,
+) -> Deployer {
+    // At most from now on: the target's clock may be ahead of ours.
+    let now = context.clock.now();
+    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
+    let namespace = record.status.namespace.as_deref().unwrap_or_default();
+    let known = dry_run::yielded_of(record);
+    let sharing = Sharing { rules: &served.policy.isolation.yields, known: &known };
+    Deployer::of(&context.target, namespace)
+        .patient_until(&context.clock, settled)
+        .for_run(&uid, bundle, sharing, now)
+}
+
+/// People see that something is being done for the commit.
+fn note_on_its_way(context: &Context, record: &mut Record, revision: &Revision) {
+    let why = format!("commit {} is on its way", revision.short());
+    record.status.phase = Some(Phase::Progressing);
+    record.status.reason = Some(why.clone());
+    judge(context, record, &Judgement::no("Ready", "Progressing", why));
+}
+
+/// The commit is rendered, and about to be applied.
+fn note_applying(context: &Context, record: &mut Record, revision: &Revision, bundle: &Bundle) {
+    record.status.findings.clear();
+    let objects = format!("{} objects", bundle.objects.len());
+    judge(context, record, &Judgement::yes("Rendered", "Rendered", objects));
+    let commit = format!("commit {}", revision.short());
+    judge(context, record, &Judgement::unknown("Applied", "Applying", commit));
+}
+
+/// Notes an error of the target in the condition, and hands it on.
+fn apply_failed(context: &Context, record: &mut Record, error: ApplyError) -> ReconcileError {
+    let reason = dry_run::reason_of(&error);
+    judge(context, record, &Judgement::no("Applied", reason, chain(&error)));
+    ReconcileError::Apply(error)
 }
 
 /// The fence around what is done for the record as it is stored now.
@@ -353,6 +392,14 @@ fn note_applied(
             object.kind = entry.kind,
             object.name = entry.name,
             "fields were taken back: {conflict}"
+        );
+    }
+    for (entry, fields) in &applied.replaced {
+        tracing::info!(
+            environment.name = record.name(),
+            object.kind = entry.kind,
+            object.name = entry.name,
+            "made anew, since it can't be changed: {fields}"
         );
     }
     let kept = match applied.kept.as_slice() {

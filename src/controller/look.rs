@@ -6,6 +6,7 @@ use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
 use super::history;
+use super::kinds;
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
@@ -34,6 +35,7 @@ pub(super) async fn look(
     let health = apply::observe_health(&deployer, &inventory_of(record))
         .await
         .map_err(ReconcileError::Apply)?;
+    kinds::note_gone(context, record).await?;
     let short = record.status.short_revision.clone().unwrap_or_default();
     let was_ready = history::was_ready(record);
     let next = if health.is_ready() {

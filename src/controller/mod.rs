@@ -6,6 +6,7 @@ mod build;
 mod camp;
 mod credentials;
 mod deploy;
+mod dry_run;
 mod ending;
 mod error;
 mod facts;
@@ -14,6 +15,7 @@ mod grants;
 mod guardrails;
 mod halt;
 mod history;
+mod kinds;
 pub mod leader;
 pub mod leftovers;
 mod look;
@@ -205,6 +207,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
                 concerned
             },
         )
+        .reconcile_all_on(kinds::appearances(context.clone()))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::reconcile, reconcile::on_error, context.clone())
         .for_each(tell_of_trouble);

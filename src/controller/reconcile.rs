@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, ending, merge, observe, pin, retry, stored, tell};
+use super::{Context, camp, deploy, dry_run, ending, merge, observe, pin, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -100,8 +100,9 @@ fn concerns(context: &Context, record: &Environment) -> String {
         let pulled = spec.isolation.image_pull_secrets.iter().map(|pull| pull.name.as_str());
         context.grants.versions(&granted.chain(pulled).collect::<Vec<_>>())
     });
+    let kinds = dry_run::waits_for_kind(record).then(|| context.target.kinds_appeared());
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }

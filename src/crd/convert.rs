@@ -2,8 +2,8 @@
 
 use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
 use super::repository::{
-    At, Forks, Gateway, Namespaces, ParameterRule, PodSecurity, RepositorySpec, TlsSource,
-    UrlPolicy,
+    At, Forks, Gateway, Isolation, Namespaces, ParameterRule, PodSecurity, RepositorySpec,
+    TlsSource, UrlPolicy, YieldRule,
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
@@ -113,6 +113,7 @@ impl RepositorySpec {
                 },
                 image_registries: isolation.image_registries.clone(),
                 ignored_cluster_scoped: isolation.cluster_scoped.ignore.clone(),
+                yields: yields(isolation),
             },
             limits: policy::Limits {
                 objects: count("limits.objects", limits.objects)?,
@@ -138,6 +139,14 @@ impl RepositorySpec {
             guardrails: self.guardrails()?,
         })
     }
+}
+
+/// Fields that are left to others.
+fn yields(isolation: &Isolation) -> Vec<policy::YieldRule> {
+    let rules = isolation.r#yield.iter().cloned();
+    rules
+        .map(|YieldRule { kind, field, manager }| policy::YieldRule { kind, field, manager })
+        .collect()
 }
 
 /// Where certificates come from; what it needs must be there.

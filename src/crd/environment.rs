@@ -204,6 +204,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub urls: Vec<UrlEntry>,
+    /// Fields of the camp's objects that are left to others who write them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub yielded: Vec<YieldedField>,
     /// When the camp's time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -351,6 +355,31 @@ pub struct UrlEntry {
     /// The address.
     #[schemars(length(max = 300))]
     pub url: String,
+}
+
+/// A field that is left to another manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct YieldedField {
+    /// API group of the object; empty for the core group.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub group: String,
+    /// Kind of the object.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Its name in the camp's namespace.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID of the object: another of the same name begins anew.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// The field, as managed fields name it.
+    #[schemars(length(max = 512))]
+    pub field: String,
+    /// The field manager that has it.
+    #[schemars(length(max = 128))]
+    pub manager: String,
 }
 
 /// One object that was applied.

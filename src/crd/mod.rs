@@ -16,7 +16,7 @@ pub use environment::{
     Approval, Cause, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Outcome, Phase,
     Pin, PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want,
-    WhyLine,
+    WhyLine, YieldedField,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
@@ -25,7 +25,7 @@ pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
     RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy, TlsSource,
-    UrlPolicy,
+    UrlPolicy, YieldRule,
 };
 pub use time::Timestamp;
 

@@ -334,6 +334,10 @@ pub struct Isolation {
         )
     )]
     pub allowed_kinds: Vec<String>,
+    /// Fields that are left to others who write them, say an operator that fills them in. Everything else is put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub r#yield: Vec<YieldRule>,
     /// ClusterRole that a bundle is applied with, bound in the camp's namespace only. Default: `bivouac-deployer`.
     #[serde(default = "Isolation::default_deployer_role")]
     #[schemars(length(min = 1, max = 253))]
@@ -369,6 +373,27 @@ pub struct Isolation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub access: Vec<Access>,
+}
+
+/// A field that is left to another manager who has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct YieldRule {
+    /// Objects of this kind only, as `Kind` or `Kind.group`. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Z][A-Za-z0-9]*(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
+    )]
+    pub kind: Option<String>,
+    /// The field and all below it, as `metadata.managedFields` and conflicts name it:
+    /// `.spec.template.spec.containers[*].resources`. `[*]` stands for any element of a list.
+    #[schemars(length(min = 2, max = 512), regex(pattern = r"^\.[^.\[]"))]
+    pub field: String,
+    /// Left to this field manager only. Default: to any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub manager: Option<String>,
 }
 
 /// What becomes of a bundle whose objects all name one foreign namespace.
@@ -409,6 +434,7 @@ impl Default for Isolation {
         Self {
             pod_security: PodSecurity::default(),
             allowed_kinds: Vec::new(),
+            r#yield: Vec::new(),
             deployer_role: Self::default_deployer_role(),
             namespaces: Namespaces::default(),
             image_registries: Vec::new(),

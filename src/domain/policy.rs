@@ -145,6 +145,19 @@ pub struct Isolation {
     pub image_registries: Vec<String>,
     /// Cluster-scoped kinds that are left out of a bundle with a note, as `Kind` or `Kind.group`.
     pub ignored_cluster_scoped: Vec<String>,
+    /// Fields that are left to others who write them.
+    pub yields: Vec<YieldRule>,
+}
+
+/// A field that is left to another manager who has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YieldRule {
+    /// Kind, as `Kind` or `Kind.group`; `None`: any.
+    pub kind: Option<String>,
+    /// The field as managed fields name it, with all below it: `.spec.replicas`; `[*]` stands for any element.
+    pub field: String,
+    /// Name of the manager; `None`: any.
+    pub manager: Option<String>,
 }
 
 /// What becomes of a bundle whose objects all name one namespace that is not the camp's.

@@ -35,6 +35,7 @@ fn policy() -> Policy {
             namespaces: Namespaces::Rewrite,
             image_registries: vec![],
             ignored_cluster_scoped: vec![],
+            yields: vec![],
         },
         limits: Limits {
             objects: 200,

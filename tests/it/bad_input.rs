@@ -123,7 +123,7 @@ async fn what_the_api_server_refuses_is_told_with_its_words() {
     let witness = Witness::of(&world).await;
     let bad = "apiVersion: v1\nkind: Service\nmetadata: {name: extra}\nspec:\n  selector: {app: web}\n  ports: [{port: 99999}]\n";
     let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", bad));
-    golden("refused-by-the-cluster", &world.told(number, "### Preview failed").await, &head);
+    golden("refused-by-the-cluster", &world.told(number, "### Preview is refused").await, &head);
     let before = world.comment(number);
     world.sleep(SWEEP * 2).await;
     assert_eq!(world.comment(number), before, "it is tried again and said once");

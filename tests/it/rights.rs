@@ -40,9 +40,9 @@ async fn a_right_that_comes_some_seconds_late_is_nobodys_fault() {
     let role = without_services(&world).await;
     let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
     world
-        .until("the camp is being filled", async || {
+        .until("the camp is there", async || {
             let maps = world.config_maps(number).await;
-            maps.contains(&"page".to_owned()).then_some(())
+            maps.contains(&"bivouac-env".to_owned()).then_some(())
         })
         .await;
     for _ in 0..50 {

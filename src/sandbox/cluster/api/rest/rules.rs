@@ -190,6 +190,17 @@ pub(crate) fn changed_object(resource: &GroupResource, old: &Value, new: &Value)
                 fixed("spec.template", &new["spec"]["template"], &old["spec"]["template"]);
             }
             fixed("spec.selector", &new["spec"]["selector"], &old["spec"]["selector"]);
+            fixed(
+                "spec.completionMode",
+                &new["spec"]["completionMode"],
+                &old["spec"]["completionMode"],
+            );
+            // An indexed Job may be made larger or smaller together with its parallelism.
+            let elastic = new["spec"]["completionMode"] == "Indexed"
+                && new["spec"]["completions"] == new["spec"]["parallelism"];
+            if !elastic {
+                fixed("spec.completions", &new["spec"]["completions"], &old["spec"]["completions"]);
+            }
         }
         ("", "services")
             if old["spec"]["type"] != "ExternalName"
