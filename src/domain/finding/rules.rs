@@ -65,7 +65,7 @@ const fn error(
 
 impl BuildRule {
     /// Every rule, in the order of the ids.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Yaml,
         Self::Template,
         Self::PreviewFile,
