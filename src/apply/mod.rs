@@ -16,17 +16,22 @@ mod facts;
 
 mod health;
 
+mod hooks;
+
 mod prepare;
+
+mod prune;
 
 mod target;
 
 mod teardown;
 
-pub use bundle::{Applied, Entry, Fence, apply_bundle, union};
+pub use bundle::{Applied, End, Entry, Fence, Ran, Stock, Work, apply_bundle, union};
 pub use camp::{CampId, labels};
 pub use deployer::Deployer;
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
+pub use hooks::{Turn, as_health, in_turn};
 pub use prepare::{Guardrails, Prepared, prepare};
 pub use target::{As, Target, client_over};
 pub use teardown::{CampState, delete_namespace, observe_namespace};

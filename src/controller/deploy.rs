@@ -18,6 +18,7 @@ use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
+use super::waves::{self, Apply, Camp, Paused};
 use crate::apply::{self, ApplyError, Deployer, Entry, Guardrails, Prepared};
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
@@ -109,12 +110,12 @@ pub(super) async fn bring_up(
         &Judgement::unknown("Applied", "Applying", format!("commit {}", inputs.revision.short())),
     );
     record.status.inputs_digest = Some(digest.clone());
-    let before = inventory_of(record);
-    let union = apply::union(&before, &bundle);
-    if union.len() > INVENTORY {
+    let mut apply = Apply::of(record, inputs.revision.as_str(), &bundle, Camp { stands, same });
+    let count = apply.union().len();
+    if count > INVENTORY {
         let message = format!(
             "{} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
-            before.len(),
+            apply.before(),
             bundle.objects.len()
         );
         let finding = Finding::of(BuildRule::RenderLimit, message);
@@ -123,22 +124,30 @@ pub(super) async fn bring_up(
         };
         return refuse(context, record, served, decision, digest, refusal).await;
     }
-    record.status.inventory = to_status(&union);
-    record.save(context).await?;
-
+    let goes_on = apply.goes_on();
+    if !goes_on {
+        apply.note_begin(record);
+        record.save(context).await?;
+    }
     let fence = fence_of(context, record, served, &inputs);
-    let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
-    record.status.namespace_uid = Some(uid);
-    // At most from now on: the target's clock may be ahead of ours.
-    let now = context.clock.now();
-    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
-    let deployer =
-        Deployer::of(&context.target, &inputs.namespace).patient_until(&context.clock, settled);
-    let applied = match apply::apply_bundle(&deployer, &bundle, &before, &fence).await {
-        Ok(applied) => applied,
+    let mut deployer = Deployer::of(&context.target, &inputs.namespace);
+    if !goes_on {
+        let Prepared { uid, bound_at } = prepared(context, record, served, &inputs, &fence).await?;
+        record.status.namespace_uid = Some(uid);
+        // At most from now on: the target's clock may be ahead of ours.
+        let now = context.clock.now();
+        let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
+        deployer = deployer.patient_until(&context.clock, settled);
+    }
+    let applied = match apply.run(context, record, &deployer, &fence).await {
+        Ok(Paused::No(applied)) => applied,
+        Ok(Paused::Until(wait)) => {
+            let short = inputs.revision.short();
+            return waves::show(context, record, served, decision, short, wait).await;
+        }
         Err(error) => {
             judge(context, record, &Judgement::no("Applied", "ApplyFailed", chain(&error)));
-            return Err(ReconcileError::Apply(error));
+            return Err(error);
         }
     };
     note_applied(context, record, &inputs.revision, &bundle, &applied);
@@ -327,14 +336,6 @@ fn note_applied(
     applied: &apply::Applied,
 ) {
     let now = context.clock.now();
-    for (entry, conflict) in &applied.forced {
-        tracing::info!(
-            environment.name = record.name(),
-            object.kind = entry.kind,
-            object.name = entry.name,
-            "fields were taken back: {conflict}"
-        );
-    }
     let kept = match applied.kept.as_slice() {
         [] => String::new(),
         kept => format!("; {} objects that left the bundle could not be deleted yet", kept.len()),
@@ -348,7 +349,7 @@ fn note_applied(
     };
     judge(context, record, &judgement);
     let status = &mut record.status;
-    status.inventory = to_status(&applied.inventory);
+    status.inventory = waves::to_status(&applied.inventory);
     status.revision = Some(revision.as_str().to_owned());
     status.short_revision = Some(revision.short().to_owned());
     status.digest = Some(bundle.digest.clone());
@@ -382,16 +383,10 @@ pub(super) fn judge(context: &Context, record: &mut Record, judgement: &Judgemen
     set_condition(&mut record.status.conditions, judgement, generation, context.clock.now());
 }
 
+/// What is in the bundle and stands; what left it and is still there is none of it.
 pub(super) fn inventory_of(record: &Record) -> Vec<Entry> {
-    let entries = record.status.inventory.iter().cloned();
+    let entries = record.status.inventory.iter().filter(|entry| entry.left.is_none()).cloned();
     entries
-        .map(|InventoryEntry { api_version, kind, name }| Entry { api_version, kind, name })
-        .collect()
-}
-
-fn to_status(inventory: &[Entry]) -> Vec<InventoryEntry> {
-    let entries = inventory.iter().cloned();
-    entries
-        .map(|Entry { api_version, kind, name }| InventoryEntry { api_version, kind, name })
+        .map(|InventoryEntry { api_version, kind, name, .. }| Entry { api_version, kind, name })
         .collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
+use super::hooks;
 use super::reconcile::{Served, growing};
 use super::record::Record;
 use super::retry::Next;
@@ -30,9 +31,14 @@ pub(super) async fn look(
         return Err(ReconcileError::Stale);
     };
     let deployer = Deployer::of(&context.target, &namespace);
-    let health = apply::observe_health(&deployer, &inventory_of(record))
+    let mut health = apply::observe_health(&deployer, &inventory_of(record))
         .await
         .map_err(ReconcileError::Apply)?;
+    if health.is_ready()
+        && let Some(of_hooks) = hooks::after_ready(context, record, &deployer).await?
+    {
+        health = of_hooks;
+    }
     let short = record.status.short_revision.clone().unwrap_or_default();
     let revision = record.status.revision.clone();
     let newest = record
@@ -92,6 +98,8 @@ fn is_young(context: &Context, record: &Record) -> bool {
 fn why_not_ready(health: &CampHealth) -> String {
     let objects = health.not_ready.join("; ");
     match &health.trouble {
+        // A hook's line says it all.
+        Some(trouble) if trouble.message == objects => objects,
         Some(trouble) => format!("{}; {objects}", trouble.message),
         None => objects,
     }

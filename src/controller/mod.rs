@@ -9,6 +9,7 @@ mod deploy;
 mod error;
 mod facts;
 mod fence;
+mod hooks;
 pub mod leader;
 mod look;
 mod merge;
@@ -22,6 +23,7 @@ mod stored;
 mod sweep;
 mod tell;
 mod teller;
+mod waves;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;

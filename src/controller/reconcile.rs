@@ -10,7 +10,7 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, merge, observe, retry, stored, tell};
+use super::{Context, camp, deploy, hooks, merge, observe, retry, stored, tell};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -20,6 +20,9 @@ use crate::forge::Forge;
 
 /// Pause between two looks at something that is on its way.
 const POLL: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at a hook that runs before a camp goes.
+const HOOK_POLL: Duration = Duration::from_secs(1);
 
 /// A transient error is told after this many runs that it ended before: most are over by then.
 const TOLD_AFTER: u32 = 2;
@@ -149,11 +152,16 @@ async fn end(
     state: &CampState,
     before: Option<Phase>,
 ) -> Result<Next, ReconcileError> {
+    let mut hook = None;
     if let (Action::TakeDown, CampState::Standing { uid }) = (decision.action, state) {
-        camp::take_down(context, record, uid).await?;
+        hook = hooks::before_delete(context, record).await?;
+        if hook.is_none() {
+            camp::take_down(context, record, uid).await?;
+        }
     }
     record.status.phase = Some(Phase::TearingDown);
     let blocked = match state {
+        _ if hook.is_some() => hook.clone(),
         // Unblocked teardowns show such conditions too, for a moment: only what stays is worth a word.
         CampState::Ending { blocked_by, .. }
             if before == Some(Phase::TearingDown) && !blocked_by.is_empty() =>
@@ -175,7 +183,7 @@ async fn end(
     if !matches!(decision.absence, Some(Absence::Expired | Absence::WantedDown)) {
         tell::tell(context, record, served, &Telling::of(decision).blocked(blocked));
     }
-    Ok(growing(context, record))
+    Ok(if hook.is_some() { Next::requeue(HOOK_POLL) } else { growing(context, record) })
 }
 
 /// The pause grows with the time that something takes: most camps end within seconds, and one that is stuck for a day
@@ -251,8 +259,12 @@ async fn forget_record(context: &Context, record: &Record) -> Result<Next, Recon
 /// A camp that must end while its Repository or the forge can't be asked: only the target counts.
 async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, ReconcileError> {
     let state = camp::observe_camp(context, record).await?;
+    let mut hook = None;
     if let CampState::Standing { uid } = &state {
-        camp::take_down(context, record, uid).await?;
+        hook = hooks::before_delete(context, record).await?;
+        if hook.is_none() {
+            camp::take_down(context, record, uid).await?;
+        }
     }
     let why = "its end has come, and the forge can't be asked";
     if matches!(state, CampState::Standing { .. } | CampState::Ending { .. }) {
@@ -260,7 +272,7 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
         record.status.reason = Some(why.into());
         tell::note_ready(context, record, Judgement::no("Ready", "TearingDown", why));
         record.save(context).await?;
-        return Ok(growing(context, record));
+        return Ok(if hook.is_some() { Next::requeue(HOOK_POLL) } else { growing(context, record) });
     }
     let now = context.clock.now();
     if record.status.namespace.is_some() {

@@ -12,8 +12,9 @@ pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
-    Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
-    FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
+    ApplyingStatus, Approval, CommentRecord, Condition, Environment, EnvironmentSpec,
+    EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry, HookMoment, HookPhase,
+    InventoryEntry, LastCamp, NoteEntry, Phase,
     PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
 };
 pub use repository::{

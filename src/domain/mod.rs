@@ -42,4 +42,6 @@ pub mod hosts;
 
 pub mod status;
 
+pub mod waves;
+
 pub mod comment;

@@ -120,6 +120,7 @@ fn finish(
         objects.extend(transform::expose(&objects, app, index, inputs, &context)?);
     }
     distinct(&objects)?;
+    transform::declared_hooks(&mut objects, &plan.hooks)?;
     if objects.len() > limits.objects {
         return Err(gather::too_many(&objects[limits.objects], limits));
     }
@@ -135,6 +136,7 @@ fn finish(
     notes.extend(of_random(&random));
     let mut bundle = Bundle::new(objects, inputs.inputs_digest());
     bundle.random = random;
+    bundle.delete_data = plan.delete_data;
     if bundle.canonical().len() > limits.rendered_bytes {
         let most = limits.rendered_bytes;
         let message = format!("the bundle has more than {most} bytes (limits.renderedBytes)");

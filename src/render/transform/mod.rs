@@ -7,6 +7,6 @@ mod namespaces;
 mod strings;
 
 pub(super) use self::expose::expose;
-pub(super) use self::hooks::{Hook, hook_of};
+pub(super) use self::hooks::{declared_hooks, place};
 pub(super) use self::images::images;
 pub(super) use self::namespaces::namespaces;
