@@ -17,7 +17,7 @@ use super::health::{CampHealth, observe_health};
 use super::hooks::{Turn, in_turn};
 use super::prune::{Pruned, prune};
 use crate::domain::bundle::{Bundle, BundleObject};
-use crate::domain::waves::{HookRecord, Moment, Plan, Step, asked, is_runner};
+use crate::domain::waves::{HookRecord, Moment, Plan, Step, asked, is_hook};
 use crate::seams::Clock;
 
 /// Objects of one step that are on their way at once: enough to hide latency, too few to trouble an API server that
@@ -153,7 +153,9 @@ pub async fn apply_bundle(
                 End::Wave { steps, wave: *wave, health }
             }
             Step::Hook(object) => {
-                match in_turn(deployer, clock, &[*object], Moment::BeforeApply, hooks, fence).await? {
+                match in_turn(deployer, clock, &[*object], Moment::BeforeApply, hooks, fence)
+                    .await?
+                {
                     Turn::Done => continue,
                     Turn::Running(record) | Turn::Failed(record) => {
                         End::Hook { steps: index, record }
@@ -163,7 +165,8 @@ pub async fn apply_bundle(
         };
         return Ok(Ran { forced, end });
     }
-    let wanted: Vec<Stock> = work.bundle.objects.iter().filter(|o| !is_held(work.plan, o)).map(stock).collect();
+    let wanted: Vec<Stock> =
+        work.bundle.objects.iter().filter(|o| !is_held(work.plan, o)).map(stock).collect();
     let Work { bundle, revision, before, .. } = work;
     let Pruned { deleted, refused, stays } =
         prune(deployer, before, bundle, &wanted, revision, fence).await?;
@@ -185,15 +188,14 @@ fn stands(plan: &Plan<'_>) -> Vec<Stock> {
 }
 
 fn sent_objects<'a>(steps: &'a [Step<'a>]) -> impl Iterator<Item = &'a BundleObject> {
-    steps.iter().flat_map(|step| match step {
-        Step::Send(objects) => objects.as_slice(),
-        Step::Settle(_) | Step::Hook(_) => &[],
-    }).copied().filter(|object| !is_hook(object))
-}
-
-/// Whether an object is a hook that runs.
-fn is_hook(object: &BundleObject) -> bool {
-    is_runner(object) && asked(&object.json).is_ok_and(|asked| asked.timing.is_some())
+    steps
+        .iter()
+        .flat_map(|step| match step {
+            Step::Send(objects) => objects.as_slice(),
+            Step::Settle(_) | Step::Hook(_) => &[],
+        })
+        .copied()
+        .filter(|object| !is_hook(object))
 }
 
 fn sent_before(plan: &Plan<'_>, step: usize) -> Vec<Entry> {

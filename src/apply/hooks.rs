@@ -53,9 +53,15 @@ pub async fn in_turn(
 ) -> Result<Turn, ApplyError> {
     // An end that is on its way is not to be held up by what fails before it.
     let go_on = moment == Moment::BeforeDelete;
-    for object in objects {
-        let Some(index) = records.iter().position(|record| record.moment == moment && record.is_of(object)) else {
-            if !is_runner(object) {
+    let of = |object: &BundleObject, records: &[HookRecord]| {
+        records.iter().position(|record| record.moment == moment && record.is_of(object))
+    };
+    for (place, object) in objects.iter().enumerate() {
+        let Some(index) = of(object, records) else {
+            // What a hook needs is sent when that hook is next.
+            let mut later = objects.iter().skip(place + 1);
+            let next = later.find_map(|later| records.get(of(later, records)?));
+            if !is_runner(object) && next.is_none_or(|hook| hook.state == HookState::Pending) {
                 send(deployer, object, fence).await?;
             }
             continue;
@@ -72,6 +78,19 @@ pub async fn in_turn(
         }
     }
     Ok(Turn::Done)
+}
+
+/// Ends hooks that still run for something that is no longer wanted.
+pub async fn stop(
+    deployer: &Deployer,
+    records: &[HookRecord],
+    run: &str,
+) -> Result<(), ApplyError> {
+    let runs = |record: &&HookRecord| record.run != run && record.state == HookState::Running;
+    for HookRecord { api_version, kind, name, .. } in records.iter().filter(runs) {
+        deployer.prune(api_version, kind, name).await?;
+    }
+    Ok(())
 }
 
 /// One look at one hook.
@@ -146,10 +165,14 @@ async fn look(
     }
     if is_late(record, asked.timeout, now) {
         let pods = note_log(deployer, record, &live).await?;
-        let trouble = pods.iter().find_map(pod_trouble).map(|trouble| format!(": {}", trouble.message));
+        let trouble =
+            pods.iter().find_map(pod_trouble).map(|trouble| format!(": {}", trouble.message));
         let limit = words(asked.timeout);
         let trouble = trouble.unwrap_or_default();
-        fail(record, &format!("{kind}/{name} ({}) did not end within {limit}{trouble}", object.origin));
+        fail(
+            record,
+            &format!("{kind}/{name} ({}) did not end within {limit}{trouble}", object.origin),
+        );
         // It must not go on beside what comes next.
         deployer.prune(&api_version, &kind, &name).await?;
     }
@@ -193,7 +216,9 @@ fn sent(object: &BundleObject, run: &str, asked: &Asked) -> BundleObject {
         annotations[HOOK_RUN] = run.into();
     }
     let is_job = object.json["kind"] == "Job";
-    if let Some(spec) = object.json.get_mut("spec").and_then(Value::as_object_mut).filter(|_| is_job) {
+    if let Some(spec) =
+        object.json.get_mut("spec").and_then(Value::as_object_mut).filter(|_| is_job)
+    {
         // Gone before anybody has seen how it ended, it would run again and again.
         spec.remove("ttlSecondsAfterFinished");
         if let Some(retries) = asked.retries {
@@ -313,13 +338,7 @@ pub fn as_health(record: &HookRecord) -> CampHealth {
         }
     });
     // The trouble says it all.
-    CampHealth {
-        not_ready: vec![line],
-        failed,
-        missing: false,
-        trouble,
-        log_tail: log.clone(),
-    }
+    CampHealth { not_ready: vec![line], failed, missing: false, trouble, log_tail: log.clone() }
 }
 
 #[cfg(test)]
@@ -342,7 +361,8 @@ mod tests {
     #[test]
     fn a_hook_is_sent_with_its_run_its_retries_and_an_end() {
         let asked = Asked { retries: Some(2), ..Asked::default() };
-        let spec = json!({"ttlSecondsAfterFinished": 1, "backoffLimit": 9, "activeDeadlineSeconds": 30});
+        let spec =
+            json!({"ttlSecondsAfterFinished": 1, "backoffLimit": 9, "activeDeadlineSeconds": 30});
         let json = sent(&job(&spec), "run", &asked).json;
         assert_eq!(json["metadata"]["annotations"], json!({(HOOK_RUN): "run"}));
         assert_eq!(json["spec"], json!({"backoffLimit": 2, "activeDeadlineSeconds": 30}));

@@ -31,7 +31,7 @@ pub use camp::{CampId, labels};
 pub use deployer::Deployer;
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
-pub use hooks::{Turn, as_health, in_turn};
+pub use hooks::{Turn, as_health, in_turn, stop};
 pub use prepare::{Guardrails, Prepared, prepare};
 pub use target::{As, Target, client_over};
 pub use teardown::{CampState, delete_namespace, observe_namespace};

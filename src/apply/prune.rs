@@ -99,8 +99,7 @@ mod tests {
     use super::*;
 
     fn of(api_version: &str, kind: &str, name: &str) -> Stock {
-        let entry =
-            Entry { api_version: api_version.into(), kind: kind.into(), name: name.into() };
+        let entry = Entry { api_version: api_version.into(), kind: kind.into(), name: name.into() };
         Stock { entry, wave: None, keep: false, left: None }
     }
 
@@ -131,7 +130,11 @@ mod tests {
         let first = fates(&[claim.clone(), kept], &[], "b", false);
         assert_eq!((names(&first.stays), first.gone.len()), (vec!["data", "kept"], 0));
         assert!(first.stays.iter().all(|stock| stock.left.as_deref() == Some("b")));
-        assert_eq!(fates(&first.stays, &[], "b", false).stays, first.stays, "the same commit again");
+        assert_eq!(
+            fates(&first.stays, &[], "b", false).stays,
+            first.stays,
+            "the same commit again"
+        );
         let second = fates(&first.stays, &[], "c", false);
         assert_eq!((names(&second.gone), names(&second.stays)), (vec!["data"], vec!["kept"]));
         assert_eq!(second.stays[0].left.as_deref(), Some("b"));

@@ -140,9 +140,9 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.inventory.clear();
     status.applying = None;
     // What failed at the end is still worth knowing.
-    status.hooks.retain(|hook| {
-        hook.moment == HookMoment::BeforeDelete && hook.state == HookPhase::Failed
-    });
+    status
+        .hooks
+        .retain(|hook| hook.moment == HookMoment::BeforeDelete && hook.state == HookPhase::Failed);
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;

@@ -62,9 +62,7 @@ pub(super) async fn after_ready(
 }
 
 fn failed(records: &[HookRecord]) -> Option<&HookRecord> {
-    records
-        .iter()
-        .find(|hook| hook.moment == Moment::AfterReady && hook.state == HookState::Failed)
+    records.iter().find(|hook| hook.moment == Moment::AfterReady && hook.state == HookState::Failed)
 }
 
 /// Runs the hooks `beforeDelete` of a camp that is to go, from its stored bundle. `Some`: what the end still waits for.
@@ -99,9 +97,9 @@ pub(super) async fn before_delete(
     );
     let waiting = match turn.await {
         Ok(Turn::Done | Turn::Failed(_)) => None,
-        Ok(Turn::Running(index)) => records.get(index).map(|hook| {
-            apply::as_health(hook).not_ready.join("; ")
-        }),
+        Ok(Turn::Running(index)) => {
+            records.get(index).map(|hook| apply::as_health(hook).not_ready.join("; "))
+        }
         Err(error) => Some(format!("hook beforeDelete: {}", chain(&error))),
     };
     match waiting {

@@ -272,7 +272,11 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
         record.status.reason = Some(why.into());
         tell::note_ready(context, record, Judgement::no("Ready", "TearingDown", why));
         record.save(context).await?;
-        return Ok(if hook.is_some() { Next::requeue(HOOK_POLL) } else { growing(context, record) });
+        return Ok(if hook.is_some() {
+            Next::requeue(HOOK_POLL)
+        } else {
+            growing(context, record)
+        });
     }
     let now = context.clock.now();
     if record.status.namespace.is_some() {

@@ -43,6 +43,8 @@ pub(super) struct Apply<'a> {
     done: Option<usize>,
     before: Vec<Stock>,
     hooks: Vec<HookRecord>,
+    /// Hooks as they were before.
+    known: Vec<HookRecord>,
 }
 
 /// What the record knows of the camp.
@@ -82,7 +84,7 @@ impl<'a> Apply<'a> {
         }
         let hooks = waves::records(&plan, &run, &known, false);
         let done = waiting.map(|applying| usize::try_from(applying.steps).unwrap_or_default());
-        Self { bundle, revision, run, first, plan, done, before, hooks }
+        Self { bundle, revision, run, first, plan, done, before, hooks, known }
     }
 
     /// Whether an earlier run has begun it, in a camp that is prepared.
@@ -115,6 +117,10 @@ impl<'a> Apply<'a> {
         deployer: &Deployer,
         fence: &Fence<'_>,
     ) -> Result<Paused, ReconcileError> {
+        if self.done.is_none() {
+            let stopped = apply::stop(deployer, &self.known, &self.run).await;
+            stopped.map_err(ReconcileError::Apply)?;
+        }
         let work = apply::Work {
             bundle: self.bundle,
             plan: &self.plan,
@@ -122,7 +128,8 @@ impl<'a> Apply<'a> {
             steps: self.done.unwrap_or_default(),
             before: &self.before,
         };
-        let ran = apply::apply_bundle(deployer, &context.clock, &work, &mut self.hooks, fence).await;
+        let ran =
+            apply::apply_bundle(deployer, &context.clock, &work, &mut self.hooks, fence).await;
         let ran = match ran {
             Ok(ran) => ran,
             Err(error) => {
@@ -248,13 +255,8 @@ fn stock_of(record: &Record) -> Vec<Stock> {
 pub(super) fn to_status(inventory: &[Stock]) -> Vec<InventoryEntry> {
     let entries = inventory.iter().cloned();
     entries
-        .map(|Stock { entry: Entry { api_version, kind, name }, wave, keep, left }| InventoryEntry {
-            api_version,
-            kind,
-            name,
-            wave,
-            keep,
-            left,
+        .map(|Stock { entry: Entry { api_version, kind, name }, wave, keep, left }| {
+            InventoryEntry { api_version, kind, name, wave, keep, left }
         })
         .collect()
 }

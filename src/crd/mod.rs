@@ -14,8 +14,8 @@ pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
     ApplyingStatus, Approval, CommentRecord, Condition, Environment, EnvironmentSpec,
     EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry, HookMoment, HookPhase,
-    InventoryEntry, LastCamp, NoteEntry, Phase,
-    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+    InventoryEntry, LastCamp, NoteEntry, Phase, PullRequestSource, RenderedPath, ReportStatus,
+    Source, SourcePhase, UrlEntry, Want, WhyLine,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

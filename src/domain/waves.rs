@@ -10,4 +10,6 @@ pub use self::asked::{
     Asked, BadAnnotation, DEFAULT_TIMEOUT, DeleteAfter, HOOK, HOOK_RETRIES, HOOK_RUN, HOOK_TIMEOUT,
     MAX_RETRIES, MAX_TIMEOUT, Moment, Timing, WAVE, asked, seconds_of,
 };
-pub use self::plan::{HookRecord, HookState, Plan, Step, is_runner, number_of, plan, records, run_id};
+pub use self::plan::{
+    HookRecord, HookState, Plan, Step, is_hook, is_runner, number_of, plan, records, run_id,
+};

@@ -153,8 +153,7 @@ impl<'a> Work<'a> {
                 of_yaml(problem, &file)
             })?;
             for (number, document) in documents.iter().enumerate() {
-                for (prefix, object) in
-                    manifest::objects(document, &file, &app.name, self.inputs)?
+                for (prefix, object) in manifest::objects(document, &file, &app.name, self.inputs)?
                 {
                     let Some(object) = self.placed(object)? else { continue };
                     let at = self.gathered.objects.len();

@@ -121,7 +121,10 @@ async fn a_failing_hook_before_the_apply_stops_it_and_what_stood_goes_on() {
     let bad = world.push("sparks", &one("deploy/preview/hooks.yaml", &migrate));
     let comment = world.told(number, "hook beforeApply").await;
     assert!(comment.contains("Job/migrate (deploy/preview/hooks.yaml:1) failed"), "{comment}");
-    assert!(comment.contains("(exit code 3)") && comment.contains("the log of migrate"), "{comment}");
+    assert!(
+        comment.contains("(exit code 3)") && comment.contains("the log of migrate"),
+        "{comment}"
+    );
     let status = world.status(number).await.expect("a status");
     assert_eq!(status.phase, Some(Phase::Failed));
     assert_eq!(status.revision.as_deref(), Some(stands.as_str()));
@@ -150,7 +153,10 @@ async fn a_failing_hook_after_ready_degrades_the_preview_and_leaves_it_there() {
     assert!(comment.contains("### Preview is degraded"), "{comment}");
     assert!(comment.contains("the log of smoke"), "{comment}");
     let status = world.status(number).await.expect("a status");
-    assert_eq!((status.phase, status.revision.as_deref()), (Some(Phase::Degraded), Some(head.as_str())));
+    assert_eq!(
+        (status.phase, status.revision.as_deref()),
+        (Some(Phase::Degraded), Some(head.as_str()))
+    );
     let (code, page) = world.page(number).await.expect("a page");
     assert!(code == 200 && page.contains(&head), "{code}");
     let (ran, web) = (
@@ -199,21 +205,35 @@ hooks:
     assert_eq!(spec.backoff_limit, Some(4));
     world
         .until("what took too long is stopped", async || {
-            jobs(&world, number).get_opt("endless").await.expect("an answer").is_none().then_some(())
+            jobs(&world, number)
+                .get_opt("endless")
+                .await
+                .expect("an answer")
+                .is_none()
+                .then_some(())
         })
         .await;
     world.told(number, "did not end within 30s").await;
 
-    let wrong = "apps: [{name: web, path: deploy/preview}]\nhooks: {afterReady: [{job: missing}]}\n";
+    let wrong =
+        "apps: [{name: web, path: deploy/preview}]\nhooks: {afterReady: [{job: missing}]}\n";
     world.push("sparks", &one(".bivouac.yaml", wrong));
     let comment = world.told(number, "### Preview is refused").await;
-    assert!(comment.contains("hooks.afterReady\\[0\\].job") || comment.contains("hooks.afterReady[0].job"), "{comment}");
+    assert!(
+        comment.contains("hooks.afterReady\\[0\\].job")
+            || comment.contains("hooks.afterReady[0].job"),
+        "{comment}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn hooks_of_helm_know_the_first_apply_from_later_ones_and_go_when_they_say_so() {
     let world = World::new(5).await;
-    let seed = job("seed", "helm.sh/hook: post-install, helm.sh/hook-delete-policy: hook-succeeded", "true");
+    let seed = job(
+        "seed",
+        "helm.sh/hook: post-install, helm.sh/hook-delete-policy: hook-succeeded",
+        "true",
+    );
     let upgrade = job("upgrade", "helm.sh/hook: pre-upgrade", "true");
     let (number, head) =
         world.open("sparks", &one("deploy/preview/hooks.yaml", &format!("{seed}---\n{upgrade}")));
@@ -257,8 +277,8 @@ async fn no_hook_before_the_end_keeps_a_camp_longer_than_its_time() {
     let mut numbers = Vec::new();
     for (branch, script) in [("sparks", "exit 1"), ("kettle", "sleep infinity")] {
         let annotations = "bivouac.dev/hook: beforeDelete, bivouac.dev/hook-timeout: 40s";
-        let (number, head) =
-            world.open(branch, &one("deploy/preview/hooks.yaml", &job("dump", annotations, script)));
+        let (number, head) = world
+            .open(branch, &one("deploy/preview/hooks.yaml", &job("dump", annotations, script)));
         world.ready(number, &head).await;
         numbers.push(number);
     }
@@ -266,7 +286,9 @@ async fn no_hook_before_the_end_keeps_a_camp_longer_than_its_time() {
         world.close(*number);
     }
     let since = world.stage.clock.now();
-    for (number, why, most) in [(numbers[0], "failed", 20), (numbers[1], "did not end within 40s", 60)] {
+    for (number, why, most) in
+        [(numbers[0], "failed", 20), (numbers[1], "did not end within 40s", 60)]
+    {
         world.closed(number).await;
         let took = world.stage.clock.now() - since;
         assert!(took <= chrono::TimeDelta::seconds(most), "{took}");
@@ -285,7 +307,8 @@ async fn a_service_that_is_killed_while_a_hook_runs_does_not_run_it_twice() {
         job("migrate", "bivouac.dev/hook: beforeApply", "sleep 10"),
         job("smoke", "bivouac.dev/hook: afterReady", "sleep 10"),
     ];
-    let (number, head) = world.open("sparks", &one("deploy/preview/hooks.yaml", &both.join("---\n")));
+    let (number, head) =
+        world.open("sparks", &one("deploy/preview/hooks.yaml", &both.join("---\n")));
     for name in ["migrate", "smoke"] {
         world
             .until(&format!("{name} is there"), async || {

@@ -97,7 +97,9 @@ async fn what_says_that_it_stays_is_not_deleted_by_whichever_tools_word() {
         ("plain", ""),
     ];
     let one_of = |(name, words): &(&str, &str)| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{words}}}}}\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{words}}}}}\n"
+        )
     };
     let text = words.iter().map(one_of).collect::<Vec<_>>().join("---\n");
     let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", &text));
@@ -151,14 +153,20 @@ async fn with_delete_data_a_claim_goes_at_once() {
 async fn the_last_wave_goes_first() {
     let world = World::new(5).await;
     let of = |name: &str, wave: &str| {
-        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, annotations: {{bivouac.dev/wave: '{wave}'}}}}\nspec: {{ports: [{{port: 80}}]}}\n")
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, annotations: {{bivouac.dev/wave: '{wave}'}}}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        )
     };
-    let text = [of("first", "-5"), of("last", "9"), EXTRA.to_owned(), of("middle", "0")].join("---\n");
+    let text =
+        [of("first", "-5"), of("last", "9"), EXTRA.to_owned(), of("middle", "0")].join("---\n");
     let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", &text));
     world.ready(number, &head).await;
     let since = world.stage.clock.now();
     take_out(&world, number, "deploy/preview/extra.yaml").await;
     let deleted = world.writes_since(since).into_iter().filter(|w| w.verb == "delete");
-    let names: Vec<_> = deleted.filter(|w| w.resource == "services" || w.resource == "configmaps").map(|w| w.name).collect();
+    let names: Vec<_> = deleted
+        .filter(|w| w.resource == "services" || w.resource == "configmaps")
+        .map(|w| w.name)
+        .collect();
     assert_eq!(names, ["last", "middle", "first", "extra"]);
 }

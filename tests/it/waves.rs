@@ -75,9 +75,9 @@ async fn a_wave_begins_when_the_one_before_it_is_ready_and_nothing_is_sent_twice
     assert!(late > route, "{route} {late}");
     let guardrails = world.writes_since(crate::support::start());
     let namespace = world.stage.namespace_of(number);
-    let made = guardrails
-        .iter()
-        .filter(|w| w.resource == "configmaps" && w.namespace == namespace && w.name == "bivouac-env");
+    let made = guardrails.iter().filter(|w| {
+        w.resource == "configmaps" && w.namespace == namespace && w.name == "bivouac-env"
+    });
     assert_eq!(made.count(), 1, "the camp is prepared once");
 }
 
@@ -105,7 +105,8 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
     let mut waiting = Vec::new();
     for round in 0..20 {
         let branch = format!("stuck-{round}");
-        waiting.push((branch.clone(), world.open(&branch, &one("deploy/preview/db.yaml", &stuck)).0));
+        waiting
+            .push((branch.clone(), world.open(&branch, &one("deploy/preview/db.yaml", &stuck)).0));
     }
     for (_, number) in &waiting {
         world
@@ -124,7 +125,8 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
     let since = world.stage.clock.now();
     world.sleep(Duration::from_secs(600)).await;
     let writes = world.written_by_the_service(since);
-    let of_waiting: Vec<_> = writes.iter().filter(|w| w.contains("stuck") || w.contains("environments")).collect();
+    let of_waiting: Vec<_> =
+        writes.iter().filter(|w| w.contains("stuck") || w.contains("environments")).collect();
     assert!(of_waiting.len() <= 25, "what waits writes nothing: {of_waiting:#?}");
     let (branch, number) = &waiting[0];
     let head = world.push(branch, &one("deploy/preview/db.yaml", &deployment("db", "", "1s")));

@@ -89,7 +89,8 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Bundle, FormError> {
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST {
         return Err(FormError::TooBig);
     }
-    let Form { inputs_digest, digest, objects, random, delete_data } = serde_json::from_slice(&text)?;
+    let Form { inputs_digest, digest, objects, random, delete_data } =
+        serde_json::from_slice(&text)?;
     let objects = objects.into_iter().map(BundleObject::from).collect();
     let mut bundle = Bundle::new(objects, inputs_digest);
     if bundle.digest != digest || sha256_hex(bundle.canonical().as_bytes()) != digest {

@@ -89,7 +89,8 @@ fn hook(node: &Node, moment: Moment, index: usize, apps: &[App]) -> Checked<Hook
             match parse_duration(written) {
                 Some(time) if !time.is_zero() && time <= MAX_TIMEOUT => Some(time),
                 _ => {
-                    let message = format!("{at}.timeout must be a time from 1s to 1h, like 90s or 5m");
+                    let message =
+                        format!("{at}.timeout must be a time from 1s to 1h, like 90s or 5m");
                     return wrong(timeout.position, message);
                 }
             }

@@ -186,8 +186,10 @@ pub fn asked(object: &Value) -> Result<Asked, BadAnnotation> {
 
     let is_helm_hook = text(HELM_HOOK).is_some();
     let waves = [(WAVE, true), (ARGO_WAVE, true), (HELM_WEIGHT, is_helm_hook)];
-    if let Some((name, written)) =
-        waves.into_iter().filter(|(_, counts)| *counts).find_map(|(name, _)| Some((name, text(name)?)))
+    if let Some((name, written)) = waves
+        .into_iter()
+        .filter(|(_, counts)| *counts)
+        .find_map(|(name, _)| Some((name, text(name)?)))
     {
         match written.trim().parse() {
             Ok(wave) => found.wave = Some(wave),
@@ -220,7 +222,8 @@ pub fn asked(object: &Value) -> Result<Asked, BadAnnotation> {
         Some(_) => return bad(PRUNE, "\"true\" or \"false\""),
     }
     found.keep |= text(ARGO_OPTIONS).is_some_and(|all| words(all).any(|one| one == "Prune=false"));
-    found.keep |= text(HELM_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
+    found.keep |=
+        text(HELM_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
     Ok(found)
 }
 
@@ -320,7 +323,8 @@ mod tests {
             (json!({(HELM_HOOK): "pre-install", (HELM_WEIGHT): "heavy"}), HELM_WEIGHT),
         ] {
             let error = of("Job", &annotations).expect_err("no number");
-            let wanted = format!("annotation {name} must be a whole number in quotes, like \"-1\" or \"2\"");
+            let wanted =
+                format!("annotation {name} must be a whole number in quotes, like \"-1\" or \"2\"");
             assert_eq!(error, wanted, "{annotations}");
         }
     }
@@ -340,8 +344,16 @@ mod tests {
             (ARGO_HOOK, "Sync", None),
             (HELM_HOOK, "pre-install", timing(Some(BeforeApply), None, false)),
             (HELM_HOOK, "pre-upgrade", timing(None, Some(BeforeApply), false)),
-            (HELM_HOOK, "post-install,pre-upgrade", timing(Some(AfterReady), Some(BeforeApply), false)),
-            (HELM_HOOK, "post-install, post-upgrade", timing(Some(AfterReady), Some(AfterReady), false)),
+            (
+                HELM_HOOK,
+                "post-install,pre-upgrade",
+                timing(Some(AfterReady), Some(BeforeApply), false),
+            ),
+            (
+                HELM_HOOK,
+                "post-install, post-upgrade",
+                timing(Some(AfterReady), Some(AfterReady), false),
+            ),
             (HELM_HOOK, "post-install,post-delete", timing(Some(AfterReady), None, false)),
             (HELM_HOOK, "pre-delete", timing(None, None, true)),
             (HELM_HOOK, "crd-install", None),
@@ -368,7 +380,8 @@ mod tests {
 
     #[test]
     fn what_a_hook_says_of_itself_is_read_or_refused() {
-        let found = of("Job", &json!({(HOOK): "afterReady", (HOOK_TIMEOUT): "1m30s", (HOOK_RETRIES): "2"}));
+        let found =
+            of("Job", &json!({(HOOK): "afterReady", (HOOK_TIMEOUT): "1m30s", (HOOK_RETRIES): "2"}));
         let found = found.expect("fine");
         assert_eq!((found.timeout, found.retries), (Duration::from_secs(90), Some(2)));
         for (kind, annotations) in [

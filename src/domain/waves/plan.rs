@@ -124,6 +124,12 @@ pub fn is_runner(object: &BundleObject) -> bool {
     matches!((identity.group.as_str(), identity.kind.as_str()), ("batch", "Job") | ("", "Pod"))
 }
 
+/// Whether an object is a hook that runs: it comes and goes, and is not missed when it is gone.
+#[must_use]
+pub fn is_hook(object: &BundleObject) -> bool {
+    is_runner(object) && read(object).timing.is_some()
+}
+
 /// The wave that an object names.
 #[must_use]
 pub fn number_of(object: &BundleObject) -> Option<i32> {
@@ -214,9 +220,8 @@ fn waves<'a>(steps: &mut Vec<Step<'a>>, main: &[(i32, Wave, &'a BundleObject)]) 
 pub fn records(plan: &Plan<'_>, run: &str, old: &[HookRecord], applied: bool) -> Vec<HookRecord> {
     let of = |object: &BundleObject, moment: Moment| {
         let fresh = HookRecord::pending(object, moment, run);
-        let known = old.iter().find(|one| {
-            one.run == run && one.moment == moment && one.is_of(object)
-        });
+        let known =
+            old.iter().find(|one| one.run == run && one.moment == moment && one.is_of(object));
         known.cloned().unwrap_or(fresh)
     };
     let before = plan.steps.iter().filter_map(|step| match step {
@@ -309,21 +314,33 @@ mod tests {
 
     #[test]
     fn hooks_run_one_after_the_other_by_weight_and_what_they_need_stands_before() {
-        let hook = |when: &str, weight: &str| json!({"helm.sh/hook": when, "helm.sh/hook-weight": weight});
+        let hook =
+            |when: &str, weight: &str| json!({"helm.sh/hook": when, "helm.sh/hook-weight": weight});
         let mut objects = ordinary();
         objects.push(object("batch/v1", "Job", "second", &hook("pre-install,pre-upgrade", "5")));
         objects.push(object("batch/v1", "Job", "first", &hook("pre-install,pre-upgrade", "-5")));
         objects.push(object("v1", "ConfigMap", "script", &hook("pre-install,pre-upgrade", "-5")));
         objects.push(object("batch/v1", "Job", "seed", &hook("post-install,pre-upgrade", "0")));
-        objects.push(object("batch/v1", "Job", "smoke", &json!({"bivouac.dev/hook": "afterReady"})));
-        objects.push(object("batch/v1", "Job", "dump", &json!({"bivouac.dev/hook": "beforeDelete"})));
+        objects.push(object(
+            "batch/v1",
+            "Job",
+            "smoke",
+            &json!({"bivouac.dev/hook": "afterReady"}),
+        ));
+        objects.push(object(
+            "batch/v1",
+            "Job",
+            "dump",
+            &json!({"bivouac.dev/hook": "beforeDelete"}),
+        ));
         let bundle = Bundle::new(objects, "i".into());
         let first = plan(&bundle, true);
         let wanted = ["config script", "run first", "run second", "service web", "ingress"];
         assert_eq!(steps(&bundle, true), wanted);
         assert_eq!(names(&first.after_ready), "seed smoke");
         assert_eq!(names(&first.before_delete), "dump");
-        let wanted = ["config script", "run first", "run seed", "run second", "service web", "ingress"];
+        let wanted =
+            ["config script", "run first", "run seed", "run second", "service web", "ingress"];
         assert_eq!(steps(&bundle, false), wanted);
         assert_eq!(names(&plan(&bundle, false).after_ready), "smoke");
     }
@@ -337,7 +354,10 @@ mod tests {
         let bundle = Bundle::new(hooks.to_vec(), "i".into());
         let plan = plan(&bundle, true);
         let mut known = records(&plan, "one", &[], true);
-        assert_eq!(known.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["migrate", "dump"]);
+        assert_eq!(
+            known.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+            ["migrate", "dump"]
+        );
         known[0].state = HookState::Succeeded;
         assert_eq!(records(&plan, "one", &known, true), known);
         let next = records(&plan, "two", &known, false);

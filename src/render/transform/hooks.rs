@@ -6,8 +6,11 @@ use serde_json::{Map, Value};
 use crate::domain::bundle::{BundleObject, Wave};
 use crate::domain::document::Position;
 use crate::domain::preview_file::{HookRule, PREVIEW_FILE};
-use crate::domain::waves::{HOOK, HOOK_RETRIES, HOOK_RUN, HOOK_TIMEOUT, WAVE, asked};
-use crate::render::{Place, RenderError};
+use crate::domain::waves::{HOOK, HOOK_RETRIES, HOOK_RUN, HOOK_TIMEOUT, WAVE, asked, is_hook};
+use crate::render::{Place, RenderError, place_of};
+
+/// Most hooks of one bundle: each may be in the record twice.
+const MAX_HOOKS: usize = 30;
 
 /// Puts an object into its wave. `Some`: it is a hook of a moment that a camp does not have, and is to be left out.
 pub(crate) fn place(object: &mut BundleObject) -> Result<Option<&'static str>, RenderError> {
@@ -50,7 +53,10 @@ pub(crate) fn declared_hooks(
                 [] => "there is none".to_owned(),
                 names => format!("there are {}", names.join(", ")),
             };
-            let whose = rule.app.as_ref().map_or("the preview".to_owned(), |app| format!("the app {app:?}"));
+            let whose = rule
+                .app
+                .as_ref()
+                .map_or("the preview".to_owned(), |app| format!("the app {app:?}"));
             let message = format!("{}.job: {whose} has no Job {:?}; {there}", rule.at(), rule.job);
             return Err(wrong(rule.position, message));
         };
@@ -66,7 +72,14 @@ pub(crate) fn declared_hooks(
             annotations.insert(HOOK_RETRIES.into(), retries.to_string().into());
         }
     }
-    Ok(())
+    let mut hooks = objects.iter().filter(|object| is_hook(object));
+    match hooks.nth(MAX_HOOKS) {
+        Some(object) => Err(RenderError::TooMuch {
+            place: place_of(object),
+            message: format!("more than {MAX_HOOKS} hooks"),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn wrong(position: Position, message: String) -> RenderError {
