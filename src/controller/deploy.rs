@@ -104,11 +104,6 @@ pub(super) async fn bring_up(
         record,
         &Judgement::yes("Rendered", "Rendered", format!("{} objects", bundle.objects.len())),
     );
-    judge(
-        context,
-        record,
-        &Judgement::unknown("Applied", "Applying", format!("commit {}", inputs.revision.short())),
-    );
     record.status.inputs_digest = Some(digest.clone());
     let mut apply = Apply::of(record, inputs.revision.as_str(), &bundle, Camp { stands, same });
     let count = apply.union().len();
@@ -126,6 +121,8 @@ pub(super) async fn bring_up(
     }
     let goes_on = apply.goes_on();
     if !goes_on {
+        let commit = format!("commit {}", inputs.revision.short());
+        judge(context, record, &Judgement::unknown("Applied", "Applying", commit));
         apply.note_begin(record);
         record.save(context).await?;
     }

@@ -16,6 +16,9 @@ use crate::domain::bundle::BundleObject;
 use crate::domain::status::{Judgement, bounded};
 use crate::domain::waves::{self, HookRecord, HookState, Moment, asked};
 
+/// Behind the name of a run whose hooks of the end run anew.
+const AGAIN: &str = "-again";
+
 /// Nothing newer can come in between: each call is short, and the next one looks at the record first.
 struct Holds;
 
@@ -116,6 +119,27 @@ pub(super) async fn before_delete(
             give_up(record, &mut records, "it did not run");
             Ok(None)
         }
+    }
+}
+
+/// A camp that stands and is wanted: what ran for an end that did not come runs again for the one that does.
+pub(super) fn rearm(record: &mut Record) {
+    let begun = |hook: &&mut HookEntry| {
+        hook.moment == HookMoment::BeforeDelete
+            && (hook.state != HookPhase::Pending || hook.since.is_some())
+    };
+    for hook in record.status.hooks.iter_mut().filter(begun) {
+        // Another name than the Job in the camp bears, which is of an end that did not come.
+        let run = hook
+            .run
+            .strip_suffix(AGAIN)
+            .map_or_else(|| format!("{}{AGAIN}", hook.run), str::to_owned);
+        hook.run = run;
+        hook.state = HookPhase::Pending;
+        hook.since = None;
+        hook.message.clear();
+        hook.log.clear();
+        hook.log_of.clear();
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn look(
     let Some(namespace) = record.status.namespace.clone() else {
         return Err(ReconcileError::Stale);
     };
+    hooks::rearm(record);
     let deployer = Deployer::of(&context.target, &namespace);
     let mut health = apply::observe_health(&deployer, &inventory_of(record))
         .await

@@ -187,8 +187,7 @@ hooks:
     - {job: ant, app: web}
   afterReady: [{job: endless, timeout: 30s}]
 ";
-    let all =
-        [job("zebra", "", "sleep 3"), job("ant", "", "true"), job("endless", "", "sleep infinity")];
+    let all = [job("zebra", "", "sleep 3"), job("ant", "", "true"), job("endless", "", "sleep 9d")];
     let all = all.join("---\n");
     let files = Files::from([(".bivouac.yaml", file), ("deploy/preview/hooks.yaml", all.as_str())]);
     let (number, _) = world.open("sparks", &files);
@@ -275,7 +274,7 @@ async fn a_hook_before_the_end_runs_before_the_namespace_goes_though_the_forge_i
 async fn no_hook_before_the_end_keeps_a_camp_longer_than_its_time() {
     let world = World::new(7).await;
     let mut numbers = Vec::new();
-    for (branch, script) in [("sparks", "exit 1"), ("kettle", "sleep infinity")] {
+    for (branch, script) in [("sparks", "exit 1"), ("kettle", "sleep 9d")] {
         let annotations = "bivouac.dev/hook: beforeDelete, bivouac.dev/hook-timeout: 40s";
         let (number, head) = world
             .open(branch, &one("deploy/preview/hooks.yaml", &job("dump", annotations, script)));
@@ -330,7 +329,7 @@ async fn a_service_that_is_killed_while_a_hook_runs_does_not_run_it_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_push_while_a_hook_runs_supersedes_it() {
     let world = World::new(9).await;
-    let endless = job("migrate", "bivouac.dev/hook: beforeApply", "sleep infinity");
+    let endless = job("migrate", "bivouac.dev/hook: beforeApply", "sleep 9d");
     let (number, old) = world.open("sparks", &one("deploy/preview/hooks.yaml", &endless));
     world
         .until("it runs", async || {
