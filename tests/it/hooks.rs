@@ -87,7 +87,7 @@ async fn a_hook_before_the_apply_runs_to_its_end_before_the_workloads_change_and
         })
         .await;
     assert!(reason.contains(&head[..7]), "{reason}");
-    assert_eq!(times(&world, number, "patch", "deployments", "web"), []);
+    assert_eq!(times(&world, number, "patch", "deployments", "web"), Vec::<DateTime<Utc>>::new());
     assert_eq!(times(&world, number, "patch", "configmaps", "page").len(), 1);
     world.ready(number, &head).await;
     let (began, changed) = (
@@ -110,7 +110,7 @@ async fn a_hook_before_the_apply_runs_to_its_end_before_the_workloads_change_and
     world.ready(number, &head).await;
     let left = jobs(&world, number).list(&ListParams::default()).await.expect("a list").items;
     assert_eq!(left.len(), 0, "a hook that left the commit is pruned");
-    assert_eq!(world.status(number).await.expect("a status").hooks, []);
+    assert_eq!(world.status(number).await.expect("a status").hooks, Vec::<HookEntry>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +254,11 @@ async fn a_hook_before_the_end_runs_before_the_namespace_goes_though_the_forge_i
     let dump = job("dump", "bivouac.dev/hook: beforeDelete", "sleep 5");
     let (number, head) = world.open("sparks", &one("deploy/preview/hooks.yaml", &dump));
     world.ready(number, &head).await;
-    assert_eq!(times(&world, number, "patch", "jobs", "dump"), [], "it is held back");
+    assert_eq!(
+        times(&world, number, "patch", "jobs", "dump"),
+        Vec::<DateTime<Utc>>::new(),
+        "it is held back"
+    );
     let since = world.stage.clock.now();
     world.stage.github.set_outage(true);
     world.forget_fetched();

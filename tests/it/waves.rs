@@ -58,7 +58,7 @@ async fn a_wave_begins_when_the_one_before_it_is_ready_and_nothing_is_sent_twice
         })
         .await;
     assert!(reason.contains("Deployment/db: 0 of 1 replicas are available"), "{reason}");
-    assert_eq!(sent(&world, number, "deployments", "web"), []);
+    assert_eq!(sent(&world, number, "deployments", "web"), Vec::<DateTime<Utc>>::new());
     assert_eq!(world.status(number).await.expect("a status").phase, Some(Phase::Progressing));
     world.ready(number, &head).await;
 
