@@ -7,8 +7,8 @@ mod asked;
 mod plan;
 
 pub use self::asked::{
-    Asked, BadAnnotation, DEFAULT_TIMEOUT, DeleteAfter, HOOK, HOOK_RETRIES, HOOK_RUN, HOOK_TIMEOUT,
-    MAX_RETRIES, MAX_TIMEOUT, Moment, Timing, WAVE, asked, seconds_of,
+    ASKING, Asked, BadAnnotation, DEFAULT_TIMEOUT, DeleteAfter, HOOK, HOOK_RETRIES, HOOK_RUN,
+    HOOK_TIMEOUT, MAX_RETRIES, MAX_TIMEOUT, Moment, Timing, WAVE, asked, seconds_of,
 };
 pub use self::plan::{
     HookRecord, HookState, Plan, Step, is_hook, is_runner, number_of, plan, records, run_id,

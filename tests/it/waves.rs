@@ -20,8 +20,9 @@ spec:
   template:
     metadata:
       labels: {{app: {name}}}
-      annotations: {{sandbox.bivouac.dev/ready: '{ready}'}}
     spec:
+      initContainers:
+        - {{name: wait, image: 'example.com/wait:1', command: [sleep, '{ready}']}}
       containers:
         - {{name: main, image: 'example.com/{name}:1'}}
 "
@@ -101,7 +102,7 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
         world.camp("alone").await;
         world.stage.clock.now() - since
     };
-    let stuck = deployment("db", "bivouac.dev/wave: '-1'", "never");
+    let stuck = deployment("db", "bivouac.dev/wave: '-1'", "9d");
     let mut waiting = Vec::new();
     for round in 0..20 {
         let branch = format!("stuck-{round}");

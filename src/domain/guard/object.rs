@@ -172,7 +172,8 @@ pub(super) fn marks(look: &mut Look<'_>, metadata: &At<'_, '_>) {
         for (key, value) in map.members() {
             let domain = key.split('/').next().unwrap_or(key);
             let ours = domain == "bivouac.dev" || domain.ends_with(".bivouac.dev");
-            if ours && !is_from_rendering(look, &value, key) {
+            let asks = key_is_asking(key) && value.pointer().starts_with("/metadata/annotations/");
+            if ours && !asks && !is_from_rendering(look, &value, key) {
                 let message = format!("{} is a mark of the service itself", short(key));
                 look.found(Rule::GuardrailName, value.pointer(), message, "take it out");
             }
@@ -188,6 +189,11 @@ pub(super) fn marks(look: &mut Look<'_>, metadata: &At<'_, '_>) {
             look.found(Rule::GuardrailName, list.pointer(), what, "take them out");
         }
     }
+}
+
+/// Annotations that are there for people to write, on an object itself.
+fn key_is_asking(key: &str) -> bool {
+    crate::domain::waves::ASKING.contains(&key) || key == "bivouac.dev/replace"
 }
 
 /// What rendering put in has no place in a file.

@@ -22,6 +22,9 @@ pub const HOOK_RUN: &str = "bivouac.dev/hook-run";
 /// `"false"`: stays in the camp when it leaves the commit.
 const PRUNE: &str = "bivouac.dev/prune";
 
+/// All of ours that a file may write.
+pub const ASKING: [&str; 5] = [WAVE, HOOK, HOOK_TIMEOUT, HOOK_RETRIES, PRUNE];
+
 const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
 const ARGO_DELETE: &str = "argocd.argoproj.io/hook-delete-policy";
