@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 
-use crate::support::{Files, World, one, start};
+use crate::support::{Files, SERVICE, World, one, start};
 
 /// A Job that runs `script`, with these annotations; its log names its image.
 fn job(name: &str, annotations: &str, script: &str) -> String {
@@ -41,6 +41,7 @@ fn times(world: &World, number: u64, verb: &str, resource: &str, name: &str) -> 
     let mut audit = world.stage.cluster.audit();
     audit.retain(|event| {
         event.verb == verb
+            && event.user == SERVICE
             && event.code < 300
             && (event.namespace == namespace || event.resource == "namespaces")
             && event.resource == resource
@@ -149,7 +150,7 @@ async fn a_failing_hook_after_ready_degrades_the_preview_and_leaves_it_there() {
     let smoke = job("smoke", "bivouac.dev/hook: afterReady", "sleep 2; exit 1");
     let (number, head) = world.open("sparks", &one("deploy/preview/hooks.yaml", &smoke));
     let comment = world.told(number, "hook afterReady").await;
-    assert!(comment.contains("### Preview is degraded"), "{comment}");
+    assert!(comment.contains("### Preview has a problem"), "{comment}");
     assert!(comment.contains("started from image example.com/smoke:1"), "{comment}");
     let status = world.status(number).await.expect("a status");
     assert_eq!(

@@ -154,7 +154,7 @@ async fn the_last_wave_goes_first() {
     let world = World::new(5).await;
     let of = |name: &str, wave: &str| {
         format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, annotations: {{bivouac.dev/wave: '{wave}'}}}}\nspec: {{ports: [{{port: 80}}]}}\n"
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, annotations: {{bivouac.dev/wave: '{wave}'}}}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}\n"
         )
     };
     let text =
