@@ -24,11 +24,15 @@ mod fields;
 
 mod health;
 
+mod hooks;
+
 mod memory;
 
 mod own;
 
 mod prepare;
+
+mod prune;
 
 mod refusals;
 
@@ -42,12 +46,13 @@ mod teardown;
 
 mod yields;
 
-pub use bundle::{Applied, Entry, Fence, apply_bundle, union};
+pub use bundle::{Applied, End, Entry, Fence, Ran, Stock, Work, apply_bundle, union};
 pub use camp::{CampId, labels};
 pub use deployer::{Deployer, Sharing};
 pub use dry_run::{Remark, dry_run};
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
+pub use hooks::{Turn, as_health, in_turn, stop};
 pub use prepare::{Guardrails, Preparation, Prepared, quotas};
 pub use replace::REPLACE_ANNOTATION;
 pub use target::{As, Target, client_over};

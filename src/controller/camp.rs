@@ -8,7 +8,7 @@ use super::error::ReconcileError;
 use super::observe::camp_of;
 use super::record::Record;
 use crate::apply::{self, CampState};
-use crate::crd::{LastCamp, UrlEntry};
+use crate::crd::{HookMoment, HookPhase, LastCamp, UrlEntry};
 use crate::domain::decision::Camp;
 use crate::domain::hosts::{self, Assigned};
 use crate::domain::naming;
@@ -139,6 +139,11 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.urls.clear();
     status.inventory.clear();
     status.yielded.clear();
+    status.applying = None;
+    // What failed at the end is still worth knowing.
+    status
+        .hooks
+        .retain(|hook| hook.moment == HookMoment::BeforeDelete && hook.state == HookPhase::Failed);
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;

@@ -1,14 +1,12 @@
-//! Stage *apply* of a camp that is to stand. I/O.
+//! A camp that is to stand: names, inputs, the bundle, and then [`applying`]. I/O.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
-use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry, refused};
-use super::error::{ReconcileError, chain};
+use super::applying::{self, Built, note_on_its_way};
+use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry};
+use super::error::ReconcileError;
 use super::fence::Fence;
-use super::history;
 use super::look::{QUIET, look};
 use super::merge::{self, Rendered};
 use super::observe::{self, number_of};
@@ -18,12 +16,12 @@ use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
+use super::waves::Camp;
 use super::{Context, camp, dry_run, guardrails};
-use crate::apply::{self, ApplyError, Deployer, Entry, Prepared, Sharing};
+use crate::apply::{self, ApplyError, Entry};
 use crate::crd::{FindingEntry, InventoryEntry, Phase, set_condition};
-use crate::domain::bundle::Bundle;
 use crate::domain::decision::{Action, Decision};
-use crate::domain::finding::{BuildRule, Finding};
+use crate::domain::finding::Finding;
 use crate::domain::guard::GuardPolicy;
 use crate::domain::id::Revision;
 use crate::domain::naming;
@@ -32,10 +30,6 @@ use crate::domain::status::{Judgement, bounded};
 
 /// Reason of a bundle that the camp's quota has no room for.
 const OVER_QUOTA: &str = "OverQuota";
-/// What a camp refuses for so long after its deployer was bound may be on its way.
-const SETTLING: TimeDelta = TimeDelta::seconds(10);
-/// Entries of an inventory, as its schema has it.
-const INVENTORY: usize = 1000;
 
 /// Makes the camp what the head commit says, and looks how it does.
 pub(super) async fn bring_up(
@@ -110,108 +104,13 @@ pub(super) async fn bring_up(
     if !apply::Fence::holds(&before_build).await {
         return Err(ReconcileError::Apply(ApplyError::Superseded));
     }
-    record.status.inputs_digest = Some(digest.clone());
-    let before = inventory_of(record);
-    let union = apply::union(&before, &bundle);
-    if union.len() > INVENTORY {
-        let message = format!(
-            "{} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
-            before.len(),
-            bundle.objects.len()
-        );
-        let finding = Finding::of(BuildRule::RenderLimit, message);
-        let Unbuilt::Refused(refusal) = refused("TooManyObjects", &finding) else {
-            return Err(ReconcileError::Stale);
-        };
-        return refuse(context, record, served, decision, digest, refusal).await;
-    }
-    if !again {
-        note_applying(context, record, &inputs.revision, &bundle);
-        record.status.inventory = to_status(&union);
-    }
-    record.save(context).await?;
-
-    let fence = fence_of(context, record, served, &inputs);
-    let (prepared, ours) = guardrails::prepared(context, record, served, &inputs, &fence).await?;
-    record.status.namespace_uid = Some(prepared.uid.clone());
-    let over = guardrails::over_quota(&bundle, &prepared.quotas, &ours);
-    if !over.is_empty() {
-        record.status.inventory = to_status(&before);
-        return refuse(context, record, served, decision, digest, over_quota(&over)).await;
-    }
-    let deployer = deployer(context, record, served, &bundle, prepared);
-    // A bundle that was applied whole has passed; putting it back needs no second opinion.
-    if again || record.status.digest.as_deref() != Some(bundle.digest.as_str()) {
-        match apply::dry_run(&deployer, &bundle, &fence).await {
-            Ok(remarks) => dry_run::note(record, &remarks),
-            Err(error @ ApplyError::RefusedWhole { .. }) => {
-                let before = to_status(&before);
-                return dry_run::refuse(context, record, served, decision, &before, &error).await;
-            }
-            Err(error) => return Err(apply_failed(context, record, error)),
-        }
-    }
-    if again {
-        note_on_its_way(context, record, &inputs.revision);
-        note_applying(context, record, &inputs.revision, &bundle);
-        record.status.inventory = to_status(&union);
-        record.save(context).await?;
-    }
-    let applied = apply::apply_bundle(&deployer, &bundle, &before, &fence).await;
-    // Also when the run was cut off: what is left to others stays so.
-    record.status.yielded = dry_run::yielded_to_status(deployer.yielded());
-    let applied = applied.map_err(|error| apply_failed(context, record, error))?;
-    deployer.end_run();
-    note_applied(context, record, &inputs, &bundle, &applied, pinned.as_ref());
-    record.save(context).await?;
-    look(context, record, served, decision).await
-}
-
-/// The deployer of a prepared camp, for one run with `bundle`.
-fn deployer(
-    context: &Context,
-    record: &Record,
-    served: &Served,
-    bundle: &Bundle,
-    Prepared { uid, bound_at, .. }: Prepared,
-) -> Deployer {
-    // At most from now on: the target's clock may be ahead of ours.
-    let now = context.clock.now();
-    let settled = bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING);
-    let namespace = record.status.namespace.as_deref().unwrap_or_default();
-    let known = dry_run::yielded_of(record);
-    let sharing = Sharing { rules: &served.policy.isolation.yields, known: &known };
-    Deployer::of(&context.target, namespace)
-        .patient_until(&context.clock, settled)
-        .for_run(&uid, bundle, sharing, now)
-}
-
-/// People see that something is being done for the commit.
-fn note_on_its_way(context: &Context, record: &mut Record, revision: &Revision) {
-    let why = format!("commit {} is on its way", revision.short());
-    record.status.phase = Some(Phase::Progressing);
-    record.status.reason = Some(why.clone());
-    judge(context, record, &Judgement::no("Ready", "Progressing", why));
-}
-
-/// The commit is rendered, and about to be applied.
-fn note_applying(context: &Context, record: &mut Record, revision: &Revision, bundle: &Bundle) {
-    record.status.findings.clear();
-    let objects = format!("{} objects", bundle.objects.len());
-    judge(context, record, &Judgement::yes("Rendered", "Rendered", objects));
-    let commit = format!("commit {}", revision.short());
-    judge(context, record, &Judgement::unknown("Applied", "Applying", commit));
-}
-
-/// Notes an error of the target in the condition, and hands it on.
-fn apply_failed(context: &Context, record: &mut Record, error: ApplyError) -> ReconcileError {
-    let reason = dry_run::reason_of(&error);
-    judge(context, record, &Judgement::no("Applied", reason, chain(&error)));
-    ReconcileError::Apply(error)
+    let camp = Camp { stands, same };
+    let built = Built { inputs, bundle, digest, camp, again, pinned };
+    applying::apply(context, record, served, decision, &built).await
 }
 
 /// The fence around what is done for the record as it is stored now.
-fn fence_of<'a>(
+pub(super) fn fence_of<'a>(
     context: &'a Context,
     record: &Record,
     served: &'a Served,
@@ -321,13 +220,13 @@ async fn fits_now(
     guardrails::fits(context, record, served, inputs, &bundle).await
 }
 
-fn over_quota(over: &[Finding]) -> Refusal {
+pub(super) fn over_quota(over: &[Finding]) -> Refusal {
     let findings = over.iter().take(FINDINGS).map(finding_entry).collect();
     Refusal { reason: OVER_QUOTA, findings }
 }
 
 /// The commit is refused: nothing of it is written, and what stood before goes on standing.
-async fn refuse(
+pub(super) async fn refuse(
     context: &Context,
     record: &mut Record,
     served: &Served,
@@ -376,52 +275,6 @@ fn refusal_lines(record: &Record) -> Vec<String> {
     record.status.findings.iter().map(line).collect()
 }
 
-fn note_applied(
-    context: &Context,
-    record: &mut Record,
-    inputs: &RenderInputs,
-    bundle: &Bundle,
-    applied: &apply::Applied,
-    pinned: Option<&Pinned>,
-) {
-    let revision = &inputs.revision;
-    let now = context.clock.now();
-    for (entry, conflict) in &applied.forced {
-        tracing::info!(
-            environment.name = record.name(),
-            object.kind = entry.kind,
-            object.name = entry.name,
-            "fields were taken back: {conflict}"
-        );
-    }
-    for (entry, fields) in &applied.replaced {
-        tracing::info!(
-            environment.name = record.name(),
-            object.kind = entry.kind,
-            object.name = entry.name,
-            "made anew, since it can't be changed: {fields}"
-        );
-    }
-    let kept = match applied.kept.as_slice() {
-        [] => String::new(),
-        kept => format!("; {} objects that left the bundle could not be deleted yet", kept.len()),
-    };
-    let message = format!("commit {}{kept}", revision.short());
-    // What could not be pruned is tried again by the next run.
-    let judgement = if applied.kept.is_empty() {
-        Judgement::yes("Applied", "Applied", message)
-    } else {
-        Judgement::no("Applied", "PruneIncomplete", message)
-    };
-    judge(context, record, &judgement);
-    let status = &mut record.status;
-    status.inventory = to_status(&applied.inventory);
-    status.revision = Some(revision.as_str().to_owned());
-    status.short_revision = Some(revision.short().to_owned());
-    status.digest = Some(bundle.digest.clone());
-    history::note_applied(record, revision, inputs.merge.as_ref(), &bundle.digest, pinned, now);
-}
-
 /// The pause until the next look, cut at the camp's end.
 pub(super) fn until(context: &Context, record: &Record, pause: Duration) -> Next {
     let left = record
@@ -437,15 +290,8 @@ pub(super) fn judge(context: &Context, record: &mut Record, judgement: &Judgemen
 }
 
 pub(super) fn inventory_of(record: &Record) -> Vec<Entry> {
-    let entries = record.status.inventory.iter().cloned();
+    let entries = record.status.inventory.iter().filter(|entry| entry.left.is_none()).cloned();
     entries
-        .map(|InventoryEntry { api_version, kind, name }| Entry { api_version, kind, name })
-        .collect()
-}
-
-fn to_status(inventory: &[Entry]) -> Vec<InventoryEntry> {
-    let entries = inventory.iter().cloned();
-    entries
-        .map(|Entry { api_version, kind, name }| InventoryEntry { api_version, kind, name })
+        .map(|InventoryEntry { api_version, kind, name, .. }| Entry { api_version, kind, name })
         .collect()
 }

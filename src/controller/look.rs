@@ -6,6 +6,7 @@ use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
 use super::history;
+use super::hooks;
 use super::kinds;
 use super::reconcile::{Served, growing};
 use super::record::Record;
@@ -31,11 +32,17 @@ pub(super) async fn look(
     let Some(namespace) = record.status.namespace.clone() else {
         return Err(ReconcileError::Stale);
     };
+    hooks::rearm(record);
     let deployer = Deployer::of(&context.target, &namespace);
-    let health = apply::observe_health(&deployer, &inventory_of(record))
+    let mut health = apply::observe_health(&deployer, &inventory_of(record))
         .await
         .map_err(ReconcileError::Apply)?;
     kinds::note_gone(context, record).await?;
+    if health.is_ready()
+        && let Some(of_hooks) = hooks::after_ready(context, record, &deployer).await?
+    {
+        health = of_hooks;
+    }
     let short = record.status.short_revision.clone().unwrap_or_default();
     let was_ready = history::was_ready(record);
     let next = if health.is_ready() {
@@ -86,6 +93,8 @@ fn is_young(context: &Context, record: &Record) -> bool {
 fn why_not_ready(health: &CampHealth) -> String {
     let objects = health.not_ready.join("; ");
     match &health.trouble {
+        // A hook's line says it all.
+        Some(trouble) if trouble.message == objects => objects,
         Some(trouble) => format!("{}; {objects}", trouble.message),
         None => objects,
     }

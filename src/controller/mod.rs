@@ -2,6 +2,7 @@
 //!
 //! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
 
+mod applying;
 mod build;
 mod camp;
 mod credentials;
@@ -15,6 +16,7 @@ mod grants;
 mod guardrails;
 mod halt;
 mod history;
+mod hooks;
 mod kinds;
 pub mod leader;
 pub mod leftovers;
@@ -33,6 +35,7 @@ mod sweep;
 mod tell;
 mod teller;
 pub mod uninstall;
+mod waves;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;

@@ -10,7 +10,9 @@ use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
-use super::{Context, camp, deploy, dry_run, ending, merge, observe, pin, retry, stored, tell};
+use super::{
+    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, retry, stored, tell,
+};
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
 use crate::domain::decision::{Absence, Action, Decision, decide};
@@ -20,6 +22,9 @@ use crate::forge::Forge;
 
 /// Pause between two looks at something that is on its way.
 const POLL: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at a hook that runs before a camp goes.
+const HOOK_POLL: Duration = Duration::from_secs(1);
 
 /// A transient error is told after this many runs that it ended before: most are over by then.
 const TOLD_AFTER: u32 = 2;
@@ -158,11 +163,15 @@ async fn end(
     decision: &Decision,
     state: &CampState,
 ) -> Result<Next, ReconcileError> {
+    let mut hook = None;
     if let (Action::TakeDown, CampState::Standing { uid }) = (decision.action, state) {
-        camp::take_down(context, record, uid).await?;
+        hook = hooks::before_delete(context, record).await?;
+        if hook.is_none() {
+            camp::take_down(context, record, uid).await?;
+        }
     }
     record.status.phase = Some(Phase::TearingDown);
-    let blocked = ending::held_up(context, state);
+    let blocked = hook.clone().or_else(|| ending::held_up(context, state));
     let why = match decision.absence {
         Some(_) => decision.reason(),
         None => "the namespace of before is going away; the camp is made anew after it",
@@ -178,7 +187,7 @@ async fn end(
     {
         tell::tell(context, record, served, &Telling::of(decision).blocked(blocked));
     }
-    Ok(growing(context, record))
+    Ok(if hook.is_some() { Next::requeue(HOOK_POLL) } else { growing(context, record) })
 }
 
 /// The pause grows with the time that something takes: most camps end within seconds, and one that is stuck for a day
@@ -260,8 +269,12 @@ async fn forget_record(context: &Context, record: &Record) -> Result<Next, Recon
 /// A camp that must end while its Repository or the forge can't be asked: only the target counts.
 async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, ReconcileError> {
     let state = camp::observe_camp(context, record).await?;
+    let mut hook = None;
     if let CampState::Standing { uid } = &state {
-        camp::take_down(context, record, uid).await?;
+        hook = hooks::before_delete(context, record).await?;
+        if hook.is_none() {
+            camp::take_down(context, record, uid).await?;
+        }
     }
     let why = "its end has come, and the forge can't be asked";
     if matches!(state, CampState::Standing { .. } | CampState::Ending { .. }) {
@@ -271,7 +284,11 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
         record.status.reason = Some(bounded(&reason, 1024));
         tell::note_ready(context, record, Judgement::no("Ready", "TearingDown", why));
         record.save(context).await?;
-        return Ok(growing(context, record));
+        return Ok(if hook.is_some() {
+            Next::requeue(HOOK_POLL)
+        } else {
+            growing(context, record)
+        });
     }
     let now = context.clock.now();
     let mut left = None;

@@ -215,6 +215,13 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     pub inventory: Vec<InventoryEntry>,
+    /// Hooks of the commit that runs or is being applied, and what became of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 60))]
+    pub hooks: Vec<HookEntry>,
+    /// An apply that waits, for a wave to get ready or for a hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applying: Option<ApplyingStatus>,
     /// The last 20 bundles that were applied whole, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -395,6 +402,94 @@ pub struct InventoryEntry {
     /// Name in the camp's namespace.
     #[schemars(length(max = 253))]
     pub name: String,
+    /// The wave that it names, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<i32>,
+    /// It says that it is not to be pruned.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep: bool,
+    /// The first commit that it is not in, and that was applied. Why it is still there: it says so, it holds data, or it
+    /// could not be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub left: Option<String>,
+}
+
+/// One hook of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HookEntry {
+    /// `group/version`, or `version` for the core group.
+    #[schemars(length(max = 128))]
+    pub api_version: String,
+    /// Kind.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Name in the camp's namespace.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// When it runs.
+    pub moment: HookMoment,
+    /// Names the apply that it ran for. The same commit with the same objects is one.
+    #[schemars(length(max = 63))]
+    pub run: String,
+    /// How far it is.
+    pub state: HookPhase,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// `pod/container` of the log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 400))]
+    pub log_of: String,
+    /// The end of its log, when it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub log: String,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HookMoment {
+    /// Before the workloads change.
+    BeforeApply,
+    /// When everything is ready.
+    AfterReady,
+    /// Before the camp is taken down.
+    BeforeDelete,
+}
+
+/// How far a hook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HookPhase {
+    /// It has not begun.
+    Pending,
+    /// It runs.
+    Running,
+    /// It ended well.
+    Succeeded,
+    /// It failed, or took too long.
+    Failed,
+}
+
+/// An apply that waits. The next run goes on where this one stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyingStatus {
+    /// Names the apply. The same commit with the same objects is one.
+    #[schemars(length(max = 63))]
+    pub run: String,
+    /// Steps that are done.
+    pub steps: i32,
+    /// It is the first one in this camp.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub first: bool,
+    /// Since when it waits for what it waits for.
+    pub since: Timestamp,
 }
 
 /// One bundle that was applied whole.

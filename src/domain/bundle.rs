@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::positions::Positions;
 use super::preview_file::PREVIEW_FILE;
+use super::waves::{Moment, number_of};
 
 /// Everything that is applied for one commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Bundle {
     pub digest: String,
     /// Fields that a chart drew at random: rendered again they would differ.
     pub random: Vec<RandomField>,
+    /// Whether claims of storage that left the commit are deleted at once, with what is in them.
+    pub delete_data: bool,
 }
 
 /// A field that a chart drew at random (`randAlphaNum`, `genCA`, `now`).
@@ -60,7 +63,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Objects of one wave may be applied side by side; waves follow one another.
+/// What an object is to a camp: its place in the order of an apply, as far as its kind and a hook's moment say it.
+/// Waves that somebody wrote down go before this; see [`crate::domain::waves`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wave {
     /// Configuration and storage.
@@ -73,6 +77,18 @@ pub enum Wave {
     Routes,
     /// Hooks that run when the rest is there, say a smoke test.
     AfterReady,
+    /// Hooks that run before the camp is taken down. They are held back until then.
+    BeforeDelete,
+}
+
+impl From<Moment> for Wave {
+    fn from(moment: Moment) -> Self {
+        match moment {
+            Moment::BeforeApply => Self::BeforeApply,
+            Moment::AfterReady => Self::AfterReady,
+            Moment::BeforeDelete => Self::BeforeDelete,
+        }
+    }
 }
 
 /// What tells one object from another in a cluster. The API version is not part of it: `apps/v1` and `apps/v1beta1`
@@ -178,7 +194,7 @@ impl Bundle {
             hash.update(line.as_bytes());
         }
         let digest = hex::encode(hash.finalize());
-        (Self { objects, inputs_digest, digest, random: Vec::new() }, bytes)
+        (Self { objects, inputs_digest, digest, random: Vec::new(), delete_data: false }, bytes)
     }
 
     /// One object a line, keys sorted, each line ended by a newline.
@@ -193,14 +209,23 @@ impl Bundle {
     }
 }
 
-/// By wave, then what others refer to first, then by identity; what is the same in all of it stays as it was.
+/// Configuration, hooks before, everything else by its wave, hooks after, hooks of the end; in each by number, by kind and
+/// by name. What is the same in all of it stays as it was.
 fn in_apply_order(objects: Vec<BundleObject>) -> Vec<BundleObject> {
     let mut keys: Vec<_> = objects
         .iter()
         .enumerate()
         .map(|(index, object)| {
+            let number = number_of(object);
+            let part = match object.wave {
+                Wave::Config if number.is_none() => 0_u8,
+                Wave::BeforeApply => 1,
+                Wave::Config | Wave::Workloads | Wave::Routes => 2,
+                Wave::AfterReady => 3,
+                Wave::BeforeDelete => 4,
+            };
             let names = object.names();
-            (object.wave, rank(names.kind), names, index)
+            (part, number.unwrap_or(0), object.wave, rank(names.kind), names, index)
         })
         .collect();
     keys.sort_unstable();
@@ -264,22 +289,53 @@ pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     }
 }
 
-/// Order inside a wave: what others refer to comes first.
-fn rank(kind: &str) -> u8 {
-    match kind {
-        "Namespace" => 0,
-        "ServiceAccount" => 1,
-        "Secret" => 2,
-        "ConfigMap" => 3,
-        "PersistentVolumeClaim" => 4,
-        "Service" => 5,
-        "StatefulSet" => 6,
-        "Deployment" | "DaemonSet" | "ReplicaSet" => 7,
-        "Pod" => 8,
-        "Job" | "CronJob" => 9,
-        "HorizontalPodAutoscaler" | "PodDisruptionBudget" => 10,
-        _ => 11,
-    }
+/// The order in which Helm installs kinds (`InstallOrder`), which Argo CD took over: what others refer to comes first.
+const INSTALL_ORDER: [&str; 38] = [
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Place of a kind in an apply; kinds that Helm does not know come last.
+#[must_use]
+pub fn rank(kind: &str) -> u8 {
+    let place = INSTALL_ORDER.iter().position(|known| *known == kind);
+    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
 }
 
 /// JSON without blanks and with the keys of every object sorted by their bytes.
@@ -396,6 +452,51 @@ mod tests {
         let wanted = ["ConfigMap/a", "ConfigMap/b", "Service/web", "Deployment/web", "Ingress/web"];
         assert_eq!(names, wanted);
         assert_eq!(one.digest, Bundle::new(reversed, "i".into()).digest);
+    }
+
+    #[test]
+    fn kinds_follow_one_another_as_helm_installs_them() {
+        let written = [
+            ("example.com/v1", "Widget"),
+            ("batch/v1", "CronJob"),
+            ("batch/v1", "Job"),
+            ("apps/v1", "StatefulSet"),
+            ("autoscaling/v2", "HorizontalPodAutoscaler"),
+            ("apps/v1", "Deployment"),
+            ("apps/v1", "ReplicaSet"),
+            ("v1", "Pod"),
+            ("apps/v1", "DaemonSet"),
+            ("v1", "Service"),
+            ("policy/v1", "PodDisruptionBudget"),
+        ];
+        let objects = written.iter().map(|(group, kind)| object(group, kind, "x")).collect();
+        let sorted = Bundle::new(objects, "i".into()).objects;
+        let kinds: Vec<_> = sorted.iter().map(|one| one.identity().kind).collect();
+        let wanted: Vec<_> = written.iter().rev().map(|(_, kind)| (*kind).to_owned()).collect();
+        assert_eq!(kinds, wanted);
+        let config = ["PersistentVolumeClaim", "ConfigMap", "Secret", "ServiceAccount"];
+        let objects = config.iter().map(|kind| object("v1", kind, "x")).collect();
+        let sorted = Bundle::new(objects, "i".into()).objects;
+        let kinds: Vec<_> = sorted.iter().map(|one| one.identity().kind).collect();
+        assert_eq!(kinds, ["ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeClaim"]);
+    }
+
+    #[test]
+    fn a_wave_that_is_written_down_goes_before_the_kind() {
+        let at = |kind: &str, name: &str, wave: &str| {
+            let mut object = object("apps/v1", kind, name);
+            object.json["metadata"]["annotations"] = json!({"bivouac.dev/wave": wave});
+            object
+        };
+        let objects = vec![
+            at("Deployment", "last", "7"),
+            object("networking.k8s.io/v1", "Ingress", "web"),
+            at("Deployment", "first", "-7"),
+            object("v1", "ConfigMap", "config"),
+        ];
+        let sorted = Bundle::new(objects, "i".into()).objects;
+        let names: Vec<_> = sorted.iter().map(|one| one.identity().name).collect();
+        assert_eq!(names, ["config", "first", "web", "last"]);
     }
 
     #[test]

@@ -50,5 +50,6 @@ pub mod hosts;
 pub mod status;
 
 pub mod stuck;
+pub mod waves;
 
 pub mod comment;

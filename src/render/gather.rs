@@ -9,12 +9,11 @@ use serde_json::Value;
 use super::handlebars::{self, Filled, Partials};
 use super::plan::{CHART, KUSTOMIZATIONS, Renderer};
 use super::tools::{HelmJob, KustomizeJob, ToolDocument, ToolOutput, Tools};
-use super::transform::{Hook, hook_of};
 use super::wanted;
 use super::yaml::{self, YamlProblem};
 use super::{
     Note, Place, RenderError, RenderLimits, YamlLimit, YamlLimits, aside, manifest, place_of,
-    strings,
+    strings, transform,
 };
 use crate::domain::bundle::BundleObject;
 use crate::domain::file_tree::FileTree;
@@ -70,13 +69,13 @@ impl<'a> Work<'a> {
                 };
                 let output = self.tools.kustomize(job).await;
                 let output = output.map_err(|error| RenderError::of_tool(error, &app.path))?;
-                aside(|| self.output(app, output, false))?;
+                aside(|| self.output(app, output))?;
             }
             Renderer::Helm => {
                 let job = self.helm_job(app, index)?;
                 let output = self.tools.helm(job).await;
                 let output = output.map_err(|error| RenderError::of_tool(error, &app.path))?;
-                aside(|| self.output(app, output, true))?;
+                aside(|| self.output(app, output))?;
             }
         }
         if self.gathered.objects.len() == before {
@@ -134,7 +133,7 @@ impl<'a> Work<'a> {
     }
 
     /// Documents that a tool printed.
-    fn output(&mut self, app: &App, output: ToolOutput, helm: bool) -> Result<(), RenderError> {
+    fn output(&mut self, app: &App, output: ToolOutput) -> Result<(), RenderError> {
         let ToolOutput { documents, notes, random } = output;
         self.gathered.notes.extend(notes.into_iter().map(Note::new));
         for (index, ToolDocument { file, yaml }) in documents.into_iter().enumerate() {
@@ -154,23 +153,9 @@ impl<'a> Work<'a> {
                 of_yaml(problem, &file)
             })?;
             for (number, document) in documents.into_iter().enumerate() {
-                for (prefix, mut object) in
-                    manifest::objects(document, &file, &app.name, self.inputs)?
+                for (prefix, object) in manifest::objects(document, &file, &app.name, self.inputs)?
                 {
-                    if helm {
-                        match hook_of(&object.json) {
-                            Hook::None => {}
-                            Hook::In(wave) => object.wave = wave,
-                            Hook::Never(kind) => {
-                                let message = format!(
-                                    "{} is left out: it is a {kind} hook of Helm",
-                                    object.identity()
-                                );
-                                self.gathered.notes.push(Note::at(place_of(&object), message));
-                                continue;
-                            }
-                        }
-                    }
+                    let Some(object) = self.placed(object)? else { continue };
                     let at = self.gathered.objects.len();
                     // The tool names fields of the one document that it should have printed.
                     for field in fields.iter().filter(|_| number == 0) {
@@ -238,7 +223,9 @@ impl<'a> Work<'a> {
         let documents = documents.map_err(|problem| of_yaml(problem, path))?;
         for document in documents {
             for (_, object) in manifest::objects(document, path, &app.name, self.inputs)? {
-                self.add(object)?;
+                if let Some(object) = self.placed(object)? {
+                    self.add(object)?;
+                }
             }
         }
         Ok(())
@@ -272,6 +259,14 @@ impl<'a> Work<'a> {
             return Err(RenderError::TooMuch { place: Place::file(path), message });
         }
         Ok(())
+    }
+
+    /// The object in its wave; `None` when it is a hook of a moment that a camp does not have, which is noted.
+    fn placed(&mut self, mut object: BundleObject) -> Result<Option<BundleObject>, RenderError> {
+        let Some(never) = transform::place(&mut object)? else { return Ok(Some(object)) };
+        let message = format!("{} is left out: it is a {never}", object.identity());
+        self.gathered.notes.push(Note::at(place_of(&object), message));
+        Ok(None)
     }
 
     fn add(&mut self, object: BundleObject) -> Result<(), RenderError> {

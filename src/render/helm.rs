@@ -208,7 +208,8 @@ async fn once(
     Ok((documents, helm_words::warnings(secrets, &ended.stderr)))
 }
 
-/// Takes out hooks that have no time in the life of an environment: tests, and what runs at a deletion or rollback.
+/// Takes out hooks that have no time in the life of an environment: tests, and what runs after a deletion or at a
+/// rollback.
 fn without_dropped_hooks(
     documents: Vec<ToolDocument>,
     random: &mut Vec<super::tools::RandomOutput>,
@@ -255,7 +256,7 @@ fn dropped_hook(yaml: &str, max_bytes: usize) -> Option<(&'static str, String)> 
     for event in hook.split(',').map(str::trim).filter(|event| !event.is_empty()) {
         kind = Some(match event {
             "test" | "test-success" | "test-failure" => "test",
-            "pre-delete" | "post-delete" => "delete",
+            "post-delete" => "delete",
             "pre-rollback" | "post-rollback" => "rollback",
             // It is one of another time too.
             _ => return None,
@@ -300,7 +301,7 @@ mod tests {
             hook("a", "test"),
             hook("b", "pre-install,pre-upgrade"),
             hook("c", "test, post-install"),
-            hook("d", "pre-delete,post-rollback"),
+            hook("d", "post-delete,post-rollback"),
             ToolDocument { file: "c".into(), yaml: "kind: X\ntext: helm.sh/hook\n".into() },
         ];
         let at = |document| RandomOutput { document, pointer: "/x".into() };

@@ -132,6 +132,7 @@ fn finish(
         objects.extend(transform::expose(&objects, app, index, inputs, &context)?);
     }
     distinct(&objects)?;
+    transform::declared_hooks(&mut objects, &plan.hooks)?;
     if objects.len() > limits.objects {
         return Err(gather::too_many(&objects[limits.objects], limits));
     }
@@ -147,6 +148,7 @@ fn finish(
     notes.extend(of_random(&random));
     let (mut bundle, bytes) = Bundle::measured(objects, inputs.inputs_digest());
     bundle.random = random;
+    bundle.delete_data = plan.delete_data;
     if bytes > limits.rendered_bytes {
         let most = limits.rendered_bytes;
         let message = format!("the bundle has more than {most} bytes (limits.renderedBytes)");

@@ -6,7 +6,7 @@ use super::{Place, RenderError, RenderLimits, YamlLimits, yaml};
 use crate::domain::document::Position;
 use crate::domain::file_tree::FileTree;
 use crate::domain::preview_file::{
-    App, CONVENTIONAL_PATHS, PREVIEW_FILE, Parameter, PreviewFile, exposed,
+    App, CONVENTIONAL_PATHS, HookRule, PREVIEW_FILE, Parameter, PreviewFile, exposed,
 };
 
 /// Which files decided.
@@ -29,6 +29,10 @@ pub struct Plan {
     pub chosen: Chosen,
     /// The wish of the preview file, if it has one.
     pub ttl: Option<Duration>,
+    /// Jobs that the preview file makes hooks.
+    pub hooks: Vec<HookRule>,
+    /// Whether the preview file has claims of storage deleted with their data.
+    pub delete_data: bool,
 }
 
 impl Chosen {
@@ -89,12 +93,14 @@ impl Renderer {
 /// What `tree` says is to be rendered. The tree is what [`wanted`](super::wanted) asked for; it may hold more.
 pub fn plan(tree: &FileTree, limits: RenderLimits) -> Result<Plan, RenderError> {
     if let Some(bytes) = tree.get(PREVIEW_FILE) {
-        let PreviewFile { apps, parameters, ttl } = read_preview_file(bytes, limits)?;
+        let PreviewFile { apps, parameters, ttl, hooks, delete_data } =
+            read_preview_file(bytes, limits)?;
         for (index, app) in apps.iter().enumerate() {
             check(tree, app, index)?;
         }
         let paths = apps.iter().map(|app| app.path.clone()).collect();
-        return Ok(Plan { apps, parameters, chosen: Chosen::PreviewFile(paths), ttl });
+        let chosen = Chosen::PreviewFile(paths);
+        return Ok(Plan { apps, parameters, chosen, ttl, hooks, delete_data });
     }
     let Some(path) = conventional_path(tree) else {
         let tried = CONVENTIONAL_PATHS.join(", ");
@@ -107,7 +113,14 @@ pub fn plan(tree: &FileTree, limits: RenderLimits) -> Result<Plan, RenderError> 
     };
     let app = App::at("app", &path, Position { line: 1, column: 1 });
     let chosen = Chosen::Convention(path);
-    Ok(Plan { apps: vec![app], parameters: Vec::new(), chosen, ttl: None })
+    Ok(Plan {
+        apps: vec![app],
+        parameters: Vec::new(),
+        chosen,
+        ttl: None,
+        hooks: Vec::new(),
+        delete_data: false,
+    })
 }
 
 /// Paths of an app are there, and its keys fit what they name.

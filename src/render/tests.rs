@@ -163,7 +163,27 @@ fn every_bad_input_is_told_to_people_with_file_line_and_what_to_do() {
         ("preview file: unknown key", apps("lifetme: {ttl: 1h}\n")),
         ("preview file: unknown key, nothing near", apps("docker-compose: x\n")),
         ("preview file: unknown key of an app", file("apps:\n  - name: web\n    pth: k8s\n")),
-        ("preview file: key of a later version", apps("hooks: {}\n")),
+        ("preview file: hook that is no Job", apps("hooks: {afterReady: [{job: smoke}]}\n")),
+        ("preview file: hook of no app", apps("hooks: {afterReady: [{job: a, app: b}]}\n")),
+        (
+            "preview file: hook twice",
+            apps("hooks: {afterReady: [{job: a}], beforeApply: [{job: a}]}\n"),
+        ),
+        ("preview file: hook without end", apps("hooks: {afterReady: [{job: a, timeout: 2h}]}\n")),
+        ("preview file: hook too often", apps("hooks: {afterReady: [{job: a, retries: 11}]}\n")),
+        ("preview file: no truth value", apps("deleteData: yes please\n")),
+        (
+            "manifest: wave that is no number",
+            manifest(
+                "metadata: {name: a, annotations: {bivouac.dev/wave: soon}}\nkind: ConfigMap\napiVersion: v1\n",
+            ),
+        ),
+        (
+            "manifest: hook that is no Job",
+            manifest(
+                "metadata: {name: a, annotations: {bivouac.dev/hook: afterReady}}\nkind: ConfigMap\napiVersion: v1\n",
+            ),
+        ),
         ("preview file: duplicate key", apps("apps: []\n")),
         ("preview file: wrong type", file("apps: web\n")),
         ("preview file: number for a string", file("apps: [{name: 5, path: k8s}]\n")),

@@ -36,6 +36,8 @@ struct Form {
     digest: String,
     objects: Vec<ObjectForm>,
     random: Vec<RandomForm>,
+    #[serde(default)]
+    delete_data: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +65,7 @@ enum WaveForm {
     Workloads,
     Routes,
     AfterReady,
+    BeforeDelete,
 }
 
 /// The bytes of a bundle. Places of single fields are not in them: they serve the guard, which has judged it.
@@ -72,6 +75,7 @@ pub(super) fn pack(bundle: &Bundle) -> Result<Vec<u8>, FormError> {
         digest: bundle.digest.clone(),
         objects: bundle.objects.iter().map(ObjectForm::from).collect(),
         random: bundle.random.iter().map(RandomForm::from).collect(),
+        delete_data: bundle.delete_data,
     };
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&serde_json::to_vec(&form)?)?;
@@ -85,13 +89,15 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Bundle, FormError> {
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MOST {
         return Err(FormError::TooBig);
     }
-    let Form { inputs_digest, digest, objects, random } = serde_json::from_slice(&text)?;
+    let Form { inputs_digest, digest, objects, random, delete_data } =
+        serde_json::from_slice(&text)?;
     let objects = objects.into_iter().map(BundleObject::from).collect();
     let mut bundle = Bundle::new(objects, inputs_digest);
     if bundle.digest != digest || sha256_hex(bundle.canonical().as_bytes()) != digest {
         return Err(FormError::Digest);
     }
     bundle.random = random.into_iter().map(RandomField::from).collect();
+    bundle.delete_data = delete_data;
     Ok(bundle)
 }
 
@@ -108,6 +114,7 @@ impl From<&BundleObject> for ObjectForm {
                 Wave::Workloads => WaveForm::Workloads,
                 Wave::Routes => WaveForm::Routes,
                 Wave::AfterReady => WaveForm::AfterReady,
+                Wave::BeforeDelete => WaveForm::BeforeDelete,
             },
         }
     }
@@ -126,6 +133,7 @@ impl From<ObjectForm> for BundleObject {
                 WaveForm::Workloads => Wave::Workloads,
                 WaveForm::Routes => Wave::Routes,
                 WaveForm::AfterReady => Wave::AfterReady,
+                WaveForm::BeforeDelete => Wave::BeforeDelete,
             },
             positions: Positions::default(),
         }
@@ -166,8 +174,10 @@ mod tests {
             object("Service", Wave::Workloads),
             object("Ingress", Wave::Routes),
             object("Job", Wave::AfterReady),
+            object("Job", Wave::BeforeDelete),
         ];
         let mut bundle = Bundle::new(objects, "i".into());
+        bundle.delete_data = true;
         let object = bundle.objects[0].identity();
         bundle.random = vec![RandomField { object, pointer: "/data/password".into() }];
         bundle

@@ -99,6 +99,17 @@ async fn falls(context: &Context, fence: &dyn Fence) {
     }
 }
 
+/// The bundle that runs: the one that was last applied whole.
+pub(super) async fn running(
+    context: &Context,
+    record: &Record,
+) -> Result<Option<Bundle>, ReconcileError> {
+    match &record.status.digest {
+        Some(digest) => Shelf::of(context, record).await?.read_of_digest(digest).await,
+        None => Ok(None),
+    }
+}
+
 /// The camp is gone, and its bundles with it: a later one is rendered anew.
 pub(super) async fn clear(context: &Context, record: &Record) -> Result<(), ReconcileError> {
     Shelf::of(context, record).await?.clear().await

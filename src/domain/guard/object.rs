@@ -186,7 +186,8 @@ pub(super) fn marks(look: &mut Look<'_>, metadata: &At<'_, '_>) {
         for (key, value) in map.members() {
             let domain = key.split('/').next().unwrap_or(key);
             let ours = domain == "bivouac.dev" || domain.ends_with(".bivouac.dev");
-            if ours && !is_from_rendering(look, &value, key) && !is_asked_for(&value, key) {
+            let asks = key_is_asking(key) && value.pointer().starts_with("/metadata/annotations/");
+            if ours && !asks && !is_from_rendering(look, &value, key) {
                 let message = format!("{} is a mark of the service itself", short(key));
                 look.found(Rule::GuardrailName, value.pointer(), message, "take it out");
             }
@@ -204,26 +205,17 @@ pub(super) fn marks(look: &mut Look<'_>, metadata: &At<'_, '_>) {
     }
 }
 
+/// Annotations that are there for people to write, on an object itself.
+fn key_is_asking(key: &str) -> bool {
+    crate::domain::waves::ASKING.contains(&key) || key == "bivouac.dev/replace"
+}
+
 /// What rendering put in has no place in a file.
 fn is_from_rendering(look: &Look<'_>, at: &At<'_, '_>, key: &str) -> bool {
     let pointer = at.pointer();
     pointer.starts_with("/metadata/labels/")
         && matches!(key, "bivouac.dev/environment" | "bivouac.dev/app")
         && !look.object.positions.contains_key(&pointer)
-}
-
-/// Annotations of an object by which its author asks for something.
-const ASKED: [&str; 6] = [
-    "bivouac.dev/hook",
-    "bivouac.dev/hook-retries",
-    "bivouac.dev/hook-timeout",
-    "bivouac.dev/prune",
-    "bivouac.dev/replace",
-    "bivouac.dev/wave",
-];
-
-fn is_asked_for(at: &At<'_, '_>, key: &str) -> bool {
-    at.pointer().starts_with("/metadata/annotations/") && ASKED.contains(&key)
 }
 
 fn cluster_given(look: &mut Look<'_>, metadata: &At<'_, '_>) {

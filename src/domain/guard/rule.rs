@@ -253,7 +253,7 @@ pub const RULES: [RuleInfo; 24] = [
         since: "0.1",
         what: &[
             "the name `bivouac`, names that begin with `bivouac-`, the name `kube-root-ca.crt`;",
-            "labels and annotations of the domain `bivouac.dev` (also in the templates of pods, jobs and claims);",
+            "labels and annotations of the domain `bivouac.dev` (also in the templates of pods, jobs and claims), but for those on an object that ask for a wave, a hook or its keeping;",
             "finalizers (also in templates) and owner references.",
         ],
         reason: "these belong to the service or to controllers. A finalizer could keep a camp from being taken down.",

@@ -126,7 +126,7 @@ const NOT_SETTABLE: [&str; 8] = [
 
 pub(super) fn app(node: &Node, index: usize) -> Checked<App> {
     let at = format!("apps[{index}]");
-    keys::object(node, &at, keys::APP, &[])?;
+    keys::object(node, &at, keys::APP)?;
     // The label's own rule says its length too.
     let (name, name_at) = string(node, &at, "name", usize::MAX)?;
     if !is_dns_label(name, keys::MAX_APP_NAME) {
@@ -246,7 +246,7 @@ fn is_image_name(name: &str) -> bool {
 
 fn expose(node: &Node, at: &str) -> Checked<Expose> {
     let at = format!("{at}.expose");
-    keys::object(node, &at, keys::EXPOSE, &[])?;
+    keys::object(node, &at, keys::EXPOSE)?;
     let (service, service_position) = string(node, &at, "service", usize::MAX)?;
     if !is_dns_label(service, 63) {
         let message = format!("{at}.service is no name of a Service");

@@ -3,6 +3,7 @@
 
 use super::{Checked, wrong};
 use crate::domain::document::{Key, Node, Position};
+use crate::domain::waves::MAX_RETRIES;
 
 /// One key of a mapping.
 pub(super) struct Field {
@@ -24,6 +25,10 @@ pub(super) enum Shape {
     Value,
     /// A port by its number or by its name.
     Port,
+    /// A whole number from 0 to this.
+    Count(u32),
+    /// True or false.
+    Flag,
     /// A list.
     List { of: &'static Shape, least: usize, most: usize },
     /// A mapping with keys of its own.
@@ -58,6 +63,7 @@ pub(super) const MAX_PARAMETERS: usize = 32;
 pub(super) const MAX_ENUM: usize = 50;
 pub(super) const MAX_PARAMETER: usize = 256;
 pub(super) const MAX_DESCRIPTION: usize = 256;
+pub(super) const MAX_HOOKS: usize = 10;
 
 /// Keys of the file.
 pub(super) const FILE: &[Field] = &[
@@ -83,10 +89,73 @@ pub(super) const FILE: &[Field] = &[
         shape: Shape::Object(LIFETIME),
         says: "How long the preview stands.",
     },
+    Field {
+        name: "hooks",
+        required: false,
+        shape: Shape::Object(HOOKS),
+        says: "Jobs of the apps that run at certain moments instead of with the rest.",
+    },
+    Field {
+        name: "deleteData",
+        required: false,
+        shape: Shape::Flag,
+        says: "true: a PersistentVolumeClaim that leaves the commit is deleted at once, with its data. Else it stays for \
+               one more commit. Default: false",
+    },
 ];
 
-/// Keys of a later version: known, and refused.
-pub(super) const FILE_LATER: &[&str] = &["hooks"];
+/// Keys of `hooks`.
+pub(super) const HOOKS: &[Field] = &[
+    Field {
+        name: "beforeApply",
+        required: false,
+        shape: HOOK_LIST,
+        says: "Run after configuration and storage and before the workloads change. When one fails, nothing more is \
+               applied.",
+    },
+    Field {
+        name: "afterReady",
+        required: false,
+        shape: HOOK_LIST,
+        says: "Run when everything is ready. When one fails, the preview is degraded.",
+    },
+    Field {
+        name: "beforeDelete",
+        required: false,
+        shape: HOOK_LIST,
+        says: "Run before the preview is taken down. None of them holds that up for longer than its time.",
+    },
+];
+
+const HOOK_LIST: Shape = Shape::List { of: &Shape::Object(HOOK), least: 0, most: MAX_HOOKS };
+
+/// Keys of one hook.
+pub(super) const HOOK: &[Field] = &[
+    Field {
+        name: "job",
+        required: true,
+        shape: Shape::Text { most: 63, pattern: LABEL },
+        says: "Name of a Job of the preview.",
+    },
+    Field {
+        name: "app",
+        required: false,
+        shape: Shape::Text { most: MAX_APP_NAME, pattern: LABEL },
+        says: "The app whose Job it is; may be left out when one app has a Job of that name.",
+    },
+    Field {
+        name: "timeout",
+        required: false,
+        shape: Shape::Text { most: 32, pattern: "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" },
+        says: "From 1s to 1h, as 90s or 5m. Default: 5m",
+    },
+    Field {
+        name: "retries",
+        required: false,
+        shape: Shape::Count(MAX_RETRIES),
+        says: "How often a pod that failed is tried again. Default: the Job's backoffLimit",
+    },
+];
 
 /// Keys of an entry of `apps`.
 pub(super) const APP: &[Field] = &[
@@ -211,11 +280,10 @@ pub(super) fn object<'a>(
     node: &'a Node,
     what: &str,
     fields: &[Field],
-    later: &[&str],
 ) -> Checked<&'a [(Key, Node)]> {
     let members = mapping(node, if what.is_empty() { "the preview file" } else { what })?;
     let prefix = if what.is_empty() { String::new() } else { format!("{what}.") };
-    known_keys(members, &prefix, fields, later)?;
+    known_keys(members, &prefix, fields)?;
     Ok(members)
 }
 
@@ -286,24 +354,14 @@ pub(super) fn text<'a>(node: &'a Node, what: &str, most: usize) -> Checked<&'a s
     }
 }
 
-fn known_keys(
-    members: &[(Key, Node)],
-    prefix: &str,
-    fields: &[Field],
-    later: &[&str],
-) -> Checked<()> {
+fn known_keys(members: &[(Key, Node)], prefix: &str, fields: &[Field]) -> Checked<()> {
     for (key, _) in members {
         let name = key.name.as_str();
         if fields.iter().any(|field| field.name == name) {
             continue;
         }
-        if later.contains(&name) {
-            let message =
-                format!("{prefix}{name} is not supported by this version yet; take it out");
-            return wrong(key.position, message);
-        }
         let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
-        let hint = match nearest(name, known.iter().chain(later).copied()) {
+        let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("known keys are {}", known.join(", ")),
         };

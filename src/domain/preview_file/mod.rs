@@ -1,6 +1,7 @@
 //! PURE · the preview file `.bivouac.yaml`: parsed document → what is to be rendered, checked once.
 
 mod app;
+mod hooks;
 mod keys;
 mod parameters;
 mod schema;
@@ -8,12 +9,13 @@ mod schema;
 use std::time::Duration;
 
 pub use self::app::{App, Expose, Header, ImageRule, Port, SetValue, ValuesFile};
+pub use self::hooks::HookRule;
 pub(crate) use self::keys::nearest;
 pub use self::parameters::{
     Parameter, ParameterProblem, ParameterRule, ParameterType, resolve_parameters,
 };
 pub use self::schema::json_schema;
-use super::document::{Node, Position};
+use super::document::{Node, NodeValue, Position};
 
 /// Its name at the root of a repository.
 pub const PREVIEW_FILE: &str = ".bivouac.yaml";
@@ -25,13 +27,14 @@ const MIN_TTL: Duration = Duration::from_secs(60);
 const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Bounds of the preview file, for `docs/limits.md`: what, how many, and how the message goes on.
-pub const LIMITS: [(&str, usize, &str); 9] = [
+pub const LIMITS: [(&str, usize, &str); 10] = [
     ("apps", keys::MAX_APPS, "entries"),
     ("apps[].name", keys::MAX_APP_NAME, "characters"),
     ("apps[].values", keys::MAX_VALUES, "entries"),
     ("apps[].set", keys::MAX_SET, "entries"),
     ("apps[].images", keys::MAX_IMAGES, "entries"),
     ("apps[].expose.headers", keys::MAX_HEADERS, "entries"),
+    ("hooks.*", keys::MAX_HOOKS, "entries"),
     ("parameters", keys::MAX_PARAMETERS, "entries"),
     ("parameters.*.enum", keys::MAX_ENUM, "entries"),
     ("value of a string parameter", keys::MAX_PARAMETER, "characters"),
@@ -46,6 +49,10 @@ pub struct PreviewFile {
     pub parameters: Vec<Parameter>,
     /// How long the camp may stand; can only shorten what the Repository allows.
     pub ttl: Option<Duration>,
+    /// Jobs that are hooks, moment by moment in the order written.
+    pub hooks: Vec<HookRule>,
+    /// Whether claims of storage that leave the commit are deleted at once.
+    pub delete_data: bool,
 }
 
 /// What is wrong, where, and what to do.
@@ -66,7 +73,7 @@ fn wrong<T>(position: Position, message: impl Into<String>) -> Checked<T> {
 impl PreviewFile {
     /// Checks a parsed document; the first mistake is the answer.
     pub fn from_document(document: &Node) -> Checked<Self> {
-        keys::object(document, "", keys::FILE, keys::FILE_LATER)?;
+        keys::object(document, "", keys::FILE)?;
         let Some(apps) = document.get("apps") else {
             return wrong(document.position, "key \"apps\" is missing; it lists what to render");
         };
@@ -93,7 +100,10 @@ impl PreviewFile {
         let parameters =
             document.get("parameters").map(parameters::parameters).transpose()?.unwrap_or_default();
         let ttl = document.get("lifetime").map(lifetime).transpose()?.flatten();
-        Ok(Self { apps: checked, parameters, ttl })
+        let hooks = document.get("hooks").map(|node| hooks::hooks(node, &checked));
+        let hooks = hooks.transpose()?.unwrap_or_default();
+        let delete_data = document.get("deleteData").map(flag).transpose()?.unwrap_or_default();
+        Ok(Self { apps: checked, parameters, ttl, hooks, delete_data })
     }
 
     /// The apps that get a host of their own, in the order written.
@@ -110,7 +120,7 @@ pub fn exposed(apps: &[App]) -> Vec<&str> {
 }
 
 fn lifetime(node: &Node) -> Checked<Option<Duration>> {
-    keys::object(node, "lifetime", keys::LIFETIME, &[])?;
+    keys::object(node, "lifetime", keys::LIFETIME)?;
     if node.get("ttl").is_none() {
         return Ok(None);
     }
@@ -122,8 +132,18 @@ fn lifetime(node: &Node) -> Checked<Option<Duration>> {
     }
 }
 
+fn flag(node: &Node) -> Checked<bool> {
+    match &node.value {
+        NodeValue::Scalar(serde_json::Value::Bool(flag)) => Ok(*flag),
+        _ => {
+            let message = format!("deleteData must be true or false, not {}", node.type_name());
+            wrong(node.position, message)
+        }
+    }
+}
+
 /// `1d12h30m10s`, each unit at most once and in this order.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0_u64;
     for (unit, factor) in [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)] {

@@ -127,7 +127,7 @@ pub(super) fn parameters(node: &Node) -> Checked<Vec<Parameter>> {
 
 fn parameter(node: &Node, name: &str, position: Position) -> Checked<Parameter> {
     let at = format!("parameters.{name}");
-    keys::object(node, &at, keys::PARAMETER, &[])?;
+    keys::object(node, &at, keys::PARAMETER)?;
     let kind = match node.get("type") {
         None => ParameterType::String,
         Some(node) => {

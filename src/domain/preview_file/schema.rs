@@ -54,6 +54,8 @@ fn of(shape: &Shape) -> Value {
             {"type": "integer", "minimum": 1, "maximum": 65535},
             {"type": "string", "pattern": "^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "minLength": 1, "maxLength": 15},
         ]}),
+        Shape::Count(most) => json!({"type": "integer", "minimum": 0, "maximum": most}),
+        Shape::Flag => json!({"type": "boolean"}),
         Shape::List { of: element, least, most } => json!({
             "type": "array", "items": of(element), "minItems": least, "maxItems": most,
         }),
@@ -163,6 +165,12 @@ mod tests {
             }],
             "parameters": {"seed": {"type": "string", "enum": ["a"], "default": "a", "description": "x"}},
             "lifetime": {"ttl": "24h"},
+            "hooks": {
+                "beforeApply": [{"job": "migrate", "app": "web", "timeout": "5m", "retries": 1}],
+                "afterReady": [{"job": "smoke", "app": "web", "timeout": "5m", "retries": 1}],
+                "beforeDelete": [{"job": "dump", "app": "web", "timeout": "5m", "retries": 1}],
+            },
+            "deleteData": true,
         })
     }
 
@@ -206,13 +214,20 @@ mod tests {
             json!({"x": []}),
             json!(70_000),
         ];
-        // What only the parser knows: an enum and a default must fit the type, and patterns.
+        // What only the parser knows: an enum and a default must fit the type, a hook's app must be there, and patterns.
         let rules = [
             "/parameters/seed/type",
             "/parameters/seed/enum",
             "/parameters/seed/default",
             "/lifetime/ttl",
             "/apps/0/expose/path",
+            "/apps/0/name",
+            "/hooks/beforeApply/0/timeout",
+            "/hooks/afterReady/0/timeout",
+            "/hooks/beforeDelete/0/timeout",
+            "/hooks/beforeApply/0/app",
+            "/hooks/afterReady/0/app",
+            "/hooks/beforeDelete/0/app",
         ];
         let mut compared = 0;
         for place in &places {

@@ -9,6 +9,6 @@ mod strings;
 
 pub(super) use self::accounts::accounts;
 pub(super) use self::expose::expose;
-pub(super) use self::hooks::{Hook, hook_of};
+pub(super) use self::hooks::{declared_hooks, place};
 pub(super) use self::images::images;
 pub(super) use self::namespaces::namespaces;
