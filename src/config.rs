@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
+use crate::probe::{InvalidProbeAddress, ProbeAddress};
 use crate::render::confined::ToolSettings;
 
 /// How the service is set up. Every flag has an environment variable.
@@ -44,6 +45,10 @@ pub struct Raw {
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
+    /// Where the ingress controller is reached, as HOST:PORT, when the previews' wildcard name does not lead there from
+    /// where the service runs. Every preview is asked there, under its own host
+    #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
+    probe_address: Option<String>,
 }
 
 /// Valid settings.
@@ -65,6 +70,8 @@ pub struct Settings {
     pub replica: String,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
+    /// Where previews are asked, in place of where their names lead.
+    pub probe_address: Option<ProbeAddress>,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -142,6 +149,7 @@ impl Raw {
             lease_name,
             replica,
             allow_http,
+            probe_address,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -161,6 +169,14 @@ impl Raw {
             let rule = "write a DNS name: a-z, 0-9, - and dots, at most 253 characters";
             return Err(InvalidSetting { flag: "lease-name", value: lease, rule });
         }
+        let probe_address = match probe_address.filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|InvalidProbeAddress| {
+                let rule =
+                    "write HOST:PORT, a name or an address of the ingress controller and its port";
+                InvalidSetting { flag: "probe-address", value: text, rule }
+            })?),
+        };
         Ok(Settings {
             instance: Instance {
                 name,
@@ -176,6 +192,7 @@ impl Raw {
             lease: (!lease.is_empty()).then_some(lease),
             replica,
             allow_http,
+            probe_address,
         })
     }
 }
@@ -217,6 +234,7 @@ mod tests {
             "--instance \"A b\": write a DNS label: a-z, 0-9 and -, at most 63 characters"
         );
         assert!(settings(&["--namespace-prefix", "-x"]).is_err());
+        assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
         assert_eq!(settings(&["--lease-name", ""]).expect("none is fine").lease, None);
         assert!(settings(&["--sweep-interval", "5 minutes"]).is_err());

@@ -63,6 +63,11 @@ impl Deployer {
         }
     }
 
+    /// Client and namespace, for what is only read.
+    pub(super) fn reading(&self) -> (Client, &str) {
+        (self.client.clone(), &self.namespace)
+    }
+
     /// An API for a kind, in this camp's namespace and nowhere else.
     fn api(&self, known: &Known) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &known.resource)

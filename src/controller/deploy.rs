@@ -18,6 +18,7 @@ use super::record::Record;
 use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
+use super::urls;
 use crate::apply::{self, ApplyError, Deployer, Entry, Guardrails, Prepared};
 use crate::crd::{FindingEntry, HistoryEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::bundle::Bundle;
@@ -142,6 +143,7 @@ pub(super) async fn bring_up(
         }
     };
     note_applied(context, record, &inputs.revision, &bundle, &applied);
+    urls::note_routes(record, &bundle);
     record.save(context).await?;
     look(context, record, served, decision).await
 }

@@ -22,6 +22,7 @@ mod stored;
 mod sweep;
 mod tell;
 mod teller;
+mod urls;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -42,6 +43,7 @@ use crate::apply::Target;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
+use crate::probe::Prober;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng};
 use crate::source::SourceCache;
@@ -96,6 +98,8 @@ pub struct Parts {
     pub tools: Arc<dyn Tools>,
     /// Bare repositories of what was fetched.
     pub cache: Arc<SourceCache>,
+    /// Asks the camps' URLs.
+    pub prober: Prober,
     /// How often things happen by themselves.
     pub intervals: Intervals,
 }

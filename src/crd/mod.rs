@@ -14,12 +14,14 @@ pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
     Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
-    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, TroubleEntry, UrlEntry,
+    Want, WhyLine,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
-    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
-    RepositorySpec, RepositoryStatus, Select, SourcePolicy, TlsPolicy, TlsSource, UrlPolicy,
+    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
+    Repository, RepositorySpec, RepositoryStatus, Select, SourcePolicy, TlsPolicy, TlsSource,
+    UrlPolicy,
 };
 pub use time::Timestamp;
 

@@ -39,6 +39,8 @@ pub mod guard;
 
 pub mod health;
 pub mod hosts;
+pub mod reachable;
+pub mod redact;
 
 pub mod status;
 

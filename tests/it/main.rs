@@ -7,6 +7,7 @@ mod changes;
 mod determinism;
 mod escape;
 mod facts;
+mod health;
 mod hints;
 mod hostile;
 mod identities;
