@@ -213,7 +213,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let endless = async || {
-            let chunks = futures::stream::repeat(Ok::<_, std::io::Error>(
+            let chunks = futures::stream::repeat(Ok::<_, std::convert::Infallible>(
                 bytes::Bytes::from_static(&[b'x'; 1024]),
             ));
             (http::StatusCode::NOT_FOUND, axum::body::Body::from_stream(chunks))
