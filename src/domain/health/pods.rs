@@ -103,7 +103,7 @@ fn container(
         let message = format!("container {name} can't pull image {image} ({reason}){detail}");
         return found(Cause::ImagePull, reason, message, true, None);
     }
-    if let Some(crash) = crash(pod, status, events) {
+    if let Some(crash) = crash(pod, status, events, now) {
         return Some(crash);
     }
     if !ON_ITS_WAY.contains(&reason) {
@@ -117,14 +117,21 @@ fn container(
 }
 
 /// A container that ends and is started again; or that ended badly and is not.
-fn crash(pod: &Value, status: &Value, events: &[&Value]) -> Option<Found> {
+fn crash(
+    pod: &Value,
+    status: &Value,
+    events: &[&Value],
+    now: Option<DateTime<Utc>>,
+) -> Option<Found> {
     let name = text(status, "/name");
     let restarts = number(status, "/restartCount");
     let backs_off = text(status, "/state/waiting/reason") == "CrashLoopBackOff";
     let ended = status.pointer("/state/terminated");
     let before = status.pointer("/lastState/terminated").filter(|before| before.is_object());
     let runs = status.pointer("/state/running").is_some();
-    let ready = status["ready"] == true;
+    // Without a probe it is ready between two crashes.
+    let lately = now.is_some() && !lasts(text(status, "/state/running/startedAt"), STEADY, now);
+    let unproven = lately || status["ready"] != true;
     let code = |end: &Value| end["exitCode"].as_i64().unwrap_or(0);
     let (end, is_loop) = match (ended, before) {
         _ if backs_off => (before, true),
@@ -132,7 +139,7 @@ fn crash(pod: &Value, status: &Value, events: &[&Value]) -> Option<Found> {
         (Some(end), _) if code(end) != 0 && text(pod, "/spec/restartPolicy") == "Never" => {
             (Some(end), false)
         }
-        (None, Some(end)) if runs && restarts > 1 && !ready => (Some(end), true),
+        (None, Some(end)) if runs && restarts > 1 && unproven => (Some(end), true),
         _ => return None,
     };
     let how =
