@@ -118,10 +118,6 @@ fn classify(error: &reqwest::Error) -> Unreached {
             return known;
         }
         if let Some(io) = this.downcast_ref::<io::Error>() {
-            // An error inside of it is not what its `source` gives.
-            if let Some(known) = io.get_ref().and_then(|inner| known(inner)) {
-                return known;
-            }
             refused = refused.or_else(|| connection(io.kind()));
         }
         cause = this.source();
@@ -138,11 +134,16 @@ fn classify(error: &reqwest::Error) -> Unreached {
     }
 }
 
+/// An error of ours or of TLS, also inside of an `io::Error`, whose `source` skips what it holds.
 fn known(error: &(dyn Error + 'static)) -> Option<Unreached> {
     if let Some(known) = error.downcast_ref::<Unreached>() {
         return Some(known.clone());
     }
-    error.downcast_ref::<rustls::Error>().map(|tls| Unreached::Tls(tls_words(tls).into()))
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(Unreached::Tls(tls_words(tls).into()));
+    }
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+    known(inner)
 }
 
 fn connection(kind: io::ErrorKind) -> Option<&'static str> {
