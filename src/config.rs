@@ -9,6 +9,7 @@ use clap::Args;
 use crate::domain::guardrails::INGRESS_NAMESPACES;
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
+use crate::probe::{InvalidProbeAddress, ProbeAddress};
 use crate::render::confined::ToolSettings;
 
 /// How the service is set up. Every flag has an environment variable.
@@ -52,6 +53,10 @@ pub struct Raw {
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
+    /// Where the ingress controller is reached, as HOST:PORT, when the previews' wildcard name does not lead there from
+    /// where the service runs. Every preview is asked there, under its own host
+    #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
+    probe_address: Option<String>,
 }
 
 /// Valid settings.
@@ -77,6 +82,8 @@ pub struct Settings {
     pub ingress_namespaces: Vec<String>,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
+    /// Where previews are asked, in place of where their names lead.
+    pub probe_address: Option<ProbeAddress>,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -156,6 +163,7 @@ impl Raw {
             guardrails,
             ingress_namespaces,
             allow_http,
+            probe_address,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -182,6 +190,14 @@ impl Raw {
         for namespace in &ingress_namespaces {
             label("ingress-namespaces", namespace)?;
         }
+        let probe_address = match probe_address.filter(|text| !text.is_empty()) {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|InvalidProbeAddress| {
+                let rule =
+                    "write HOST:PORT, a name or an address of the ingress controller and its port";
+                InvalidSetting { flag: "probe-address", value: text, rule }
+            })?),
+        };
         Ok(Settings {
             instance: Instance {
                 name,
@@ -203,6 +219,7 @@ impl Raw {
                 ingress_namespaces
             },
             allow_http,
+            probe_address,
         })
     }
 }
@@ -244,6 +261,7 @@ mod tests {
             "--instance \"A b\": write a DNS label: a-z, 0-9 and -, at most 63 characters"
         );
         assert!(settings(&["--namespace-prefix", "-x"]).is_err());
+        assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
         assert_eq!(settings(&["--lease-name", ""]).expect("none is fine").lease, None);
         assert!(settings(&["--sweep-interval", "5 minutes"]).is_err());

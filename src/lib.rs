@@ -33,6 +33,8 @@ pub mod forge;
 
 pub mod report;
 
+pub mod probe;
+
 pub mod controller;
 
 pub mod sandbox;

@@ -1,4 +1,4 @@
-//! All that a simulation has to replace: time, randomness, the network and git's network.
+//! All that a simulation has to replace: time, randomness, the network, git's network and the way to the previews.
 //!
 //! `app` hands these out as values. Nothing else in the program reads a clock, draws a random number, opens a socket
 //! or spawns a child on its own, so that a life of many pull requests can run on one thread with a paused clock.
@@ -229,6 +229,32 @@ pub enum FetchError {
         #[source]
         source: BoxError,
     },
+}
+
+// === Previews ===
+
+/// Why a preview's host gave no answer: what the [`Transport`] that leads to the previews fails with. Texts are short and
+/// the same for the same cause: no address, no time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreached {
+    /// The name does not resolve.
+    #[error("the name is not found")]
+    NameNotFound,
+    /// It resolves to nothing that may be asked.
+    #[error("the name leads to an address that is never asked")]
+    AddressRefused,
+    /// There is no connection.
+    #[error("no connection: {0}")]
+    NotConnected(String),
+    /// There is a connection, and no TLS over it.
+    #[error("no TLS: {0}")]
+    Tls(String),
+    /// It took too long.
+    #[error("no answer in time")]
+    TimedOut,
+    /// What came back is no HTTP.
+    #[error("no answer: {0}")]
+    Broken(String),
 }
 
 #[cfg(test)]

@@ -76,6 +76,11 @@ const TABLE: &[Row] = &[
     },
     Row { module: "report", ours: &["report", "domain", "forge"], never: &["kube", "gix", "axum"] },
     Row {
+        module: "probe",
+        ours: &["probe", "domain", "seams"],
+        never: &["kube", "k8s_openapi", "octocrab", "gix", "axum"],
+    },
+    Row {
         module: "controller",
         ours: &[
             "controller",
@@ -88,6 +93,7 @@ const TABLE: &[Row] = &[
             "forge",
             "registry",
             "report",
+            "probe",
         ],
         never: &["axum", "octocrab", "gix"],
     },

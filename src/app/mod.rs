@@ -22,6 +22,7 @@ use crate::controller::leader::{Election, Leadership, guarded_client, guarded_tr
 use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
+use crate::probe::Prober;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
@@ -42,6 +43,8 @@ pub struct Peers {
     pub target: Client,
     /// The forges.
     pub forge: Transport,
+    /// The previews: fails with [`Unreached`](crate::seams::Unreached).
+    pub previews: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -89,7 +92,7 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, fetch, tools, clock, rng } = peers;
+    let Peers { home, target, forge, previews, fetch, tools, clock, rng } = peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -122,6 +125,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         fetch,
         tools,
         cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
+        prober: Prober::new(previews),
         intervals,
     };
     let complete = follower.is_complete();

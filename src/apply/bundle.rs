@@ -146,7 +146,7 @@ pub async fn apply_bundle(
             }
             Step::Settle(wave) => {
                 let sent = sent_before(work.plan, index);
-                let health = observe_health(deployer, &sent).await?;
+                let health = observe_health(deployer, &sent, clock.now()).await?;
                 if health.is_ready() {
                     continue;
                 }

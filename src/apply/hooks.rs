@@ -14,7 +14,7 @@ use super::deployer::Deployer;
 use super::error::{ApplyError, Class};
 use super::health::CampHealth;
 use crate::domain::bundle::BundleObject;
-use crate::domain::health::{Health, Trouble, judge, pod_trouble};
+use crate::domain::health::{Health, judge, pod_trouble};
 use crate::domain::status::bounded;
 use crate::domain::waves::{Asked, HOOK_RUN, HookRecord, HookState, Moment, asked, is_runner};
 use crate::seams::Clock;
@@ -327,18 +327,13 @@ pub fn as_health(record: &HookRecord) -> CampHealth {
     } else {
         format!("hook {moment} {kind}/{name} runs")
     };
-    let trouble = failed.then(|| {
-        let (pod, container) = log_of.split_once('/').unwrap_or((log_of, ""));
-        Trouble {
-            pod: pod.to_owned(),
-            container: (!container.is_empty()).then(|| container.to_owned()),
-            reason: "HookFailed".into(),
-            message: line.clone(),
-            has_log: !log.is_empty(),
-        }
-    });
-    // The trouble says it all.
-    CampHealth { not_ready: vec![line], failed, missing: false, trouble, log_tail: log.clone() }
+    CampHealth {
+        not_ready: vec![line],
+        failed,
+        log_of: log_of.clone(),
+        log_tail: log.clone(),
+        ..CampHealth::default()
+    }
 }
 
 #[cfg(test)]
@@ -354,7 +349,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
             wave: Wave::BeforeApply,
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         }
     }
 

@@ -50,6 +50,7 @@ impl Serve {
                     app::CONNECT,
                     app::TOTAL,
                 )?,
+                previews: crate::probe::https_transport(settings.probe_address.clone())?,
                 fetch,
                 tools: Arc::new(tools),
                 clock,

@@ -11,7 +11,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::waves::{self, Apply, Camp, Paused};
-use super::{Context, dry_run, guardrails, history};
+use super::{Context, dry_run, guardrails, history, urls};
 use crate::apply::{self, ApplyError, Deployer, Sharing};
 use crate::crd::Phase;
 use crate::domain::bundle::Bundle;
@@ -126,6 +126,7 @@ pub(super) async fn apply(
     };
     deployer.end_run();
     note_applied(context, record, inputs, bundle, &applied, pinned.as_ref());
+    urls::note_routes(record, bundle);
     record.save(context).await?;
     look(context, record, served, decision).await
 }

@@ -89,7 +89,7 @@ pub(super) fn hosts_into(inputs: &mut RenderInputs, record: &Record) {
 /// The lists of hosts and of URLs go side by side.
 fn hosts_of(record: &Record) -> Vec<Assigned> {
     let both = record.status.urls.iter().zip(&record.status.hosts);
-    both.map(|(UrlEntry { app, url }, host)| Assigned {
+    both.map(|(UrlEntry { app, url, .. }, host)| Assigned {
         app: app.clone(),
         host: host.clone(),
         url: url.clone(),
@@ -99,10 +99,12 @@ fn hosts_of(record: &Record) -> Vec<Assigned> {
 
 fn write_hosts(record: &mut Record, assigned: Vec<Assigned>) {
     let status = &mut record.status;
-    status.urls.clear();
+    let before = std::mem::take(&mut status.urls);
     status.hosts.clear();
     for Assigned { app, host, url } in assigned {
-        status.urls.push(UrlEntry { app, url });
+        let known = before.iter().find(|known| known.url == url);
+        let path = known.and_then(|known| known.path.clone());
+        status.urls.push(UrlEntry { app, url, path, reachable: None, why: None });
         status.hosts.push(host);
     }
 }
@@ -133,6 +135,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.ttl_seconds = None;
     status.findings.clear();
     status.notes.clear();
+    status.trouble.clear();
     status.namespace = None;
     status.namespace_uid = None;
     status.hosts.clear();

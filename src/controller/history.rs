@@ -74,11 +74,3 @@ pub(super) fn note_outcome(record: &mut Record, outcome: Outcome, now: DateTime<
     }
     newest.outcome = outcome;
 }
-
-/// Whether everything of the running bundle was ready once.
-pub(super) fn was_ready(record: &Record) -> bool {
-    let newest = record.status.history.first();
-    newest.is_some_and(|newest| {
-        Some(&newest.revision) == record.status.revision.as_ref() && newest.ready_at.is_some()
-    })
-}

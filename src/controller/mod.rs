@@ -35,6 +35,7 @@ mod sweep;
 mod tell;
 mod teller;
 pub mod uninstall;
+mod urls;
 mod waves;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ use crate::apply::Target;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
+use crate::probe::Prober;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng};
 use crate::source::SourceCache;
@@ -114,6 +116,8 @@ pub struct Parts {
     pub tools: Arc<dyn Tools>,
     /// Bare repositories of what was fetched.
     pub cache: Arc<SourceCache>,
+    /// Asks the camps' URLs.
+    pub prober: Prober,
     /// How often things happen by themselves.
     pub intervals: Intervals,
 }

@@ -10,11 +10,13 @@ use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
 use super::teller::Job;
+use super::urls::Silent;
 use super::{Context, merge, pin};
 use crate::apply::CampHealth;
 use crate::crd::{FindingEntry, NoteEntry, Phase, set_condition};
 use crate::domain::comment::{
-    AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, RenderedFrom,
+    AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, Problem,
+    RenderedFrom,
 };
 use crate::domain::decision::{Absence, Decision};
 use crate::domain::id::Revision;
@@ -27,6 +29,8 @@ pub(super) struct Telling {
     absence: Option<Absence>,
     blocked: Option<String>,
     health: Option<CampHealth>,
+    silent: Vec<Silent>,
+    overdue: Option<String>,
     failure: Option<Failure>,
 }
 
@@ -39,7 +43,14 @@ pub(super) struct Failure {
 
 impl Telling {
     pub(super) fn of(decision: &Decision) -> Self {
-        Self { absence: decision.absence, blocked: None, health: None, failure: None }
+        Self {
+            absence: decision.absence,
+            blocked: None,
+            health: None,
+            silent: Vec::new(),
+            overdue: None,
+            failure: None,
+        }
     }
 
     /// What holds up the end of a camp.
@@ -51,6 +62,32 @@ impl Telling {
     pub(super) fn health(mut self, health: CampHealth) -> Self {
         self.health = Some(health);
         self
+    }
+
+    /// URLs that don't answer.
+    pub(super) fn silent(mut self, silent: Vec<Silent>) -> Self {
+        self.silent = silent;
+        self
+    }
+
+    /// The progress deadline that passed.
+    pub(super) fn overdue(mut self, deadline: Option<String>) -> Self {
+        self.overdue = deadline;
+        self
+    }
+
+    /// What does not run, one each.
+    fn problems(&self) -> Vec<Problem> {
+        let of_objects = self
+            .health
+            .iter()
+            .flat_map(CampHealth::lines)
+            .map(|(text, hint)| Problem { text, hint: hint.map(str::to_owned) });
+        let of_urls = self
+            .silent
+            .iter()
+            .map(|silent| Problem { text: silent.line(), hint: Some(silent.hint().to_owned()) });
+        of_objects.chain(of_urls).collect()
     }
 }
 
@@ -142,7 +179,14 @@ pub(super) fn incident(record: &Record, error: &ReconcileError) -> String {
 
 /// Makes the comment say what went wrong.
 pub(super) fn tell_failure(context: &Context, record: &Record, served: &Served, failure: Failure) {
-    let telling = Telling { absence: None, blocked: None, health: None, failure: Some(failure) };
+    let telling = Telling {
+        absence: None,
+        blocked: None,
+        health: None,
+        silent: Vec::new(),
+        overdue: None,
+        failure: Some(failure),
+    };
     tell(context, record, served, &telling);
 }
 
@@ -268,15 +312,20 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
     let log = || {
         let health =
             telling.health.as_ref().filter(|health| with_log && !health.log_tail.is_empty())?;
-        let trouble = health.trouble.as_ref()?;
         Some(LogTail {
-            of: format!("{}/{}", trouble.pod, trouble.container.as_deref().unwrap_or_default()),
+            of: health.log_of.clone(),
             lines: health.log_tail.lines().map(str::to_owned).collect(),
         })
     };
     match status.phase {
         Some(Phase::Ready) => Shown::Ready,
-        Some(Phase::Degraded) => Shown::Degraded { reason, log: log() },
+        Some(Phase::Degraded) => {
+            let mut problems = telling.problems();
+            if problems.is_empty() {
+                problems.push(Problem { text: reason, hint: None });
+            }
+            Shown::Degraded { overdue: telling.overdue.clone(), problems, log: log() }
+        }
         Some(Phase::Refused) => {
             Shown::Refused { findings: status.findings.iter().map(finding).collect() }
         }

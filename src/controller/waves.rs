@@ -163,7 +163,7 @@ impl<'a> Apply<'a> {
             }
             End::Wave { steps, wave, health } => {
                 let why = format!("wave {wave} waits: {}", health.not_ready.join("; "));
-                let degraded = health.failed || health.trouble.is_some();
+                let degraded = health.is_grave();
                 (steps, Wait { why, degraded, failed: false, health })
             }
             End::Hook { steps, record } => {

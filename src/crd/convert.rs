@@ -2,7 +2,7 @@
 
 use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
 use super::repository::{
-    At, Forks, Gateway, Isolation, Namespaces, ParameterRule, PodSecurity, RepositorySpec,
+    At, Forks, Gateway, Isolation, Namespaces, ParameterRule, PodSecurity, Probe, RepositorySpec,
     TlsSource, UrlPolicy, YieldRule,
 };
 use super::time::Timestamp;
@@ -99,6 +99,7 @@ impl RepositorySpec {
                     }
                 }),
                 tls: tls(url)?,
+                probe: url.probe == Probe::Required,
             },
             isolation: policy::Isolation {
                 pod_security: match isolation.pod_security {
@@ -129,6 +130,12 @@ impl RepositorySpec {
                     }
                 })?,
             },
+            progress_deadline: policy::parse_progress_deadline(&limits.progress_deadline)
+                .ok_or_else(|| InvalidPolicy {
+                    field: "limits.progressDeadline",
+                    value: limits.progress_deadline.clone(),
+                    rule: "write a number with s, m or h, from 10s to 24h",
+                })?,
             parameters: parameters
                 .iter()
                 .map(|(name, ParameterRule { default, allowed })| {

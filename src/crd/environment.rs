@@ -242,6 +242,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub notes: Vec<NoteEntry>,
+    /// Why the camp does not get ready, as far as its pods and events tell; the first 20 causes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub trouble: Vec<TroubleEntry>,
     /// The camp before this one, or the one that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_camp: Option<LastCamp>,
@@ -362,6 +366,34 @@ pub struct UrlEntry {
     /// The address.
     #[schemars(length(max = 300))]
     pub url: String,
+    /// The path that is asked for, once a route of the running bundle is for this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub path: Option<String>,
+    /// Whether it answered when it was last asked; missing while it is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub why: Option<String>,
+}
+
+/// What keeps a camp from getting ready: one cause, however many pods suffer from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TroubleEntry {
+    /// `Kind/name` of the workload.
+    #[schemars(length(max = 320))]
+    pub object: String,
+    /// One CamelCase word, Kubernetes' own where it has one.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// One sentence.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// How many pods suffer from it; 0 when they can't even be made.
+    pub pods: i32,
 }
 
 /// A field that is left to another manager.

@@ -16,16 +16,16 @@ pub use environment::{
     ApplyingStatus, Approval, Cause, CommentRecord, Condition, Environment, EnvironmentSpec,
     EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry, HookMoment, HookPhase,
     InventoryEntry, LastCamp, NoteEntry, Outcome, Phase, Pin, PullRequestSource, RenderedPath,
-    ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine, YieldedField,
+    ReportStatus, Source, SourcePhase, TroubleEntry, UrlEntry, Want, WhyLine, YieldedField,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
-    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Repository,
-    RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy, TlsSource,
-    UrlPolicy, YieldRule,
+    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
+    Repository, RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy,
+    TlsSource, UrlPolicy, YieldRule,
 };
 pub use time::Timestamp;
 

@@ -268,6 +268,19 @@ pub struct UrlPolicy {
     /// Where the certificates of routes made for `expose` come from. Default: `{source: ControllerDefault}`.
     #[serde(default)]
     pub tls: TlsPolicy,
+    /// Whether a camp is ready only when its URLs answer the service. Default: `Required`.
+    #[serde(default)]
+    pub probe: Probe,
+}
+
+/// Whether URLs are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Probe {
+    /// Each exposed URL must answer.
+    #[default]
+    Required,
+    /// No URL is asked: a camp is ready when its objects are.
+    Never,
 }
 
 /// A Gateway of the Gateway API.
@@ -480,6 +493,10 @@ pub struct Limits {
     /// Time that Helm or Kustomize may take for one app: a number with `s` or `m`, at most ten minutes. Default: `60s`.
     #[schemars(length(max = 8), regex(pattern = r"^[1-9][0-9]*(s|m)$"))]
     pub render_time: String,
+    /// From a bundle's application to its readiness; then the camp is `Degraded`. A number with `s`, `m` or `h`, from ten
+    /// seconds to a day. Default: `10m`.
+    #[schemars(length(max = 8), regex(pattern = r"^[1-9][0-9]*(s|m|h)$"))]
+    pub progress_deadline: String,
 }
 
 impl Default for Limits {
@@ -491,6 +508,7 @@ impl Default for Limits {
             tree_bytes: 16 << 20,
             rendered_bytes: 4 << 20,
             render_time: "60s".into(),
+            progress_deadline: "10m".into(),
         }
     }
 }

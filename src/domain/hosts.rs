@@ -100,6 +100,7 @@ mod tests {
             ingress_class: None,
             gateway: None,
             tls: Tls::default(),
+            probe: true,
         }
     }
 

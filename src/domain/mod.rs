@@ -46,6 +46,8 @@ pub mod quota;
 pub mod halt;
 pub mod health;
 pub mod hosts;
+pub mod reachable;
+pub mod redact;
 
 pub mod status;
 

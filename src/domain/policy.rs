@@ -25,6 +25,8 @@ pub struct Policy {
     pub isolation: Isolation,
     /// Bounds for what comes out of the repository.
     pub limits: Limits,
+    /// From a bundle's application to its readiness: `limits.progressDeadline`. No bound of what is rendered.
+    pub progress_deadline: Duration,
     /// What parameters of preview files may be.
     pub parameters: BTreeMap<String, ParameterRule>,
     /// What camps are fenced in with, and what is put into them.
@@ -91,6 +93,8 @@ pub struct Url {
     pub gateway: Option<Gateway>,
     /// Where certificates come from.
     pub tls: Tls,
+    /// A camp is ready only when its URLs answer.
+    pub probe: bool,
 }
 
 /// A Gateway of the Gateway API.
@@ -220,6 +224,21 @@ pub fn parse_render_time(text: &str) -> Option<Duration> {
     (1..=600).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
+/// Reads `90s`, `10m` or `2h`: from ten seconds to a day.
+#[must_use]
+pub fn parse_progress_deadline(text: &str) -> Option<Duration> {
+    let unit = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return None,
+    };
+    let number = &text[..text.len() - 1];
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit)?;
+    (10..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
 /// Reads `90m`, `72h` or `14d`; `None` for anything else, and for more than ten years.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -259,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn a_progress_deadline_is_between_ten_seconds_and_a_day() {
+        assert_eq!(parse_progress_deadline("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_progress_deadline("10m"), Some(Duration::from_secs(600)));
+        assert_eq!(parse_progress_deadline("24h"), Some(Duration::from_secs(86_400)));
+        for bad in ["", "m", "9s", "25h", "1d", "+5m", "1.5m", "5 m", "ä"] {
+            assert_eq!(parse_progress_deadline(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn the_port_is_in_the_address_only_when_it_is_not_the_schemes_own() {
         let mut url = Url {
             host: "x.test".into(),
@@ -267,6 +296,7 @@ mod tests {
             ingress_class: None,
             gateway: None,
             tls: Tls::default(),
+            probe: true,
         };
         assert_eq!(url.of("a.x.test"), "http://a.x.test");
         url.port = Some(8080);

@@ -27,6 +27,7 @@ fn policy() -> Policy {
             ingress_class: None,
             gateway: None,
             tls: Tls::ControllerDefault,
+            probe: true,
         },
         isolation: Isolation {
             pod_security: "baseline",
@@ -45,6 +46,7 @@ fn policy() -> Policy {
             rendered_bytes: 4 << 20,
             render_time: Duration::from_secs(10),
         },
+        progress_deadline: Duration::from_secs(600),
         parameters: std::collections::BTreeMap::new(),
         guardrails: crate::domain::guardrails::Rules::default(),
     }

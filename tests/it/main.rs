@@ -14,6 +14,7 @@ mod escape;
 mod facts;
 mod guardrails;
 mod halt;
+mod health;
 mod hints;
 mod hooks;
 mod hostile;

@@ -3,6 +3,7 @@
 
 mod install;
 mod listeners;
+mod previews;
 mod replicas;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tower::ServiceExt as _;
 pub use self::install::Tokens;
 use self::install::{Accounts, DEFINITIONS, POLICIES, ROLES, apply, declare};
 use self::listeners::{Listeners, start_agents};
+pub use self::previews::{Asked, PreviewFault, Previews};
 use self::replicas::{Front, Replicas};
 use super::Peers;
 use crate::config::Settings;
@@ -107,6 +109,8 @@ pub struct Stage {
     pub hook: u64,
     /// The webhook's receiver, to be called in process.
     pub receiver: Transport,
+    /// The service's way to the previews, in process.
+    pub previews: Previews,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -219,10 +223,11 @@ impl Stage {
         let settings = settings(folder, addresses.as_ref())?;
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
+        let previews = Previews::new(door.clone(), clock.clone());
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (cluster.clone(), github.clone()),
+            (cluster.clone(), github.clone(), previews.clone()),
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -268,6 +273,7 @@ impl Stage {
             webhook_secret,
             hook,
             receiver,
+            previews,
             door,
             replicas,
             stop,
@@ -421,6 +427,8 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         guardrails: "bivouac-guardrails".into(),
         ingress_namespaces: vec!["ingress-nginx".into()],
         allow_http: true,
+        // Names below .localhost are this machine.
+        probe_address: None,
     })
 }
 
@@ -431,8 +439,7 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to: as its own service account, not as an administrator.
 fn peers(
-    cluster: &ApiServer,
-    github: &GitHub,
+    (cluster, github, previews): (&ApiServer, &GitHub, &Previews),
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
@@ -454,6 +461,10 @@ fn peers(
         forge: match wiring {
             Wiring::InProcess => github.transport(),
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
+        },
+        previews: match wiring {
+            Wiring::InProcess => previews.transport(),
+            Wiring::Sockets => crate::probe::https_transport(None)?,
         },
         fetch,
         tools: tools.clone(),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{FIRST, LEASE, Wiring, peers};
+use super::{FIRST, LEASE, Previews, Wiring, peers};
 use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
@@ -29,6 +29,7 @@ pub(super) struct Replicas {
     wiring: Wiring,
     cluster: ApiServer,
     github: GitHub,
+    previews: Previews,
     clock: Clock,
     rng: Rng,
     tools: Arc<dyn Tools>,
@@ -48,13 +49,25 @@ impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (cluster, github): (ApiServer, GitHub),
+        (cluster, github, previews): (ApiServer, GitHub, Previews),
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, cluster, github, clock, rng, tools, front, stop, running }
+        Self {
+            settings,
+            wiring,
+            cluster,
+            github,
+            previews,
+            clock,
+            rng,
+            tools,
+            front,
+            stop,
+            running,
+        }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -73,8 +86,8 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { cluster, github, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers(cluster, github, *wiring, clock, rng, tools)?;
+        let Self { cluster, github, previews, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers((cluster, github, previews), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
         let router = service.router();
         let stop = self.stop.child_token();

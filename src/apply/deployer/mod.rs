@@ -154,6 +154,11 @@ impl Deployer {
         true
     }
 
+    /// Client and namespace, for what is only read.
+    pub(in crate::apply) fn reading(&self) -> (Client, &str) {
+        (self.client.clone(), &self.namespace)
+    }
+
     /// An API for a kind, in this camp's namespace and nowhere else.
     fn api(&self, known: &Known) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &known.resource)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CommentView, Commit, Finding, LogTail, Phase, words};
+use super::{CommentView, Commit, Finding, LogTail, Phase, Problem, words};
 
 /// How much of each kind is shown. Later ones are tried when the text is still too long.
 #[derive(Clone, Copy)]
@@ -56,6 +56,9 @@ pub(super) struct Context {
     hint: Option<String>,
     incident: Option<String>,
     log: Option<LogContext>,
+    overdue: Option<String>,
+    problems: Vec<ProblemContext>,
+    problems_left: Option<usize>,
     findings: Vec<FindingContext>,
     findings_left: Option<usize>,
     approve: Option<String>,
@@ -92,6 +95,12 @@ struct NoteContext {
 struct LogContext {
     of: String,
     text: String,
+}
+
+#[derive(Serialize)]
+struct ProblemContext {
+    text: String,
+    hint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +162,9 @@ impl Context {
             hint: None,
             incident: None,
             log: None,
+            overdue: None,
+            problems: Vec::new(),
+            problems_left: None,
             findings: Vec::new(),
             findings_left: None,
             approve: None,
@@ -182,8 +194,18 @@ impl Context {
                 self.reason = Some(caps.text(reason));
                 self.running = running.as_ref().map(|running| running.short().to_owned());
             }
-            Phase::Degraded { reason, log } => {
-                self.reason = Some(caps.text(reason));
+            Phase::Degraded { overdue, problems, log } => {
+                let most = caps.findings.min(20);
+                self.overdue = overdue.as_deref().map(|deadline| caps.text(deadline));
+                self.problems = problems
+                    .iter()
+                    .take(most)
+                    .map(|Problem { text, hint }| ProblemContext {
+                        text: caps.text(text),
+                        hint: hint.as_deref().map(|hint| caps.text(hint)),
+                    })
+                    .collect();
+                self.problems_left = left(problems.len(), most);
                 self.log = log.as_ref().and_then(|log| LogContext::new(log, caps));
             }
             Phase::Refused { findings } => {

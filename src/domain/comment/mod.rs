@@ -101,6 +101,15 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
+/// Something that does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What, and why.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
 /// The end of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogTail {
@@ -144,8 +153,10 @@ pub enum Phase {
     Ready,
     /// It was ready, and something is not now.
     Degraded {
-        /// What.
-        reason: String,
+        /// It never was, and this much time was given to it.
+        overdue: Option<String>,
+        /// Each cause.
+        problems: Vec<Problem>,
         /// The log of what fails.
         log: Option<LogTail>,
     },

@@ -105,8 +105,26 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
         (
             "degraded",
             standing(Phase::Degraded {
-                reason: "Deployment web: 0 of 1 pods are ready".into(),
+                overdue: None,
+                problems: vec![
+                    Problem {
+                        text: "Deployment/web: container web ends again and again: exit code 1 (20 pods)".into(),
+                        hint: Some("the end of the log says more".into()),
+                    },
+                    Problem { text: "Job/seed: it has not ended yet".into(), hint: None },
+                ],
                 log: Some(log()),
+            }),
+        ),
+        (
+            "degraded-overdue",
+            standing(Phase::Degraded {
+                overdue: Some("10m".into()),
+                problems: vec![Problem {
+                    text: "URL of web: the name a.example.com is not found (DNS)".into(),
+                    hint: Some("see where the wildcard name leads".into()),
+                }],
+                log: None,
             }),
         ),
         (
@@ -238,8 +256,16 @@ fn every_template_escapes_whatever_it_shows() {
                 "{name}: {{{{{inner}}}}}"
             );
             if first == "ours" {
-                let words =
-                    ["took", "expires", "at", "lived", "revisions", "apps_left", "findings_left"];
+                let words = [
+                    "took",
+                    "expires",
+                    "at",
+                    "lived",
+                    "revisions",
+                    "apps_left",
+                    "findings_left",
+                    "problems_left",
+                ];
                 assert!(words.contains(&&inner[5..]), "{name}: {inner} comes from outside");
             }
         }
@@ -392,8 +418,16 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
         }),
         Just(Phase::Ready),
         Just(Phase::Down),
-        (hostile(), prop::option::of(log()))
-            .prop_map(|(reason, log)| Phase::Degraded { reason, log }),
+        (
+            prop::option::of(hostile()),
+            prop::collection::vec((hostile(), prop::option::of(hostile())), 0..4),
+            prop::option::of(log())
+        )
+            .prop_map(|(overdue, problems, log)| Phase::Degraded {
+                overdue,
+                problems: problems.into_iter().map(|(text, hint)| Problem { text, hint }).collect(),
+                log
+            }),
         prop::collection::vec(finding, 0..4).prop_map(|findings| Phase::Refused { findings }),
         (
             hostile(),

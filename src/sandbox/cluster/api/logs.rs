@@ -11,6 +11,8 @@ use super::status::ApiError;
 
 /// Where the sandbox's nodes (or who made the pod) put what the pod says; they run no container.
 const LOG: &str = "sandbox.bivouac.dev/log";
+/// The same of the run before; without it that run said what this one says.
+const PREVIOUS_LOG: &str = "sandbox.bivouac.dev/previous-log";
 
 /// Answers a request for a log. `follow` ends with what there is: no container goes on writing.
 pub(crate) fn log(shared: &Shared, call: &Call) -> Result<Answer, ApiError> {
@@ -57,7 +59,16 @@ pub(crate) fn log(shared: &Shared, call: &Call) -> Result<Answer, ApiError> {
         };
         return Err(ApiError::bad_request(format!("container {wanted:?} in pod {name:?} {why}")));
     }
-    let text = pod["metadata"]["annotations"][LOG].as_str().unwrap_or_default();
+    let notes = &pod["metadata"]["annotations"];
+    let mut text = notes[LOG].as_str().unwrap_or_default();
+    if call.query.get("previous").is_some_and(|previous| previous == "true") {
+        if !status_of(&pod, wanted)["lastState"]["terminated"].is_object() {
+            return Err(ApiError::bad_request(format!(
+                "previous terminated container {wanted:?} in pod {name:?} not found"
+            )));
+        }
+        text = notes[PREVIOUS_LOG].as_str().unwrap_or(text);
+    }
     let mut lines: Vec<&str> = text.lines().collect();
     if let Some(tail) = call.query.number("tailLines")? {
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);

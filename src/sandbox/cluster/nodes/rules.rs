@@ -12,7 +12,8 @@ pub const READY: &str = "sandbox.bivouac.dev/ready";
 pub const CRASH: &str = "sandbox.bivouac.dev/crash";
 /// Annotation: the exit code of such a failure; 1 when it is missing.
 pub const EXIT_CODE: &str = "sandbox.bivouac.dev/exit-code";
-/// Annotation: what the log of the pod says. The node writes it, unless the pod came with one.
+/// Annotation: what the log of the pod says. The node writes it, unless the pod came with one. What the run before said is
+/// in `sandbox.bivouac.dev/previous-log`, when the pod came with that.
 pub const LOG: &str = "sandbox.bivouac.dev/log";
 
 /// What becomes of a container.

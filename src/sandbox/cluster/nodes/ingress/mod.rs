@@ -189,11 +189,11 @@ fn respond(caches: &Caches, host: &str, uri: &Uri, path: &str) -> Response<Body>
     let target = match routes::route(caches, host, path) {
         Ok(target) => target,
         Err(Nowhere::NoHost) => {
-            return plain(StatusCode::NOT_FOUND, &format!("no Ingress for host {host}"));
+            return default_backend(&format!("no Ingress for host {host}"));
         }
         Err(Nowhere::NoPath) => {
             let why = format!("no Ingress rule of host {host} is for path {path}");
-            return plain(StatusCode::NOT_FOUND, &why);
+            return default_backend(&why);
         }
         Err(Nowhere::Broken(why)) => return plain(StatusCode::SERVICE_UNAVAILABLE, &why),
     };
@@ -215,6 +215,12 @@ fn respond(caches: &Caches, host: &str, uri: &Uri, path: &str) -> Response<Body>
             plain(StatusCode::NOT_FOUND, &format!("pod {pod} has no file {file}"))
         }
     }
+}
+
+/// Begins as ingress-nginx' default backend does; after that it says why.
+fn default_backend(why: &str) -> Response<Body> {
+    let text = format!("default backend - 404\n\n{why}\n");
+    reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into_bytes())
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<Body> {

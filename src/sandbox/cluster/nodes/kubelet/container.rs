@@ -41,6 +41,9 @@ pub(super) struct Next {
     pub(super) events: Vec<(bool, &'static str, String)>,
 }
 
+/// Reason of the event about a probe that fails. Told once for each run of a container, though its status stays as it is.
+pub(super) const UNHEALTHY: &str = "Unhealthy";
+
 /// How long an image that can't be pulled is `ErrImagePull` before kubelet backs off.
 const PULL: Duration = Duration::from_secs(1);
 
@@ -168,25 +171,46 @@ impl Life<'_> {
             if ran >= lasts {
                 return self.end(code);
             }
-            let mut next = self.on(ran);
+            let mut next = self.on(ran, marks);
             let left = lasts.saturating_sub(ran);
             next.again = Some(next.again.map_or(left, |again| again.min(left)));
             return next;
         }
-        self.on(ran)
+        self.on(ran, marks)
     }
 
     /// It goes on running, and gets ready when it is time.
-    fn on(&self, ran: Duration) -> Next {
+    fn on(&self, ran: Duration, marks: &mut Marks) -> Next {
         let ready = self.ready.is_some_and(|after| ran >= after);
         let again = self.ready.filter(|_| !ready).map(|after| after.saturating_sub(ran));
         let mut events = Vec::new();
-        if self.ready.is_none() {
-            events.push((true, "Unhealthy", "Readiness probe failed: ".to_owned()));
+        let told = format!("unhealthy/{}/{}", self.name(), self.restarts());
+        if self.ready.is_none() && marks.insert(told, self.now).is_none() {
+            events.push((
+                true,
+                UNHEALTHY,
+                format!("Readiness probe failed: {}", self.probe_failure()),
+            ));
         }
         let state = self.before.get("state").cloned().unwrap_or_default();
         let last = self.before.get("lastState").cloned().unwrap_or_else(|| json!({}));
         Next { status: self.status(&state, &last, self.restarts(), ready), again, events }
+    }
+
+    /// What a probe finds that never succeeds, in kubelet's words; a command says nothing.
+    fn probe_failure(&self) -> String {
+        let probe = self.container.get("readinessProbe").unwrap_or(&Value::Null);
+        if probe.get("httpGet").is_some() {
+            return "HTTP probe failed with statuscode: 503".to_owned();
+        }
+        match probe.pointer("/tcpSocket/port") {
+            Some(port) => {
+                let address = json::text(self.pod, "/status/podIP");
+                let port = port.as_str().map_or_else(|| port.to_string(), str::to_owned);
+                format!("dial tcp {address}:{port}: connect: connection refused")
+            }
+            None => String::new(),
+        }
     }
 
     fn end(&self, code: i64) -> Next {

@@ -159,16 +159,16 @@ fn step(
     let mut actions: Vec<Action> = Action::status(&PODS, pod, told).into_iter().collect();
     if actions.is_empty() {
         actions.extend(log(pod));
-    } else {
-        let tell = |(warning, reason, message): (bool, &'static str, String)| {
-            if warning {
-                Event::warning(pod, reason, message)
-            } else {
-                Event::normal(pod, reason, message)
-            }
-        };
-        actions.extend(events.into_iter().map(tell));
+        events.retain(|(_, reason, _)| *reason == container::UNHEALTHY);
     }
+    let tell = |(warning, reason, message): (bool, &'static str, String)| {
+        if warning {
+            Event::warning(pod, reason, message)
+        } else {
+            Event::normal(pod, reason, message)
+        }
+    };
+    actions.extend(events.into_iter().map(tell));
     actions.extend(again.map(|wait| Action::After(wait.max(Duration::from_millis(1)))));
     actions
 }

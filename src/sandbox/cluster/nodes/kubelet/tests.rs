@@ -13,6 +13,7 @@ struct World {
     now: DateTime<Utc>,
     writes: usize,
     reasons: Vec<String>,
+    told: Vec<String>,
 }
 
 impl World {
@@ -32,6 +33,7 @@ impl World {
             now: DateTime::UNIX_EPOCH,
             writes: 0,
             reasons: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -66,7 +68,9 @@ impl World {
                         self.caches.store_mut(&PODS).remove(&object);
                         return;
                     }
-                    Action::Tell(_) => {}
+                    Action::Tell(event) => {
+                        self.told.push(format!("{}: {}", event.reason, event.message));
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -226,6 +230,22 @@ fn a_pod_that_never_gets_ready_runs() {
     let mut world = World::new(container("nginx", &[]), json!({ (rules::READY): "never" }));
     world.play(MINUTE);
     assert_eq!(world.reasons, ["ContainerCreating", "running"]);
+}
+
+#[test]
+fn a_probe_that_never_succeeds_is_told_once_in_kubelets_words() {
+    for (probe, expected) in [
+        (json!({ "httpGet": { "port": 80 } }), "HTTP probe failed with statuscode: 503"),
+        (json!({ "exec": { "command": ["false"] } }), ""),
+    ] {
+        let spec =
+            json!({ "containers": [{ "name": "web", "image": "nginx", "readinessProbe": probe }] });
+        let mut world = World::new(spec, json!({ (rules::READY): "never" }));
+        world.play(MINUTE * 10);
+        let mut told = world.told.clone();
+        told.retain(|line| line.starts_with("Unhealthy"));
+        assert_eq!(told, [format!("Unhealthy: Readiness probe failed: {expected}")]);
+    }
 }
 
 #[test]
