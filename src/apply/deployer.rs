@@ -75,8 +75,9 @@ impl Deployer {
         let what = format!("apply {identity} ({})", object.origin);
         let known = self.known(object, api_version, &identity.kind, &what).await?;
         let api = self.api(&known);
+        let sent = self.target.marks().as_sent(&object.json);
         let send = async |parameters: PatchParams| {
-            api.patch(&identity.name, &parameters, &Patch::Apply(&object.json)).await
+            api.patch(&identity.name, &parameters, &Patch::Apply(&sent)).await
         };
         let first = send(PatchParams::apply(FIELD_MANAGER)).await;
         let (outcome, written) = match first {
@@ -89,7 +90,13 @@ impl Deployer {
             }
             other => (other, Written::Plainly),
         };
-        let Err(error) = outcome else { return Ok(written) };
+        let error = match outcome {
+            Ok(stored) => {
+                self.target.marks().note(&self.namespace, &stored);
+                return Ok(written);
+            }
+            Err(error) => error,
+        };
         Err(match status(&error) {
             Some(s) if is_terminating(s) => ApplyError::NotPrepared {
                 what: format!("namespace {} is going away", self.namespace),

@@ -10,6 +10,8 @@ mod camp;
 
 mod deployer;
 
+mod drift;
+
 mod error;
 
 mod facts;
@@ -25,6 +27,10 @@ mod teardown;
 pub use bundle::{Applied, Entry, Fence, apply_bundle, union};
 pub use camp::{CampId, labels};
 pub use deployer::Deployer;
+pub use drift::{
+    Difference, Kind, Mark, Marks, Place, PutBack, Shown, WatchTrouble, compare, put_back, told,
+    watch_kind,
+};
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
 pub use prepare::{Guardrails, Prepared, prepare};

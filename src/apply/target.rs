@@ -12,6 +12,7 @@ use kube::discovery::{self, Scope};
 use kube::{Client, Error};
 use tower::ServiceExt as _;
 
+use super::drift::Marks;
 use super::facts::Facts;
 use crate::seams::Transport;
 
@@ -33,6 +34,7 @@ pub struct Target {
     client: Client,
     kinds: Arc<Mutex<BTreeMap<KindKey, Known>>>,
     pub(super) facts: Arc<Facts>,
+    marks: Arc<Marks>,
 }
 
 /// A kind that can be a key of an ordered map.
@@ -49,7 +51,25 @@ impl Target {
     /// The cluster behind `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Arc::default(), facts: Arc::default() }
+        Self { client, kinds: Arc::default(), facts: Arc::default(), marks: Arc::default() }
+    }
+
+    /// The same, with the name of this installation: what a deployer applies is labelled with it.
+    #[must_use]
+    pub fn of_instance(mut self, instance: &str) -> Self {
+        self.marks = Arc::new(Marks::of_instance(instance));
+        self
+    }
+
+    /// Name of this installation.
+    pub(super) fn instance(&self) -> Option<&str> {
+        self.marks.instance()
+    }
+
+    /// Marks of what was applied.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// A client that acts as `who`. The same connections, one header more.

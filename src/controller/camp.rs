@@ -138,6 +138,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.hosts.clear();
     status.urls.clear();
     status.inventory.clear();
+    status.contested.clear();
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;
@@ -145,6 +146,6 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.expires_at = None;
     status.camp_since = None;
     status.conditions.retain(|condition| {
-        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy")
+        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy" | "Contested")
     });
 }

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use super::Context;
 use super::build::{Refusal, Unbuilt, refused};
 use super::camp;
+use super::drift::{self, marked};
 use super::error::{ReconcileError, chain};
 use super::fence::Fence;
 use super::look::{QUIET, look};
@@ -123,7 +124,7 @@ pub(super) async fn bring_up(
         };
         return refuse(context, record, served, decision, digest, refusal).await;
     }
-    record.status.inventory = to_status(&union);
+    record.status.inventory = marked(context, record, &union);
     record.save(context).await?;
 
     let fence = fence_of(context, record, served, &inputs);
@@ -327,14 +328,7 @@ fn note_applied(
     applied: &apply::Applied,
 ) {
     let now = context.clock.now();
-    for (entry, conflict) in &applied.forced {
-        tracing::info!(
-            environment.name = record.name(),
-            object.kind = entry.kind,
-            object.name = entry.name,
-            "fields were taken back: {conflict}"
-        );
-    }
+    drift::note_forced(context, record, &applied.forced);
     let kept = match applied.kept.as_slice() {
         [] => String::new(),
         kept => format!("; {} objects that left the bundle could not be deleted yet", kept.len()),
@@ -347,8 +341,9 @@ fn note_applied(
         Judgement::no("Applied", "PruneIncomplete", message)
     };
     judge(context, record, &judgement);
+    let inventory = marked(context, record, &applied.inventory);
     let status = &mut record.status;
-    status.inventory = to_status(&applied.inventory);
+    status.inventory = inventory;
     status.revision = Some(revision.as_str().to_owned());
     status.short_revision = Some(revision.short().to_owned());
     status.digest = Some(bundle.digest.clone());
@@ -385,13 +380,6 @@ pub(super) fn judge(context: &Context, record: &mut Record, judgement: &Judgemen
 pub(super) fn inventory_of(record: &Record) -> Vec<Entry> {
     let entries = record.status.inventory.iter().cloned();
     entries
-        .map(|InventoryEntry { api_version, kind, name }| Entry { api_version, kind, name })
-        .collect()
-}
-
-fn to_status(inventory: &[Entry]) -> Vec<InventoryEntry> {
-    let entries = inventory.iter().cloned();
-    entries
-        .map(|Entry { api_version, kind, name }| InventoryEntry { api_version, kind, name })
+        .map(|InventoryEntry { api_version, kind, name, .. }| Entry { api_version, kind, name })
         .collect()
 }

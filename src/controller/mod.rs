@@ -6,7 +6,9 @@ mod build;
 mod camp;
 mod credentials;
 mod deploy;
+mod drift;
 mod error;
+mod events;
 mod facts;
 mod fence;
 pub mod leader;
@@ -107,6 +109,8 @@ pub struct Context {
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
+    drift: drift::Drift,
+    events: events::Events,
     rotations: rotation::Rotations,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
@@ -130,6 +134,8 @@ impl Context {
             promises: Mutex::default(),
             gates: Mutex::default(),
             teller: teller::Teller::default(),
+            drift: drift::Drift::default(),
+            events: events::Events::default(),
             rotations: rotation::Rotations::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
@@ -150,7 +156,7 @@ const SIDE_BY_SIDE: u16 = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let facts_stop = stop.clone();
+    let (facts_stop, drift_stop) = (stop.clone(), stop.clone());
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -191,12 +197,14 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         .for_each(tell_of_trouble);
 
     let facts = facts::run(&context, facts_stop);
+    let drift = drift::run(&context, drift_stop);
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join3(repositories, environments, facts).await;
+        futures::future::join4(repositories, environments, facts, drift).await;
         quiet.cancel();
     };
-    futures::future::join(runs, teller::run(&context, quiet.clone())).await;
+    let told = teller::run(&context, quiet.clone());
+    futures::future::join3(runs, told, events::run(&context, quiet.clone())).await;
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

@@ -329,11 +329,13 @@ async fn finish(
         let name = repository.metadata.name.as_deref().unwrap_or_default();
         // Of this status this controller is the only writer, and it runs once at a time for each Repository.
         let patch = json!({"status": status});
+        let status_now = status;
         context
             .repositories_api()
             .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .map_err(|error| ReconcileError::record("write the status of the Repository", error))?;
+        context.events.tell_of_repository(context, repository, &status_now);
     }
     Ok(Next::requeue(context.rng.jitter(context.intervals.sweep, 20)))
 }

@@ -12,7 +12,7 @@ pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
-    Approval, CommentRecord, Condition, Environment, EnvironmentSpec, EnvironmentStatus,
+    Approval, CommentRecord, Condition, ContestedEntry, Environment, EnvironmentSpec, EnvironmentStatus,
     FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
     PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
 };

@@ -46,6 +46,15 @@ pub(super) async fn stored_or_built(
     Ok(bundle)
 }
 
+/// The bundle that runs, when it is stored: what is put back after a change, whatever became of later commits.
+pub(super) async fn running(
+    context: &Context,
+    record: &Record,
+) -> Result<Option<Bundle>, ReconcileError> {
+    let Some(digest) = &record.status.digest else { return Ok(None) };
+    Shelf::of(context, record).await?.read_of_digest(digest).await
+}
+
 /// The camp is gone, and its bundles with it: a later one is rendered anew.
 pub(super) async fn clear(context: &Context, record: &Record) -> Result<(), ReconcileError> {
     Shelf::of(context, record).await?.clear().await

@@ -90,6 +90,17 @@ impl Shelf {
         }
     }
 
+    /// The bundle of this digest.
+    pub(super) async fn read_of_digest(
+        &self,
+        digest: &str,
+    ) -> Result<Option<Bundle>, ReconcileError> {
+        match self.kept.iter().find(|kept| kept.digest == digest) {
+            Some(kept) => self.unpacked(kept).await,
+            None => Ok(None),
+        }
+    }
+
     /// The bundle that was stored last.
     pub(super) async fn read_newest(&self) -> Result<Option<Bundle>, ReconcileError> {
         match self.kept.first() {
