@@ -12,9 +12,10 @@ pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
-    Approval, CommentRecord, Condition, ContestedEntry, Environment, EnvironmentSpec, EnvironmentStatus,
-    FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry, Phase,
-    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want, WhyLine,
+    Approval, CommentRecord, Condition, ContestedEntry, Environment, EnvironmentSpec,
+    EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, InventoryEntry, LastCamp, NoteEntry,
+    Phase, PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, UrlEntry, Want,
+    WhyLine,
 };
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

@@ -32,7 +32,10 @@ impl Repairs {
             }
         }
         while self.0.len() > FIELDS {
-            let oldest = self.0.iter().min_by_key(|(field, times)| (times.back().copied(), (*field).clone()));
+            let oldest = self
+                .0
+                .iter()
+                .min_by_key(|(field, times)| (times.back().copied(), (*field).clone()));
             let Some(oldest) = oldest.map(|(field, _)| field.clone()) else { break };
             self.0.remove(&oldest);
         }

@@ -84,11 +84,7 @@ impl Change {
     /// What was lost between `before`, as it was found, and `after`, as we own it now that it is put back; and who of the
     /// others had it.
     #[must_use]
-    pub fn between(
-        before: &BTreeSet<String>,
-        after: &BTreeSet<String>,
-        others: &[Writer],
-    ) -> Self {
+    pub fn between(before: &BTreeSet<String>, after: &BTreeSet<String>, others: &[Writer]) -> Self {
         let lost: Vec<&String> = after.difference(before).collect();
         let newest = |owners: &mut dyn Iterator<Item = &Writer>| {
             owners.max_by_key(|writer| (writer.at, writer.manager.clone())).cloned()
@@ -134,9 +130,10 @@ pub const WHOLE: &str = "(the object)";
 
 /// Whether this writer has the field, or something in or around it: a list that is one for us may be many for another.
 fn owns(writer: &Writer, path: &str) -> bool {
-    writer.fields.iter().any(|own| {
-        own == path || starts_below(own, path) || starts_below(path, own)
-    })
+    writer
+        .fields
+        .iter()
+        .any(|own| own == path || starts_below(own, path) || starts_below(path, own))
 }
 
 fn starts_below(path: &str, above: &str) -> bool {
@@ -187,13 +184,18 @@ mod tests {
             at,
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
         };
-        let others =
-            [writer("scaler", 5, &[".spec.replicas"]), writer("kube-controller-manager", 9, &[".status"])];
+        let others = [
+            writer("scaler", 5, &[".spec.replicas"]),
+            writer("kube-controller-manager", 9, &[".status"]),
+        ];
         let change = Change::between(&before, &after, &others);
         assert_eq!(change.words(), "\"scaler\" changed .spec.replicas");
         let change = Change::between(&before, &after, &others[1..]);
         assert_eq!(change.manager.as_deref(), Some("kube-controller-manager"));
-        assert_eq!(Change::between(&before, &after, &[]).words(), "somebody changed .spec.replicas");
+        assert_eq!(
+            Change::between(&before, &after, &[]).words(),
+            "somebody changed .spec.replicas"
+        );
         assert_eq!(Change { gone: true, ..Change::default() }.contested(), [WHOLE]);
     }
 

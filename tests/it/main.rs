@@ -5,6 +5,7 @@ mod apps;
 mod bad_input;
 mod changes;
 mod determinism;
+mod drift;
 mod escape;
 mod facts;
 mod hints;

@@ -184,7 +184,10 @@ mod tests {
     fn what_is_sent_carries_the_installation_and_the_bundle_does_not() {
         let object = json!({"metadata": {"name": "page", "labels": {"app": "web"}}});
         let sent = Marks::of_instance("main").as_sent(&object);
-        assert_eq!(sent["metadata"]["labels"], json!({"app": "web", "bivouac.dev/instance": "main"}));
+        assert_eq!(
+            sent["metadata"]["labels"],
+            json!({"app": "web", "bivouac.dev/instance": "main"})
+        );
         assert_eq!(Marks::default().as_sent(&object), object);
     }
 }

@@ -183,9 +183,7 @@ fn change(before: &ObjectMeta, after: &ObjectMeta) -> Change {
         .managed_fields
         .iter()
         .flatten()
-        .filter(|entry| {
-            own != Some(*entry) && entry.subresource.as_deref() != Some("status")
-        })
+        .filter(|entry| own != Some(*entry) && entry.subresource.as_deref() != Some("status"))
         .map(|entry| Writer {
             manager: entry.manager.clone().unwrap_or_default(),
             at: entry.time.as_ref().map_or(0, |time| time.0.as_second()),
@@ -217,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_conflict_says_who_and_what() {
-        let one = "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .data.page";
+        let one =
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .data.page";
         let many = "Apply failed with 2 conflicts: conflicts with \"other\" using v1:\n- .data.b\n- .data.a";
         assert_eq!(told(one).words(), "\"kubectl-edit\" changed .data.page");
         assert_eq!(told(many).words(), "\"other\" changed .data.a, .data.b");

@@ -4,7 +4,7 @@
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use kube::Api;
-use kube::core::{DynamicObject, ObjectMeta};
+use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event};
 
 use super::Mark;
@@ -67,26 +67,26 @@ pub async fn watch_kind(
         .map_err(|error| WatchTrouble::Unasked(Box::new(error)))?
         .filter(|known| known.namespaced)
         .ok_or(WatchTrouble::NoSuchKind)?;
-    let api: Api<DynamicObject> = Api::all_with(target.client(&As::Service), &known.resource);
+    let api: Api<PartialObjectMeta<DynamicObject>> =
+        Api::all_with(target.client(&As::Service), &known.resource);
     let label = match target.instance() {
         Some(instance) => format!("{INSTANCE_LABEL}={instance},{ENVIRONMENT_LABEL}"),
         None => ENVIRONMENT_LABEL.to_owned(),
     };
     let config = watcher::Config::default().labels(&label);
-    let shown = kube::runtime::metadata_watcher(api, config).flat_map(|event| {
-        stream::iter(match event {
-            Ok(Event::Init) => Some(Ok(Shown::Begun)),
-            Ok(Event::InitApply(object)) => {
-                place(&object.metadata).map(|at| Ok(Shown::Listed(at, Mark::of(&object.metadata))))
-            }
-            Ok(Event::InitDone) => Some(Ok(Shown::Whole)),
-            Ok(Event::Apply(object)) => {
-                place(&object.metadata).map(|at| Ok(Shown::Changed(at, Mark::of(&object.metadata))))
-            }
-            Ok(Event::Delete(object)) => place(&object.metadata).map(|at| Ok(Shown::Gone(at))),
-            Err(error) => Some(Err(trouble(error))),
-        })
-    });
+    let shown =
+        watcher::watcher(api, config).flat_map(|event| {
+            stream::iter(match event {
+                Ok(Event::Init) => Some(Ok(Shown::Begun)),
+                Ok(Event::InitApply(object)) => place(&object.metadata)
+                    .map(|at| Ok(Shown::Listed(at, Mark::of(&object.metadata)))),
+                Ok(Event::InitDone) => Some(Ok(Shown::Whole)),
+                Ok(Event::Apply(object)) => place(&object.metadata)
+                    .map(|at| Ok(Shown::Changed(at, Mark::of(&object.metadata)))),
+                Ok(Event::Delete(object)) => place(&object.metadata).map(|at| Ok(Shown::Gone(at))),
+                Err(error) => Some(Err(trouble(error))),
+            })
+        });
     Ok(shown.boxed())
 }
 

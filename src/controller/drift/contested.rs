@@ -49,7 +49,9 @@ pub(super) fn settle(context: &Context, record: &mut Record, suspects: &[Invento
         now < next_repair(one.repaired_at.0) || suspects.iter().any(|entry| is_of(one, entry))
     };
     record.status.contested.retain(goes_on);
-    if let Some(next) = record.status.contested.iter().map(|one| next_repair(one.repaired_at.0)).min() {
+    if let Some(next) =
+        record.status.contested.iter().map(|one| next_repair(one.repaired_at.0)).min()
+    {
         if next > now {
             context.drift.check_at(record.name(), next, Depth::Seen);
         }
@@ -96,12 +98,15 @@ pub(super) fn note_repair(
     }
     for field in fights {
         let field = bounded(&field, 512);
-        let known = record.status.contested.iter().any(|one| is_of(one, entry) && one.field == field);
+        let known =
+            record.status.contested.iter().any(|one| is_of(one, entry) && one.field == field);
         if known || record.status.contested.len() >= MOST {
             continue;
         }
         let manager = change.manager.as_deref().map(|manager| bounded(manager, 128));
-        let who = manager.as_ref().map_or_else(|| "somebody".to_owned(), |manager| format!("{manager:?}"));
+        let who = manager
+            .as_ref()
+            .map_or_else(|| "somebody".to_owned(), |manager| format!("{manager:?}"));
         context.events.tell(
             context,
             record.stored(),

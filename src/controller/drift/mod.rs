@@ -20,8 +20,8 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::contested::note_forced;
 use self::check::Depth;
+pub(super) use self::contested::note_forced;
 use self::seen::Seen;
 use super::Context;
 use super::error::chain;
@@ -82,7 +82,8 @@ impl Drift {
     /// The record whose check is due first.
     fn take(&self, now: DateTime<Utc>, busy: &BTreeSet<String>) -> Option<(String, Depth)> {
         let mut state = self.state();
-        let ready = state.due.iter().filter(|(record, (at, _))| *at <= now && !busy.contains(*record));
+        let ready =
+            state.due.iter().filter(|(record, (at, _))| *at <= now && !busy.contains(*record));
         let name = ready.min_by_key(|(record, (at, _))| (*at, (*record).clone()))?.0.clone();
         state.due.remove(&name).map(|(_, depth)| (name, depth))
     }
@@ -96,13 +97,20 @@ impl Drift {
     }
 
     /// Objects of a record that are not as they were applied, as far as the watches show.
-    fn suspects(&self, namespace: &str, inventory: &[InventoryEntry], depth: Depth) -> Vec<InventoryEntry> {
+    fn suspects(
+        &self,
+        namespace: &str,
+        inventory: &[InventoryEntry],
+        depth: Depth,
+    ) -> Vec<InventoryEntry> {
         let state = self.state();
         let differs = |entry: &&InventoryEntry| {
             let kind = Kind::of(&entry.api_version, &entry.kind);
             match state.seen.get(&kind).filter(|_| !state.unwatched.contains_key(&kind)) {
                 Some(seen) => seen.differs(namespace, &entry.name, entry.mark.as_deref()),
-                None => depth == Depth::Compare && entry.mark.is_some() && is_unwatched(&state, &kind),
+                None => {
+                    depth == Depth::Compare && entry.mark.is_some() && is_unwatched(&state, &kind)
+                }
             }
         };
         inventory.iter().filter(differs).cloned().collect()
@@ -115,7 +123,11 @@ fn is_unwatched(state: &State, kind: &Kind) -> bool {
 }
 
 /// The inventory as it is recorded: with the marks of the last apply, or those that were recorded before.
-pub(super) fn marked(context: &Context, record: &Record, inventory: &[Entry]) -> Vec<InventoryEntry> {
+pub(super) fn marked(
+    context: &Context,
+    record: &Record,
+    inventory: &[Entry],
+) -> Vec<InventoryEntry> {
     let namespace = record.status.namespace.as_deref().unwrap_or_default();
     let recorded = |entry: &Entry| {
         let kind = Kind::of(&entry.api_version, &entry.kind);
@@ -269,7 +281,10 @@ fn plan_comparisons(context: &Context) {
     for name in wanted {
         // The first at any time within the interval: after a start, all camps at once would be a storm.
         let spread = context.rng.below(u64::try_from(COMPARE.as_millis()).unwrap_or(u64::MAX));
-        let at = state.compare.entry(name.clone()).or_insert_with(|| now + Duration::from_millis(spread));
+        let at = state
+            .compare
+            .entry(name.clone())
+            .or_insert_with(|| now + Duration::from_millis(spread));
         if *at <= now {
             *at = now + context.rng.jitter(COMPARE, 20);
             let due = state.due.entry(name).or_insert((now, Depth::Compare));
@@ -280,7 +295,12 @@ fn plan_comparisons(context: &Context) {
 }
 
 /// Follows one kind until `end`, or until it can't be watched. Gives the kind.
-async fn follow(context: &Context, kind: Kind, api_version: String, end: CancellationToken) -> Kind {
+async fn follow(
+    context: &Context,
+    kind: Kind,
+    api_version: String,
+    end: CancellationToken,
+) -> Kind {
     let _ = end.run_until_cancelled(watch(context, &kind, &api_version)).await;
     kind
 }
@@ -321,7 +341,11 @@ async fn watch(context: &Context, kind: &Kind, api_version: &str) {
             Some(Err(error)) => {
                 failures = failures.saturating_add(1);
                 if failures == 3 {
-                    tracing::warn!(object.kind = kind.kind, "drift is noticed late: {}", chain(&error));
+                    tracing::warn!(
+                        object.kind = kind.kind,
+                        "drift is noticed late: {}",
+                        chain(&error)
+                    );
                 }
                 let pause = FIRST.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST);
                 context.clock.sleep(context.rng.jitter(pause, 50)).await;
@@ -378,14 +402,16 @@ fn compare_all(context: &Context, kind: &Kind) {
     for record in context.all_records() {
         let Some(status) = &record.status else { continue };
         let of_kind = |entry: &&InventoryEntry| Kind::of(&entry.api_version, &entry.kind) == *kind;
-        let entries: Vec<InventoryEntry> = status.inventory.iter().filter(of_kind).cloned().collect();
+        let entries: Vec<InventoryEntry> =
+            status.inventory.iter().filter(of_kind).cloned().collect();
         suspect(context, &record, &entries);
     }
 }
 
 /// Makes a check due when one of these objects is not as it was applied.
 fn suspect(context: &Context, record: &Environment, entries: &[InventoryEntry]) {
-    let Some(namespace) = record.status.as_ref().and_then(|status| status.namespace.as_ref()) else {
+    let Some(namespace) = record.status.as_ref().and_then(|status| status.namespace.as_ref())
+    else {
         return;
     };
     if stands(record) && !context.drift.suspects(namespace, entries, Depth::Seen).is_empty() {

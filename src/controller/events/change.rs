@@ -76,7 +76,8 @@ fn applied(before: &EnvironmentStatus, after: &EnvironmentStatus, told: &mut Vec
         .map(|entry| format!("{}/{}", entry.kind, entry.name))
         .collect();
     if !pruned.is_empty() {
-        let note = format!("{} left the bundle and are deleted: {}", pruned.len(), pruned.join(", "));
+        let note =
+            format!("{} left the bundle and are deleted: {}", pruned.len(), pruned.join(", "));
         told.push(Told::of("Pruned", Weight::Normal, "Prune", note));
     }
 }
@@ -92,7 +93,9 @@ pub(super) fn of_repository(
     let mut told = Vec::new();
     for is in &after.conditions {
         let was = old(&is.r#type);
-        if is.status == "False" && was.is_none_or(|was| (&was.status, &was.reason) != (&is.status, &is.reason)) {
+        if is.status == "False"
+            && was.is_none_or(|was| (&was.status, &was.reason) != (&is.status, &is.reason))
+        {
             let reason = match is.r#type.as_str() {
                 "Accessible" => "NotAccessible",
                 "CredentialsValid" => "CredentialsInvalid",
@@ -164,7 +167,8 @@ mod tests {
         let mut ready = standing.clone();
         ready["phase"] = "Ready".into();
         ready["urls"] = json!([{"app": "web", "url": "https://x"}]);
-        ready["conditions"] = json!([condition("Applied", "True", "Applied"), condition("Ready", "True", "Ready")]);
+        ready["conditions"] =
+            json!([condition("Applied", "True", "Applied"), condition("Ready", "True", "Ready")]);
         assert_eq!(said(&standing, &ready), [("Ready", "commit abc1234 runs at https://x".into())]);
         let mut going = ready.clone();
         going["phase"] = "TearingDown".into();

@@ -319,7 +319,9 @@ mod tests {
         assert_eq!(event["regarding"]["name"], "shop-pr-1");
         assert_eq!(event["eventTime"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(tell(&events, "u", "a", 3), None);
-        let Some(Write::Count(counted, patch)) = tell(&events, "u", "a", 12) else { panic!("counted") };
+        let Some(Write::Count(counted, patch)) = tell(&events, "u", "a", 12) else {
+            panic!("counted")
+        };
         assert_eq!((counted, &patch["series"]["count"]), (name, &json!(3)));
         assert!(matches!(tell(&events, "u", "b", 13), Some(Write::Make(..))), "another note");
         assert!(matches!(tell(&events, "v", "a", 13), Some(Write::Make(..))), "another object");
