@@ -27,7 +27,7 @@ const SECRET: &str = "apiVersion: v1
 kind: Secret
 metadata:
   name: password
-stringData: {user: ada, password: marshmallow}
+data: {user: YWRh, password: bWFyc2htYWxsb3c=}
 ";
 
 /// An autoscaler, and what it scales.
@@ -218,7 +218,7 @@ async fn a_secret_that_somebody_changes_is_put_back_though_nobody_may_read_it() 
         let data = secrets.get("password").await.expect("a Secret").data.unwrap_or_default();
         data.get(key).map(|value| String::from_utf8_lossy(&value.0).into_owned())
     };
-    edit(&secrets, "password", "kubectl-edit", &json!({"stringData": {"password": "mine"}})).await;
+    edit(&secrets, "password", "kubectl-edit", &json!({"data": {"password": "bWluZQ=="}})).await;
     world
         .within(COMPARED, "the password is put back", async || {
             (value("password").await.as_deref() == Some("marshmallow")).then_some(())
@@ -416,7 +416,7 @@ async fn watches_that_break_off_miss_nothing() {
         conflicts: 50,
         lost_answers: 50,
         cut_watches: 500,
-        spared_users: vec!["admin".into(), "system:admin".into()],
+        spared_users: vec!["kubernetes-admin".into()],
     };
     world.stage.cluster.set_faults(trouble);
     let maps: Api<ConfigMap> = of(&world, number);
@@ -455,7 +455,7 @@ async fn drift_is_put_back_in_less_than_a_second() {
     }
     world.stage.cluster.set_faults(FaultPlan {
         latency: Duration::from_millis(100),
-        spared_users: vec!["admin".into(), "system:admin".into()],
+        spared_users: vec!["kubernetes-admin".into()],
         ..FaultPlan::default()
     });
     let mut times = Vec::new();

@@ -1,6 +1,8 @@
 //! One record's objects looked at again and put back, in the record's turn. I/O: home for the record and the stored
 //! bundle, the target as the deployer.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use super::contested::{self, Held};
@@ -14,6 +16,9 @@ use crate::controller::{retry, stored};
 use crate::crd::InventoryEntry;
 use crate::domain::bundle::{Bundle, BundleObject, group_of};
 use crate::domain::status::Judgement;
+
+/// Pause before something is tried again that the cluster refused.
+const REFUSED: Duration = Duration::from_secs(60);
 
 /// How closely a record is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +119,14 @@ async fn checked(
 
 /// Leaves it to the record's own run, which applies the whole bundle.
 async fn give_up(context: &Context, record: &mut Record, why: &str) -> Result<(), ReconcileError> {
+    if record.status.condition("Rendered").is_some_and(|rendered| rendered.status == "False") {
+        // A later commit is refused, so no run applies what goes on: it stays with this.
+        tracing::warn!(environment.name = record.name(), "drift is not put back yet: {why}");
+        let pause = context.rng.jitter(REFUSED, 20);
+        let pause = TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1));
+        context.drift.check_at(record.name(), context.clock.now() + pause, Depth::Seen);
+        return record.save_as_observed(context).await;
+    }
     judge(context, record, &Judgement::unknown("Applied", "Drifted", why));
     retry::look_now(context, record.name());
     record.save_as_observed(context).await

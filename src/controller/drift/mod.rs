@@ -34,6 +34,8 @@ use crate::domain::contest::{Repairs, next_repair};
 const SIDE_BY_SIDE: usize = 8;
 /// The kinds in use are looked at again after this time, however quiet it is.
 const LOOK: Duration = Duration::from_secs(60);
+/// Between two looks at the kinds in use, when something is applied all the time.
+const SOON: Duration = Duration::from_millis(250);
 /// Between two comparisons of what may not be listed; and before a kind that may not be watched is tried again.
 const COMPARE: Duration = Duration::from_secs(600);
 /// First pause after a watch broke off; doubled each time.
@@ -92,7 +94,7 @@ impl Drift {
     fn pause(&self, now: DateTime<Utc>, busy: &BTreeSet<String>) -> Duration {
         let state = self.state();
         let free = state.due.iter().filter(|(record, _)| !busy.contains(*record));
-        let first = free.map(|(_, (at, _))| *at).chain(state.compare.values().copied()).min();
+        let first = free.map(|(_, (at, _))| *at).min();
         first.map_or(LOOK, |at| (at - now).to_std().unwrap_or_default().min(LOOK))
     }
 
@@ -168,30 +170,21 @@ fn stands(record: &Environment) -> bool {
 
 /// Watches and checks until `stop`.
 pub(super) async fn run(context: &Context, stop: CancellationToken) {
-    let mut watches: FuturesUnordered<BoxFuture<'_, Kind>> = FuturesUnordered::new();
+    let mut watches: FuturesUnordered<BoxFuture<'_, (Kind, CancellationToken)>> =
+        FuturesUnordered::new();
     let mut watching: BTreeMap<Kind, CancellationToken> = BTreeMap::new();
     let mut checks: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
     let mut busy = BTreeSet::new();
     let drift = &context.drift;
+    let (mut planned, mut news) = (None, true);
     loop {
-        let used = kinds_in_use(context);
-        watching.retain(|kind, end| {
-            let stays = used.contains_key(kind);
-            if !stays {
-                end.cancel();
-                drift.state().seen.remove(kind);
-            }
-            stays
-        });
-        for (kind, api_version) in used {
-            if watching.contains_key(&kind) || !may_try(context, &kind) {
-                continue;
-            }
-            let end = stop.child_token();
-            watching.insert(kind.clone(), end.clone());
-            watches.push(Box::pin(follow(context, kind, api_version, end)));
+        if is_due(context, planned, news) {
+            // What was applied a moment ago may not be in the store yet: it is looked at once more.
+            let again = std::mem::take(&mut news) || !context.knows_records();
+            planned = Some((context.clock.now(), again));
+            open_watches(context, &stop, &mut watching, &mut watches);
+            plan_comparisons(context);
         }
-        plan_comparisons(context);
         let now = context.clock.now();
         while checks.len() < SIDE_BY_SIDE
             && let Some((name, depth)) = drift.take(now, &busy)
@@ -202,14 +195,21 @@ pub(super) async fn run(context: &Context, stop: CancellationToken) {
                 name
             }));
         }
-        let pause = if checks.len() < SIDE_BY_SIDE { drift.pause(now, &busy) } else { LOOK };
+        let next = next_plan(context, planned, news);
+        let pause =
+            if checks.len() < SIDE_BY_SIDE { drift.pause(now, &busy).min(next) } else { next };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(name) = checks.next() => { busy.remove(&name); }
-            Some(kind) = watches.next() => { watching.remove(&kind); }
+            Some((kind, end)) = watches.next() => {
+                // One that was ended, and another that was opened since for the same kind, are two.
+                if !end.is_cancelled() {
+                    watching.remove(&kind);
+                }
+            }
             () = drift.wake.notified() => {}
-            () = context.target.marks().news() => {}
+            () = context.target.marks().news(), if !news => news = true,
             () = context.clock.sleep(pause.max(Duration::from_millis(1))) => {}
         }
     }
@@ -218,6 +218,57 @@ pub(super) async fn run(context: &Context, stop: CancellationToken) {
         biased;
         () = drained => {}
         () = context.clock.sleep(DRAIN) => {}
+    }
+}
+
+/// When the kinds in use were looked at last, and whether that is to be done once more soon.
+type Planned = Option<(DateTime<Utc>, bool)>;
+
+/// The time until the kinds in use are looked at again: soon when something was applied, else when something is due.
+fn next_plan(context: &Context, planned: Planned, news: bool) -> Duration {
+    let Some((last, again)) = planned else { return Duration::ZERO };
+    let compare = context.drift.state().compare.values().min().copied();
+    let mut next = last + LOOK;
+    if let Some(compare) = compare {
+        next = next.min(compare);
+    }
+    if again {
+        next = next.min(last + SOON * 4);
+    }
+    if news {
+        next = last;
+    }
+    // However much is applied, this is not done all the time.
+    (next.max(last + SOON) - context.clock.now()).to_std().unwrap_or_default()
+}
+
+fn is_due(context: &Context, planned: Planned, news: bool) -> bool {
+    next_plan(context, planned, news).is_zero()
+}
+
+/// Opens a watch for each kind that came into use, and ends those of kinds that are used no more.
+fn open_watches<'a>(
+    context: &'a Context,
+    stop: &CancellationToken,
+    watching: &mut BTreeMap<Kind, CancellationToken>,
+    watches: &mut FuturesUnordered<BoxFuture<'a, (Kind, CancellationToken)>>,
+) {
+    let used = kinds_in_use(context);
+    watching.retain(|kind, end| {
+        let stays = used.contains_key(kind);
+        if !stays {
+            end.cancel();
+            context.drift.state().seen.remove(kind);
+        }
+        stays
+    });
+    for (kind, api_version) in used {
+        if watching.contains_key(&kind) || !may_try(context, &kind) {
+            continue;
+        }
+        let end = stop.child_token();
+        watching.insert(kind.clone(), end.clone());
+        watches.push(Box::pin(follow(context, kind, api_version, end)));
     }
 }
 
@@ -294,15 +345,15 @@ fn plan_comparisons(context: &Context) {
     context.target.marks().keep(|namespace| namespaces.contains(namespace));
 }
 
-/// Follows one kind until `end`, or until it can't be watched. Gives the kind.
+/// Follows one kind until `end`, or until it can't be watched. Gives both.
 async fn follow(
     context: &Context,
     kind: Kind,
     api_version: String,
     end: CancellationToken,
-) -> Kind {
+) -> (Kind, CancellationToken) {
     let _ = end.run_until_cancelled(watch(context, &kind, &api_version)).await;
-    kind
+    (kind, end)
 }
 
 async fn watch(context: &Context, kind: &Kind, api_version: &str) {
@@ -357,7 +408,7 @@ async fn watch(context: &Context, kind: &Kind, api_version: &str) {
 /// What the watch showed, compared with what the records know.
 fn note(context: &Context, kind: &Kind, shown: Shown) {
     let mut state = context.drift.state();
-    if let Shown::Begun = shown {
+    if let Shown::Whole = shown {
         state.unwatched.remove(kind);
     }
     let seen = state.seen.entry(kind.clone()).or_default();
