@@ -271,7 +271,7 @@ async fn what_an_autoscaler_scales_and_what_others_add_is_left_alone() {
     maps.delete("theirs", &DeleteParams::default()).await.expect("deleted");
 
     world.sleep(COMPARED).await;
-    let replicas = deployments.get("worker").await.expect("there").spec.expect("a spec").replicas;
+    let replicas = deployments.get("worker").await.expect("there").spec.replicas;
     assert_eq!(replicas, Some(3));
     let page = maps.get("page").await.expect("a page");
     assert_eq!(page.data.expect("data")["more.html"], "theirs");
