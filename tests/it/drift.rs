@@ -154,8 +154,8 @@ async fn a_field_that_somebody_edits_is_put_back_within_seconds_and_the_event_na
             "Service/web: \"kubectl-label\" changed .metadata.labels.bivouac.dev/app; put back",
         ]
     );
-    // Putting back is no drift: nothing more is written.
-    world.sleep(SECONDS).await;
+    // One sweep counts the camps. Putting back is no drift: nothing more is written.
+    world.sleep(SWEEP).await;
     let since = world.stage.clock.now();
     world.sleep(SWEEP).await;
     assert_eq!(written(&world, since), Vec::<String>::new());

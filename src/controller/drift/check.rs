@@ -20,6 +20,9 @@ use crate::domain::status::Judgement;
 /// Pause before something is tried again that the cluster refused.
 const REFUSED: Duration = Duration::from_secs(60);
 
+/// What was refused so often is left to the record's own run, which says so to people.
+const TRIES: u32 = 3;
+
 /// How closely a record is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Depth {
@@ -101,7 +104,9 @@ async fn checked(
                     contested::note_repair(context, record, &entry, &change);
                 }
             }
-            Err(error) if error.class() == Class::Transient => {
+            Err(error)
+                if error.class() == Class::Transient || may_pass(context, record, &error) =>
+            {
                 // What was put back before it must be known.
                 record.save_as_observed(context).await?;
                 return Err(ReconcileError::Apply(error));
@@ -110,11 +115,17 @@ async fn checked(
             Err(error) => return give_up(context, record, &chain(&error)).await,
         }
     }
+    context.drift.forget_refusals(record.name());
     if repaired {
         // How it does now is for the record's own run to see.
         retry::look_now(context, record.name());
     }
     record.save_as_observed(context).await
+}
+
+/// Whether a refusal may pass: somebody may have been faster, or a policy is being changed.
+fn may_pass(context: &Context, record: &Record, error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Refused { .. }) && context.drift.refused(record.name()) < TRIES
 }
 
 /// Leaves it to the record's own run, which applies the whole bundle.
@@ -127,6 +138,7 @@ async fn give_up(context: &Context, record: &mut Record, why: &str) -> Result<()
         context.drift.check_at(record.name(), context.clock.now() + pause, Depth::Seen);
         return record.save_as_observed(context).await;
     }
+    context.drift.forget_refusals(record.name());
     judge(context, record, &Judgement::unknown("Applied", "Drifted", why));
     retry::look_now(context, record.name());
     record.save_as_observed(context).await

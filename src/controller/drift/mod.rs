@@ -65,6 +65,8 @@ struct State {
     compare: BTreeMap<String, DateTime<Utc>>,
     /// Repairs of the last minutes, by record and object.
     repairs: BTreeMap<(String, String), Repairs>,
+    /// How often the cluster refused to let an object be put back, by record.
+    refusals: BTreeMap<String, u32>,
 }
 
 impl Drift {
@@ -79,6 +81,19 @@ impl Drift {
         *due = (due.0.min(at), due.1.max(depth));
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Counts one more refusal. Gives how many there were before.
+    fn refused(&self, record: &str) -> u32 {
+        let mut state = self.state();
+        let count = state.refusals.entry(record.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count - 1
+    }
+
+    /// Nothing is refused any more, or somebody else sees to it.
+    fn forget_refusals(&self, record: &str) {
+        self.state().refusals.remove(record);
     }
 
     /// The record whose check is due first.
@@ -325,6 +340,7 @@ fn plan_comparisons(context: &Context) {
     }
     state.compare.retain(|name, _| wanted.contains(name));
     state.due.retain(|name, _| names.contains(name));
+    state.refusals.retain(|name, _| names.contains(name));
     state.repairs.retain(|(name, _), repairs| {
         repairs.forget(now);
         names.contains(name) && !repairs.is_empty()
