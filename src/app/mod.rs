@@ -115,7 +115,8 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         rng,
         home: guarded_client(home, &leadership),
         namespace,
-        target: Target::new(guarded_client(target, &leadership)),
+        target: Target::new(guarded_client(target, &leadership))
+            .of_instance(settings.instance.name.as_str()),
         instance: settings.instance.clone(),
         service_account: settings.service_account.clone(),
         guardrails: settings.guardrails.clone(),

@@ -17,6 +17,7 @@ use super::health::{CampHealth, observe_health};
 use super::hooks::{Turn, in_turn};
 use super::prune::{Pruned, prune};
 use crate::domain::bundle::{Bundle, BundleObject};
+use crate::domain::drift::Change;
 use crate::domain::waves::{HookRecord, Moment, Plan, Step, asked, is_hook};
 use crate::seams::Clock;
 
@@ -63,7 +64,7 @@ pub struct Applied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// Objects of which fields were taken back, with who had which.
-    pub forced: Vec<(Entry, String)>,
+    pub forced: Vec<(Entry, Change)>,
     /// Objects that could not be changed and were made anew, with the fields.
     pub replaced: Vec<(Entry, String)>,
     /// Where.
@@ -182,7 +183,7 @@ pub async fn apply_bundle(
 /// What sending did beyond what was asked.
 #[derive(Default)]
 struct Changed {
-    forced: Vec<(Entry, String)>,
+    forced: Vec<(Entry, Change)>,
     replaced: Vec<(Entry, String)>,
 }
 
@@ -228,7 +229,7 @@ async fn send_all(
     while let Some(result) = results.next().await {
         match result? {
             (entry, Written::Forced { manager, fields }) => {
-                changed.forced.push((entry, format!("{manager}: {}", fields.join(", "))));
+                changed.forced.push((entry, Change::by(manager, fields)));
             }
             (entry, Written::Replaced { fields }) => {
                 changed.replaced.push((entry, fields.join(", ")));

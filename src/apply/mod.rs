@@ -14,6 +14,8 @@ mod deployer;
 
 mod discovery;
 
+mod drift;
+
 mod dry_run;
 
 mod error;
@@ -49,6 +51,10 @@ mod yields;
 pub use bundle::{Applied, End, Entry, Fence, Ran, Stock, Work, apply_bundle, union};
 pub use camp::{CampId, labels};
 pub use deployer::{Deployer, Sharing};
+pub use drift::{
+    Difference, Kind, Mark, Marks, Place, PutBack, Shown, WatchTrouble, compare, put_back,
+    watch_kind,
+};
 pub use dry_run::{Remark, dry_run};
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};

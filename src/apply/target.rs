@@ -10,6 +10,7 @@ use kube::{Client, Error};
 use tower::ServiceExt as _;
 
 use super::discovery::Kinds;
+use super::drift::Marks;
 use super::facts::Facts;
 use super::memory::Memory;
 use crate::domain::guardrails::DEPLOYER;
@@ -31,13 +32,38 @@ pub struct Target {
     pub(super) kinds: Arc<Kinds>,
     pub(super) memory: Arc<Memory>,
     pub(super) facts: Arc<Facts>,
+    marks: Arc<Marks>,
 }
 
 impl Target {
     /// The cluster behind `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: Arc::default(), memory: Arc::default(), facts: Arc::default() }
+        Self {
+            client,
+            kinds: Arc::default(),
+            memory: Arc::default(),
+            facts: Arc::default(),
+            marks: Arc::default(),
+        }
+    }
+
+    /// The same, with the name of this installation: what a deployer applies is labelled with it.
+    #[must_use]
+    pub fn of_instance(mut self, instance: &str) -> Self {
+        self.marks = Arc::new(Marks::of_instance(instance));
+        self
+    }
+
+    /// Name of this installation.
+    pub(super) fn instance(&self) -> Option<&str> {
+        self.marks.instance()
+    }
+
+    /// Marks of what was applied.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// A client that acts as `who`. The same connections, one header more.

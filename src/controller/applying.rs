@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::build::{Unbuilt, refused};
 use super::deploy::{fence_of, judge, over_quota, refuse};
+use super::drift::marked;
 use super::error::{ReconcileError, chain};
 use super::look::look;
 use super::pin::Pinned;
@@ -65,7 +66,7 @@ pub(super) async fn apply(
     let goes_on = apply.goes_on();
     if !goes_on && !again {
         note_applying(context, record, &inputs.revision, bundle);
-        apply.note_begin(record);
+        apply.note_begin(context, record);
     }
     record.save(context).await?;
 
@@ -109,7 +110,7 @@ pub(super) async fn apply(
     if *again && !goes_on {
         note_on_its_way(context, record, &inputs.revision);
         note_applying(context, record, &inputs.revision, bundle);
-        apply.note_begin(record);
+        apply.note_begin(context, record);
         record.save(context).await?;
     }
     let ran = apply.run(context, record, &deployer, &fence).await;
@@ -186,8 +187,9 @@ fn note_applied(
         Judgement::no("Applied", "PruneIncomplete", message)
     };
     judge(context, record, &judgement);
+    let inventory = marked(context, record, &applied.inventory);
     let status = &mut record.status;
-    status.inventory = waves::to_status(&applied.inventory);
+    status.inventory = inventory;
     status.revision = Some(revision.as_str().to_owned());
     status.short_revision = Some(revision.short().to_owned());
     status.digest = Some(bundle.digest.clone());

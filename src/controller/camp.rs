@@ -147,6 +147,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status
         .hooks
         .retain(|hook| hook.moment == HookMoment::BeforeDelete && hook.state == HookPhase::Failed);
+    status.contested.clear();
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;
@@ -154,6 +155,6 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.expires_at = None;
     status.camp_since = None;
     status.conditions.retain(|condition| {
-        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy")
+        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy" | "Contested")
     });
 }

@@ -7,9 +7,11 @@ mod build;
 mod camp;
 mod credentials;
 mod deploy;
+mod drift;
 mod dry_run;
 mod ending;
 mod error;
+mod events;
 mod facts;
 mod fence;
 mod grants;
@@ -129,6 +131,8 @@ pub struct Context {
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
+    drift: drift::Drift,
+    events: events::Events,
     rotations: rotation::Rotations,
     slots: slots::Slots,
     grants: grants::Grants,
@@ -155,6 +159,8 @@ impl Context {
             promises: Mutex::default(),
             gates: Mutex::default(),
             teller: teller::Teller::default(),
+            drift: drift::Drift::default(),
+            events: events::Events::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
             grants: grants::Grants::default(),
@@ -178,7 +184,7 @@ const SIDE_BY_SIDE: u16 = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let facts_stop = stop.clone();
+    let (facts_stop, drift_stop) = (stop.clone(), stop.clone());
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -223,12 +229,14 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         futures::future::join(facts::run(&context, facts_stop), overrides).await;
     };
+    let drift = drift::run(&context, drift_stop);
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join3(repositories, environments, beside).await;
+        futures::future::join4(repositories, environments, beside, drift).await;
         quiet.cancel();
     };
-    futures::future::join(runs, teller::run(&context, quiet.clone())).await;
+    let told = teller::run(&context, quiet.clone());
+    futures::future::join3(runs, told, events::run(&context, quiet.clone())).await;
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

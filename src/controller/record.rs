@@ -18,6 +18,14 @@ impl Context {
         store.get(&ObjectRef::new(name).within(&self.namespace))
     }
 
+    /// All records, as the watch last showed them, by name.
+    pub(super) fn all_records(&self) -> Vec<Arc<Environment>> {
+        let store = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = store.map(|store| store.state()).unwrap_or_default();
+        all.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        all
+    }
+
     /// Whether the watch has shown all records: before, one that is not there may be on its way.
     pub(super) fn knows_records(&self) -> bool {
         let store = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -115,11 +123,13 @@ impl Record {
     async fn put_status(&mut self, context: &Context) -> Result<(), ReconcileError> {
         let mut wanted = self.stored.clone();
         wanted.status = Some(self.status.clone());
-        self.stored = context
+        let stored = context
             .environments()
             .replace_status(self.name(), &PostParams::default(), &wanted)
             .await
             .map_err(|error| ReconcileError::record("write the status of the record", error))?;
+        let before = std::mem::replace(&mut self.stored, stored);
+        context.events.tell_of_change(context, &before, &self.stored);
         Ok(())
     }
 

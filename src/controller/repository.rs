@@ -345,11 +345,13 @@ async fn finish(
             // What a merge patch does not name stays.
             patch["status"]["halted"] = serde_json::Value::Null;
         }
+        let status_now = status;
         context
             .repositories_api()
             .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .map_err(|error| ReconcileError::record("write the status of the Repository", error))?;
+        context.events.tell_of_repository(context, repository, &status_now);
     }
     Ok(Next::requeue(context.rng.jitter(context.intervals.sweep, 20)))
 }

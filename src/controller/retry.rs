@@ -93,6 +93,11 @@ pub(super) fn promised(context: &Context, key: &str) -> Next {
     promise.unwrap_or(Next::After(SOON))
 }
 
+/// Lets the next run of a record come at once, when something wakes it.
+pub(super) fn look_now(context: &Context, key: &str) {
+    context.gates.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+}
+
 /// Forgets a record that is gone.
 pub(super) fn forget(context: &Context, key: &str) {
     context.gates.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

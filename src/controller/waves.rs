@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::Context;
 use super::deploy::{judge, until};
+use super::drift::{self, marked};
 use super::error::ReconcileError;
 use super::fence::Fence;
 use super::hooks;
@@ -103,8 +104,8 @@ impl<'a> Apply<'a> {
     }
 
     /// Writes down, before anything is sent, what may be there afterwards.
-    pub(super) fn note_begin(&self, record: &mut Record) {
-        record.status.inventory = to_status(&self.union());
+    pub(super) fn note_begin(&self, context: &Context, record: &mut Record) {
+        record.status.inventory = marked(context, record, &self.union());
         record.status.hooks = hooks::to_status(&self.hooks);
         record.status.applying = None;
     }
@@ -138,14 +139,7 @@ impl<'a> Apply<'a> {
                 return Err(ReconcileError::Apply(error));
             }
         };
-        for (entry, conflict) in &ran.forced {
-            tracing::info!(
-                environment.name = record.name(),
-                object.kind = entry.kind,
-                object.name = entry.name,
-                "fields were taken back: {conflict}"
-            );
-        }
+        drift::note_forced(context, record, &ran.forced);
         for (entry, fields) in &ran.replaced {
             tracing::info!(
                 environment.name = record.name(),
@@ -251,20 +245,11 @@ pub(super) fn pause(context: &Context, since: DateTime<Utc>) -> Duration {
 fn stock_of(record: &Record) -> Vec<Stock> {
     let entries = record.status.inventory.iter().cloned();
     entries
-        .map(|InventoryEntry { api_version, kind, name, wave, keep, left }| Stock {
+        .map(|InventoryEntry { api_version, kind, name, wave, keep, left, mark: _ }| Stock {
             entry: Entry { api_version, kind, name },
             wave,
             keep,
             left,
-        })
-        .collect()
-}
-
-pub(super) fn to_status(inventory: &[Stock]) -> Vec<InventoryEntry> {
-    let entries = inventory.iter().cloned();
-    entries
-        .map(|Stock { entry: Entry { api_version, kind, name }, wave, keep, left }| {
-            InventoryEntry { api_version, kind, name, wave, keep, left }
         })
         .collect()
 }

@@ -147,7 +147,7 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
-    /// `Ready`, `Rendered`, `Applied`, `Healthy`, `Reported`.
+    /// `Ready`, `Rendered`, `Applied`, `Healthy`, `Reported`, `Contested`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -246,6 +246,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub trouble: Vec<TroubleEntry>,
+    /// Fields that somebody else changes as often as they are put back: the object is put back each ten minutes only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub contested: Vec<ContestedEntry>,
     /// The camp before this one, or the one that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_camp: Option<LastCamp>,
@@ -445,6 +449,10 @@ pub struct InventoryEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub left: Option<String>,
+    /// A mark of the fields that are ours since it was applied: another one in the cluster is drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub mark: Option<String>,
 }
 
 /// One hook of a commit.
@@ -522,6 +530,29 @@ pub struct ApplyingStatus {
     pub first: bool,
     /// Since when it waits for what it waits for.
     pub since: Timestamp,
+}
+
+/// A field that somebody else changes again as often as it is put back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContestedEntry {
+    /// Kind of the object.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The field, or `(the object)` when it is deleted again and again.
+    #[schemars(length(max = 512))]
+    pub field: String,
+    /// Who changes it, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub manager: Option<String>,
+    /// Since when it is known.
+    pub since: Timestamp,
+    /// When it was put back last; the next time is ten minutes later.
+    pub repaired_at: Timestamp,
 }
 
 /// One bundle that was applied whole.

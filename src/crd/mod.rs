@@ -13,10 +13,11 @@ pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
 pub use environment::{
-    ApplyingStatus, Approval, Cause, CommentRecord, Condition, Environment, EnvironmentSpec,
-    EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry, HookMoment, HookPhase,
-    InventoryEntry, LastCamp, NoteEntry, Outcome, Phase, Pin, PullRequestSource, RenderedPath,
-    ReportStatus, Source, SourcePhase, TroubleEntry, UrlEntry, Want, WhyLine, YieldedField,
+    ApplyingStatus, Approval, Cause, CommentRecord, Condition, ContestedEntry, Environment,
+    EnvironmentSpec, EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry,
+    HookMoment, HookPhase, InventoryEntry, LastCamp, NoteEntry, Outcome, Phase, Pin,
+    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, TroubleEntry, UrlEntry,
+    Want, WhyLine, YieldedField,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,

@@ -37,6 +37,9 @@ pub mod carry_over;
 
 pub mod bundle_diff;
 
+pub mod contest;
+pub mod drift;
+
 pub mod finding;
 
 pub mod guard;

@@ -9,6 +9,7 @@ mod conflicts;
 mod custom_kinds;
 mod definitions;
 mod determinism;
+mod drift;
 mod dry_run;
 mod escape;
 mod facts;

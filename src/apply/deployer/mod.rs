@@ -122,6 +122,18 @@ impl Deployer {
         self
     }
 
+    /// For single objects of `bundle` that are put back: what is left to others stays so.
+    #[must_use]
+    pub fn for_repair(mut self, bundle: &Bundle, Sharing { rules, known }: Sharing<'_>) -> Self {
+        self.yields = Mutex::new(Yields::new(rules, known.to_vec(), bundle));
+        self
+    }
+
+    /// The object as it is sent: without what is left to others, and with our label.
+    pub(in crate::apply) fn as_sent(&self, object: &BundleObject) -> Value {
+        self.shared(object, &object.identity()).0
+    }
+
     /// The run has reached its end: the next one sends every object again.
     pub fn end_run(&self) {
         if let Some(camp) = &self.camp {
@@ -175,7 +187,7 @@ impl Deployer {
         for one in &left_out {
             fields::remove(&mut json, &one.field);
         }
-        (json, left_out)
+        (self.target.marks().as_sent(&json), left_out)
     }
 
     fn print(json: &Value) -> Print {

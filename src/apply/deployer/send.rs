@@ -88,7 +88,10 @@ impl Deployer {
                     (attempt.json, attempt.left_out) = (json, left_out);
                     continue;
                 }
-                Ok(stored) => return Ok(self.written(&identity, attempt, &stored)),
+                Ok(stored) => {
+                    self.target.marks().note(&self.namespace, &stored);
+                    return Ok(self.written(&identity, attempt, &stored));
+                }
                 Err(error) => error,
             };
             match status(&error) {
