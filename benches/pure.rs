@@ -172,6 +172,7 @@ fn situation() -> Situation {
         expires_at: Some(DateTime::UNIX_EPOCH + chrono::Duration::hours(72)),
         expired: false,
         conflict: None,
+        pin: None,
         untrusted: Some("its head is in another repository".into()),
         approved: true,
         forks: Forks::Approve,

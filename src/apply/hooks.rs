@@ -338,8 +338,6 @@ pub fn as_health(record: &HookRecord) -> CampHealth {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::domain::bundle::{Origin, Wave};
 

@@ -101,13 +101,12 @@ impl<'a> Preparation<'a> {
 
     /// Namespace and guardrails as they should be. Gives the namespace's UID.
     async fn put_up(&mut self) -> Result<String, ApplyError> {
-        let uid = match &self.uid {
-            Some(uid) => uid.clone(),
-            None => {
-                let uid = self.ensure_namespace().await?;
-                self.uid = Some(uid.clone());
-                uid
-            }
+        let uid = if let Some(uid) = &self.uid {
+            uid.clone()
+        } else {
+            let uid = self.ensure_namespace().await?;
+            self.uid = Some(uid.clone());
+            uid
         };
         if self.open.is_none() {
             self.look().await?;

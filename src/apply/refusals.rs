@@ -318,8 +318,8 @@ mod tests {
     use super::*;
     use crate::domain::bundle::Wave;
     use crate::domain::document::Position;
+    use crate::domain::positions::Positions;
     use serde_json::{Value, json};
-    use std::collections::BTreeMap;
 
     fn object(kind: &str, name: &str) -> BundleObject {
         let position = |line| Position { line, column: 1 };
@@ -331,10 +331,10 @@ mod tests {
             origin: Origin { file: "deploy/a.yaml".into(), line: 3 },
             app: "web".into(),
             wave: Wave::Config,
-            positions: BTreeMap::from([
-                ("/spec".to_owned(), position(6)),
-                ("/spec/ports/0/port".to_owned(), position(9)),
-                ("/spec/foo".to_owned(), position(12)),
+            positions: Positions::of_places(&[
+                ("/spec", position(6)),
+                ("/spec/ports/0/port", position(9)),
+                ("/spec/foo", position(12)),
             ]),
         }
     }

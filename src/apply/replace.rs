@@ -93,7 +93,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
             wave: Wave::Workloads,
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         }
     }
 

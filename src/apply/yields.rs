@@ -237,7 +237,7 @@ mod tests {
             json,
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         }
     }
 

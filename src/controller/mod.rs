@@ -229,14 +229,15 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         futures::future::join(facts::run(&context, facts_stop), overrides).await;
     };
-    let drift = drift::run(&context, drift_stop);
+    let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();
     let runs = async {
         futures::future::join4(repositories, environments, beside, drift).await;
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());
-    futures::future::join3(runs, told, events::run(&context, quiet.clone())).await;
+    let said = events::run(&context, quiet.clone());
+    Box::pin(futures::future::join3(runs, told, said)).await;
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

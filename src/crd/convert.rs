@@ -77,45 +77,8 @@ impl RepositorySpec {
                 ttl: duration("lifetime.ttl", &lifetime.ttl)?,
                 max_ttl: duration("lifetime.maxTtl", &lifetime.max_ttl)?,
             },
-            url: policy::Url {
-                host: url.host.clone(),
-                scheme: url.scheme.clone(),
-                port: url
-                    .port
-                    .map(|port| {
-                        u16::try_from(port).map_err(|_| InvalidPolicy {
-                            field: "url.port",
-                            value: port.to_string(),
-                            rule: "write a number from 1 to 65535",
-                        })
-                    })
-                    .transpose()?,
-                ingress_class: url.ingress_class.clone(),
-                gateway: url.gateway.as_ref().map(|Gateway { namespace, name, section }| {
-                    policy::Gateway {
-                        namespace: namespace.clone(),
-                        name: name.clone(),
-                        section: section.clone(),
-                    }
-                }),
-                tls: tls(url)?,
-                probe: url.probe == Probe::Required,
-            },
-            isolation: policy::Isolation {
-                pod_security: match isolation.pod_security {
-                    PodSecurity::Baseline => "baseline",
-                    PodSecurity::Restricted => "restricted",
-                },
-                allowed_kinds: isolation.allowed_kinds.clone(),
-                deployer_role: isolation.deployer_role.clone(),
-                namespaces: match isolation.namespaces {
-                    Namespaces::Rewrite => policy::Namespaces::Rewrite,
-                    Namespaces::Refuse => policy::Namespaces::Refuse,
-                },
-                image_registries: isolation.image_registries.clone(),
-                ignored_cluster_scoped: isolation.cluster_scoped.ignore.clone(),
-                yields: yields(isolation),
-            },
+            url: url_of(url)?,
+            isolation: isolation_of(isolation),
             limits: policy::Limits {
                 objects: count("limits.objects", limits.objects)?,
                 files: count("limits.files", limits.files)?,
@@ -145,6 +108,49 @@ impl RepositorySpec {
                 .collect(),
             guardrails: self.guardrails()?,
         })
+    }
+}
+
+fn url_of(url: &UrlPolicy) -> Result<policy::Url, InvalidPolicy> {
+    Ok(policy::Url {
+        host: url.host.clone(),
+        scheme: url.scheme.clone(),
+        port: url
+            .port
+            .map(|port| {
+                u16::try_from(port).map_err(|_| InvalidPolicy {
+                    field: "url.port",
+                    value: port.to_string(),
+                    rule: "write a number from 1 to 65535",
+                })
+            })
+            .transpose()?,
+        ingress_class: url.ingress_class.clone(),
+        gateway: url.gateway.as_ref().map(|Gateway { namespace, name, section }| policy::Gateway {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            section: section.clone(),
+        }),
+        tls: tls(url)?,
+        probe: url.probe == Probe::Required,
+    })
+}
+
+fn isolation_of(isolation: &Isolation) -> policy::Isolation {
+    policy::Isolation {
+        pod_security: match isolation.pod_security {
+            PodSecurity::Baseline => "baseline",
+            PodSecurity::Restricted => "restricted",
+        },
+        allowed_kinds: isolation.allowed_kinds.clone(),
+        deployer_role: isolation.deployer_role.clone(),
+        namespaces: match isolation.namespaces {
+            Namespaces::Rewrite => policy::Namespaces::Rewrite,
+            Namespaces::Refuse => policy::Namespaces::Refuse,
+        },
+        image_registries: isolation.image_registries.clone(),
+        ignored_cluster_scoped: isolation.cluster_scoped.ignore.clone(),
+        yields: yields(isolation),
     }
 }
 

@@ -368,11 +368,11 @@ pub struct Isolation {
     /// What becomes of objects that are in no namespace.
     #[serde(default)]
     pub cluster_scoped: ClusterScoped,
-    /// The ResourceQuota of each camp, as its `hard`: what is said here goes over the defaults, `unlimited` takes one away.
+    /// The `ResourceQuota` of each camp, as its `hard`: what is said here goes over the defaults, `unlimited` takes one away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50), extend("additionalProperties" = {"type": "string", "maxLength": 32}))]
     pub quota: Quantities,
-    /// The LimitRange of each camp: what containers get that name no requests and limits.
+    /// The `LimitRange` of each camp: what containers get that name no requests and limits.
     #[serde(default)]
     pub limit_range: ContainerLimits,
     /// The NetworkPolicy of each camp: where its pods may connect to.

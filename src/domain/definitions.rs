@@ -1,4 +1,4 @@
-//! PURE · CustomResourceDefinitions of a commit, which are never applied: they belong to the whole cluster. One that the
+//! PURE · `CustomResourceDefinition`s of a commit, which are never applied: they belong to the whole cluster. One that the
 //! cluster has already in the same versions is left out; any other is refused.
 
 use std::collections::BTreeSet;
@@ -112,6 +112,7 @@ impl Definition {
 }
 
 /// What one is left out or refused for, in order and once each.
+#[must_use]
 pub fn distinct(mut definitions: Vec<Definition>) -> Vec<Definition> {
     definitions.sort();
     definitions.dedup_by(|one, other| one.object == other.object && one.versions == other.versions);
@@ -130,8 +131,6 @@ fn list<'a>(versions: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;

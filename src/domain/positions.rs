@@ -138,6 +138,47 @@ impl Positions {
     }
 }
 
+#[cfg(test)]
+impl Positions {
+    /// Those places, for tests that have no document. A name of digits is an index.
+    pub(crate) fn of_places(places: &[(&str, Position)]) -> Self {
+        let root = places.iter().find(|(pointer, _)| pointer.is_empty());
+        let mut positions = Self::of_root(root.map(|(_, at)| *at).unwrap_or_default());
+        positions.add_below(0, "", places);
+        positions
+    }
+
+    fn add_below(&mut self, at: usize, pointer: &str, places: &[(&str, Position)]) {
+        let mut tokens: Vec<&str> = places
+            .iter()
+            .filter_map(|(place, _)| place.strip_prefix(pointer)?.strip_prefix('/'))
+            .filter_map(|rest| rest.split('/').next())
+            .collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        let below: Vec<(&str, String, Position)> = tokens
+            .into_iter()
+            .map(|token| {
+                let child = format!("{pointer}/{token}");
+                let place = places.iter().find(|(place, _)| *place == child);
+                (token, child.clone(), place.map(|(_, at)| *at).unwrap_or_default())
+            })
+            .collect();
+        if below.is_empty() {
+            return;
+        }
+        let is_list = below.iter().all(|(token, ..)| token.bytes().all(|b| b.is_ascii_digit()));
+        let first = if is_list {
+            self.add_elements(at, below.iter().map(|(_, _, place)| *place))
+        } else {
+            self.add_members(at, below.iter().map(|(token, _, place)| (*token, *place)))
+        };
+        for (index, (_, child, _)) in below.iter().enumerate() {
+            self.add_below(first + index, child, places);
+        }
+    }
+}
+
 /// A file of four gigabytes is refused long before.
 fn small(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)

@@ -351,7 +351,7 @@ mod tests {
             origin: Origin { file: "a.yaml".into(), line: 1 },
             app: "web".into(),
             wave: Wave::Routes,
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         }
     }
 

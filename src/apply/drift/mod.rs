@@ -86,11 +86,14 @@ impl Kind {
     }
 }
 
+/// Marks by camp, and there by kind and name.
+type Noted = BTreeMap<String, BTreeMap<(Kind, String), Mark>>;
+
 /// Marks of what was applied by this process, by camp; and the label that what is applied carries.
 #[derive(Debug, Default)]
 pub struct Marks {
     instance: Option<String>,
-    noted: Mutex<BTreeMap<String, BTreeMap<(Kind, String), Mark>>>,
+    noted: Mutex<Noted>,
     news: Notify,
 }
 
@@ -105,7 +108,7 @@ impl Marks {
         self.instance.as_deref()
     }
 
-    fn noted(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<(Kind, String), Mark>>> {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

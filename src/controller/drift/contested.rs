@@ -49,12 +49,9 @@ pub(super) fn settle(context: &Context, record: &mut Record, suspects: &[Invento
         now < next_repair(one.repaired_at.0) || suspects.iter().any(|entry| is_of(one, entry))
     };
     record.status.contested.retain(goes_on);
-    if let Some(next) =
-        record.status.contested.iter().map(|one| next_repair(one.repaired_at.0)).min()
-    {
-        if next > now {
-            context.drift.check_at(record.name(), next, Depth::Seen);
-        }
+    let next = record.status.contested.iter().map(|one| next_repair(one.repaired_at.0)).min();
+    if let Some(next) = next.filter(|next| *next > now) {
+        context.drift.check_at(record.name(), next, Depth::Seen);
     }
     show(context, record);
 }

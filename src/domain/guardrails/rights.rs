@@ -60,6 +60,9 @@ pub fn missing(needed: &[Right], held: &[HeldRule]) -> Vec<Right> {
     needed.iter().filter(|right| !held.iter().any(|rule| rule.gives(right))).cloned().collect()
 }
 
+/// Group, verbs, and whether it is for named objects only.
+type RuleKey<'a> = (&'a str, BTreeSet<&'a str>, bool);
+
 /// `rights` as rules of a role, in the form of YAML on one line each, joined by commas.
 #[must_use]
 pub fn rule_text(rights: &[Right]) -> String {
@@ -68,8 +71,7 @@ pub fn rule_text(rights: &[Right]) -> String {
     for Right { group, resource, verb, name } in rights {
         verbs.entry((group, resource, name.as_deref())).or_default().insert(verb);
     }
-    let mut rules: BTreeMap<(&str, BTreeSet<&str>, bool), (BTreeSet<&str>, BTreeSet<&str>)> =
-        BTreeMap::new();
+    let mut rules: BTreeMap<RuleKey<'_>, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
     for ((group, resource, name), verbs) in verbs {
         let (resources, names) = rules.entry((group, verbs, name.is_some())).or_default();
         resources.insert(resource);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-/// Amounts by the name of a resource, as a ResourceQuota or a LimitRange has them.
+/// Amounts by the name of a resource, as a `ResourceQuota` or a `LimitRange` has them.
 pub type Amounts = BTreeMap<String, String>;
 
 /// What a Repository says about the guardrails of its camps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// `hard` of the ResourceQuota, defaults included.
+    /// `hard` of the `ResourceQuota`, defaults included.
     pub quota: Amounts,
     /// What containers get and may have.
     pub limits: ContainerLimits,
@@ -22,7 +22,7 @@ pub struct Rules {
     pub secrets: Vec<Grant>,
 }
 
-/// The LimitRange for containers, defaults included. An empty map asks nothing.
+/// The `LimitRange` for containers, defaults included. An empty map asks nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerLimits {
     /// Limits of a container that names none.

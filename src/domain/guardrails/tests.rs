@@ -27,6 +27,7 @@ fn policy() -> Policy {
             ingress_class: None,
             gateway: None,
             tls: policy::Tls::default(),
+            probe: true,
         },
         isolation: policy::Isolation {
             pod_security: "baseline",
@@ -34,6 +35,7 @@ fn policy() -> Policy {
             deployer_role: "bivouac-deployer".into(),
             namespaces: policy::Namespaces::default(),
             image_registries: Vec::new(),
+            yields: Vec::new(),
             ignored_cluster_scoped: Vec::new(),
         },
         limits: policy::Limits {
@@ -44,6 +46,7 @@ fn policy() -> Policy {
             rendered_bytes: 1,
             render_time: std::time::Duration::from_secs(1),
         },
+        progress_deadline: std::time::Duration::from_secs(1),
         parameters: BTreeMap::new(),
         guardrails: Rules::default(),
     }

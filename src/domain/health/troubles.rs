@@ -188,7 +188,7 @@ fn distinct(found: Vec<Trouble>) -> Vec<Trouble> {
 
 /// Whether a pod's trouble is one of this camp's present bundle.
 fn counts(pod: &Value, looked: &Looked<'_>) -> bool {
-    if text(pod, "/metadata/deletionTimestamp") != "" {
+    if !text(pod, "/metadata/deletionTimestamp").is_empty() {
         return false;
     }
     let of = workload(pod);

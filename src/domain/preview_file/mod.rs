@@ -133,13 +133,11 @@ fn lifetime(node: &Node) -> Checked<Option<Duration>> {
 }
 
 fn flag(node: &Node) -> Checked<bool> {
-    match &node.value {
-        NodeValue::Scalar(serde_json::Value::Bool(flag)) => Ok(*flag),
-        _ => {
-            let message = format!("deleteData must be true or false, not {}", node.type_name());
-            wrong(node.position, message)
-        }
+    if let NodeValue::Scalar(serde_json::Value::Bool(flag)) = &node.value {
+        return Ok(*flag);
     }
+    let message = format!("deleteData must be true or false, not {}", node.type_name());
+    wrong(node.position, message)
 }
 
 /// `1d12h30m10s`, each unit at most once and in this order.

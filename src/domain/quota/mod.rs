@@ -21,7 +21,7 @@ use super::bundle::{Bundle, BundleObject};
 use super::finding::{BuildRule, Finding};
 use usage::{Defaults, Usage};
 
-/// A ResourceQuota, as the API server counts by it.
+/// A `ResourceQuota`, as the API server counts by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Its name.
@@ -36,7 +36,7 @@ const NAMED: usize = 3;
 const ROOT_CERTIFICATES: u64 = 1;
 
 /// Whether `bundle` fits into each of `quotas`. `beside` are our own objects in the camp, which are counted too; their
-/// LimitRange says what containers get that name nothing.
+/// `LimitRange` says what containers get that name nothing.
 pub fn fits(bundle: &Bundle, quotas: &[Quota], beside: &[Value]) -> Result<(), Vec<Finding>> {
     let defaults = Defaults::of(beside);
     let usages: Vec<(&BundleObject, Usage)> = bundle

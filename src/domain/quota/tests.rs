@@ -12,10 +12,16 @@ fn bundle(objects: Vec<Value>) -> Bundle {
             origin: Origin { file: "web.yaml".into(), line },
             app: String::new(),
             wave: Wave::Workloads,
-            positions: BTreeMap::new(),
+            positions: crate::domain::positions::Positions::default(),
         })
         .collect();
-    Bundle { objects, inputs_digest: String::new(), digest: String::new(), random: Vec::new() }
+    Bundle {
+        objects,
+        inputs_digest: String::new(),
+        digest: String::new(),
+        random: Vec::new(),
+        delete_data: false,
+    }
 }
 
 fn deployment(name: &str, replicas: u64, resources: &Value) -> Value {

@@ -256,7 +256,13 @@ mod tests {
             None => wave_of(group_of(api_version), kind),
         };
         let origin = Origin { file: "a.yaml".into(), line: 1 };
-        BundleObject { json, origin, app: "web".into(), wave, positions: BTreeMap::new() }
+        BundleObject {
+            json,
+            origin,
+            app: "web".into(),
+            wave,
+            positions: crate::domain::positions::Positions::default(),
+        }
     }
 
     fn names(objects: &[&BundleObject]) -> String {

@@ -81,8 +81,6 @@ fn pod_of(identity: &ObjectIdentity) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;

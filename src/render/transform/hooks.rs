@@ -22,7 +22,7 @@ pub(crate) fn place(object: &mut BundleObject) -> Result<Option<&'static str>, R
     if found.never.is_some() {
         return Ok(found.never);
     }
-    if let Some(moment) = found.timing.and_then(|timing| timing.earliest()) {
+    if let Some(moment) = found.timing.and_then(crate::domain::waves::Timing::earliest) {
         object.wave = Wave::from(moment);
     }
     // Says which run a hook in the camp was made for: nobody else may.

@@ -84,14 +84,14 @@ struct Simple<'t> {
 impl<'t> Simple<'t> {
     fn documents(&mut self) -> Option<Vec<Node>> {
         let mut done = Vec::new();
-        self.to_content()?;
+        self.go_to_content()?;
         loop {
             match self.next {
                 Next::End => return Some(done),
                 Next::Marker => {
                     self.at += 3;
                     self.end_line()?;
-                    self.to_content()?;
+                    self.go_to_content()?;
                 }
                 Next::Content => {
                     // Anything but a mapping is no manifest, and any other text before it is worth a second look.
@@ -177,7 +177,7 @@ impl<'t> Simple<'t> {
     }
 
     /// From the end of a line, or the beginning of the text, to the next line that holds something.
-    fn to_content(&mut self) -> Option<()> {
+    fn go_to_content(&mut self) -> Option<()> {
         if self.byte() == Some(b'\n') {
             self.next_line();
         }
@@ -317,7 +317,7 @@ impl<'t> Simple<'t> {
             }
         };
         self.end_line()?;
-        self.to_content()?;
+        self.go_to_content()?;
         // A line further to the right continues a scalar, or is a mistake.
         (self.next != Next::Content || self.indent <= column).then_some(node)
     }
@@ -326,7 +326,7 @@ impl<'t> Simple<'t> {
     fn value_below(&mut self, column: usize, colon: Position, in_list: bool) -> Option<Node> {
         self.end_line()?;
         let position = if in_list { self.here() } else { colon };
-        self.to_content()?;
+        self.go_to_content()?;
         if self.next == Next::Content {
             let indent = self.indent;
             if indent > column {
@@ -396,7 +396,7 @@ impl<'t> Simple<'t> {
             text.push('\n');
         }
         self.at = self.begin;
-        self.to_content()?;
+        self.go_to_content()?;
         if self.next == Next::Content && self.indent > column {
             return None;
         }

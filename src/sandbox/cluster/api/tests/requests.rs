@@ -143,7 +143,7 @@ async fn deletes_keep_preconditions_finalizers_and_propagation() {
     assert_eq!(
         answer["message"],
         format!(
-            "Operation cannot be fulfilled on configmaps \"a\": Precondition failed: UID in precondition: other, UID in object meta: {}",
+            "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (other) does not match the UID in record ({}). The object might have been deleted and then recreated",
             made["metadata"]["uid"].as_str().unwrap_or_default()
         )
     );
