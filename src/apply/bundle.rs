@@ -152,7 +152,13 @@ pub async fn apply_bundle(
                     continue;
                 }
                 // Somebody deleted what was sent: from the beginning.
-                let steps = if health.missing { 0 } else { index };
+                let steps = if health.missing {
+                    // And nothing of it counts as sent.
+                    deployer.end_run();
+                    0
+                } else {
+                    index
+                };
                 End::Wave { steps, wave: *wave, health }
             }
             Step::Hook(object) => {

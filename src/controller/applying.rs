@@ -68,7 +68,9 @@ pub(super) async fn apply(
         note_applying(context, record, &inputs.revision, bundle);
         apply.note_begin(context, record);
     }
-    record.save(context).await?;
+    if !goes_on {
+        record.save(context).await?;
+    }
 
     let fence = fence_of(context, record, served, inputs);
     let mut settled = None;

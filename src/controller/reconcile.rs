@@ -139,6 +139,10 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         record.reset_want(context).await?;
     }
     match decision.action {
+        Action::Raise if served.repository.metadata.deletion_timestamp.is_some() => {
+            let repository = record.stored().spec.repository.clone();
+            Err(ReconcileError::NoRepository { repository })
+        }
         // Somebody else's namespace is in the way of a new camp, never of an end.
         Action::Raise | Action::Keep if state == CampState::Foreign => {
             let namespace = record.status.namespace.clone().unwrap_or_default();

@@ -228,8 +228,8 @@ async fn an_object_is_tried_once_and_only_what_changed_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_cut_off_goes_on_where_it_was() {
     let mut world = World::new(6).await;
-    let maps: String = (0..40)
-        .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n:02}}}\ndata: {{a: b}}\n"))
+    let maps: String = (0..120)
+        .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n:03}}}\ndata: {{a: b}}\n"))
         .collect();
     slow(&mut world.stage, 200);
     let since = world.stage.clock.now();
@@ -253,7 +253,7 @@ async fn a_run_that_is_cut_off_goes_on_where_it_was() {
         .filter(|(what, count)| **count > 1 && what.starts_with("configmaps m"))
         .collect();
     assert!(twice.is_empty(), "{twice:?}");
-    assert!(sent.len() >= 44, "{sent:?}");
+    assert!(sent.len() >= 124, "{sent:?}");
 }
 
 /// Every answer of the API server takes up to so long.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bivouac::app::stage::{NAME, PreviewFault};
 use bivouac::crd::{EnvironmentStatus, Phase};
 use bivouac::seams::Unreached;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -85,7 +85,9 @@ async fn told_once_and_mended(world: &World, name: &str, manifest: &str) {
 #[tokio::test(start_paused = true)]
 async fn twenty_pods_whose_image_does_not_come_are_one_line() {
     let world = World::new(1).await;
-    let manifest = worker(20, "", "", "image: 'ghcr.io/acme/worker:missing'");
+    let small =
+        "image: 'ghcr.io/acme/worker:missing', resources: {limits: {cpu: 100m, memory: 64Mi}}";
+    let manifest = worker(20, "", "", small);
     told_once_and_mended(&world, "image", &manifest).await;
 }
 
@@ -122,7 +124,9 @@ async fn a_secret_that_is_not_there_is_named() {
 #[tokio::test(start_paused = true)]
 async fn a_full_quota_is_told_with_its_figures() {
     let world = World::new(6).await;
-    let (number, _) = world.camp("sparks").await;
+    let container = format!("{IMAGE}, resources: {{requests: {{memory: 600Mi}}}}");
+    let (number, head) = world.open("sparks", &one(PATH, &worker(3, "", "", &container)));
+    world.ready(number, &head).await;
     let camp = world.stage.namespace_of(number);
     let quotas: Api<ResourceQuota> = Api::namespaced(world.stage.admin.clone(), &camp);
     let small =
@@ -130,8 +134,10 @@ async fn a_full_quota_is_told_with_its_figures() {
     let small = serde_json::from_value(small).expect("a quota");
     quotas.create(&PostParams::default(), &small).await.expect("made");
     world.sleep(Duration::from_secs(5)).await;
-    let container = format!("{IMAGE}, resources: {{requests: {{memory: 600Mi}}}}");
-    let head = world.push("sparks", &one(PATH, &worker(3, "", "", &container)));
+    // Pods that go can't come back.
+    let pods: Api<Pod> = Api::namespaced(world.stage.admin.clone(), &camp);
+    let workers = ListParams::default().labels("app=worker");
+    pods.delete_collection(&DeleteParams::default(), &workers).await.expect("deleted");
     golden("health-quota", &settled(&world, number).await, &head);
     let status = world.status(number).await.expect("a status");
     assert_eq!(

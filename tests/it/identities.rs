@@ -57,6 +57,7 @@ async fn no_object_of_a_bundle_was_ever_written_by_the_services_own_identity() {
     }
     let expected = [
         "create environments bivouac-system",
+        "create events bivouac-system",
         "create namespaces",
         "create secrets bivouac-system",
         "create selfsubjectrulesreviews",

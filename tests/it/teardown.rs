@@ -98,6 +98,13 @@ async fn a_teardown_ends_though_the_forge_answers_500_or_401_or_404_for_ever() {
             assert_eq!(finalizers(record).unwrap_or_default(), Vec::<String>::new());
         }
         // A forge that failed is told once it listens; one that refused, not before something changes.
+        if status != 500 {
+            let refused = async || {
+                let status = world.status(down).await?;
+                (status.condition("Reported")?.reason == "ForgeNotTold").then_some(())
+            };
+            world.until("the trying has ended", refused).await;
+        }
         world.stage.github.fail_no_more();
         if status == 500 {
             world.told(expires, "### Preview has expired").await;

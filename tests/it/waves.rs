@@ -55,10 +55,10 @@ async fn a_wave_begins_when_the_one_before_it_is_ready_and_nothing_is_sent_twice
     let reason = world
         .until("the wave waits", async || {
             let reason = world.status(number).await?.reason?;
-            reason.contains("wave 0 waits").then_some(reason)
+            reason.contains("of 1 replicas").then_some(reason)
         })
         .await;
-    assert!(reason.contains("Deployment/db: 0 of 1 replicas"), "{reason}");
+    assert!(reason.contains("wave 0 waits: Deployment/db: 0 of 1 replicas"), "{reason}");
     assert_eq!(sent(&world, number, "deployments", "web"), Vec::<DateTime<Utc>>::new());
     assert_eq!(world.status(number).await.expect("a status").phase, Some(Phase::Progressing));
     world.ready(number, &head).await;

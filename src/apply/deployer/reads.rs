@@ -33,6 +33,11 @@ impl Deployer {
         }
     }
 
+    /// Whether the cluster has a kind; so it is taken to be when the cluster does not say.
+    pub(in crate::apply) async fn has_kind(&self, api_version: &str, kind: &str) -> bool {
+        self.target.kind(api_version, kind).await.map_or(true, |known| known.is_some())
+    }
+
     /// Reads one object; `None` when it is not there.
     pub(in crate::apply) async fn read(
         &self,
@@ -45,7 +50,15 @@ impl Deployer {
         let Some(known) = self.target.kind(api_version, kind).await.map_err(wrap)? else {
             return Ok(None);
         };
-        let found = self.api(&known).get_opt(name).await.map_err(wrap)?;
+        let found = match self.api(&known).get_opt(name).await {
+            Ok(found) => found,
+            // The kind went since it was asked for.
+            Err(error) if is_not_found(&error) => {
+                self.target.forget_kind(api_version, kind);
+                None
+            }
+            Err(error) => return Err(wrap(error)),
+        };
         found
             .map(|object| {
                 serde_json::to_value(object).map_err(|error| wrap(kube::Error::SerdeError(error)))

@@ -97,6 +97,7 @@ pub async fn observe_health(
     for (of, read) in reads {
         match read {
             Read::Denied => health.unread.push(of),
+            Read::Unserved => {}
             Read::Missing => {
                 health.missing = true;
                 health.note(&of, Health::Progressing("it is not there".into()));

@@ -24,12 +24,16 @@ pub(super) enum Read {
     Missing,
     /// The deployer may not read such objects.
     Denied,
+    /// The cluster has no such kind any more.
+    Unserved,
 }
 
 pub(super) async fn object(deployer: &Deployer, entry: &Entry) -> Result<Read, ApplyError> {
     let Entry { api_version, kind, name, .. } = entry;
     match deployer.read(api_version, kind, name).await {
         Ok(Some(object)) => Ok(Read::There(object)),
+        // What became of its objects is not known then; the condition `KindsServed` says so.
+        Ok(None) if !deployer.has_kind(api_version, kind).await => Ok(Read::Unserved),
         Ok(None) => Ok(Read::Missing),
         // Roles of a platform team often let a custom kind be applied and not read.
         Err(ApplyError::Cluster { source, .. })

@@ -109,6 +109,8 @@ async fn checked(
                     contested::note_repair(context, record, &entry, &change);
                 }
             }
+            // The condition `KindsServed` says so, and the object is applied when the kind is back.
+            Err(ApplyError::KindUnknown { .. }) => {}
             Err(error)
                 if error.class() == Class::Transient || may_pass(context, record, &error) =>
             {
