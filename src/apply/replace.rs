@@ -81,7 +81,6 @@ mod tests {
     use super::*;
     use crate::domain::bundle::{Origin, Wave};
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn object(kind: &str, annotations: &Value) -> BundleObject {
         let group = if kind == "Job" { "batch/v1" } else { "apps/v1" };

@@ -478,8 +478,7 @@ async fn drift_is_put_back_in_less_than_a_second() {
     }
     times.sort_unstable();
     let (half, most) = (times[times.len() / 2], times[times.len() * 95 / 100]);
-    println!("drift is put back: p50 {half} ms, p95 {most} ms of {}", times.len());
-    assert!(most < 1000, "{times:?}");
+    assert!(most < 1000, "p50 {half} ms, p95 {most} ms of {times:?}");
 }
 
 #[tokio::test(start_paused = true)]

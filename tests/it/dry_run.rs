@@ -192,17 +192,20 @@ data: {A: b}
     assert_eq!(status.findings, []);
 }
 
+/// As many ConfigMaps in one file.
+fn maps(count: usize) -> String {
+    (0..count).fold(String::new(), |text, n| {
+        text + &format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n:03}}}\ndata: {{a: b}}\n"
+        )
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_object_is_tried_once_and_only_what_changed_is_tried_again() {
     let world = World::new(5).await;
     let since = world.stage.clock.now();
-    let maps: String = (0..16)
-        .map(|n| {
-            format!(
-                "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n}}}\ndata: {{a: b}}\n"
-            )
-        })
-        .collect();
+    let maps = maps(16);
     let (number, head) = world.open("sparks", &one("deploy/preview/maps.yaml", &maps));
     world.ready(number, &head).await;
     let objects = world.status(number).await.expect("a status").inventory.len();
@@ -228,9 +231,7 @@ async fn an_object_is_tried_once_and_only_what_changed_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_cut_off_goes_on_where_it_was() {
     let mut world = World::new(6).await;
-    let maps: String = (0..120)
-        .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{n:03}}}\ndata: {{a: b}}\n"))
-        .collect();
+    let maps = maps(120);
     slow(&mut world.stage, 200);
     let since = world.stage.clock.now();
     let (number, _) = world.open("sparks", &one("deploy/preview/maps.yaml", &maps));

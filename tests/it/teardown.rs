@@ -97,8 +97,10 @@ async fn a_teardown_ends_though_the_forge_answers_500_or_401_or_404_for_ever() {
             let record = world.record(number).await.expect("a record");
             assert_eq!(finalizers(record).unwrap_or_default(), Vec::<String>::new());
         }
-        // A forge that failed is told once it listens; one that refused, not before something changes.
-        if status != 500 {
+        // A forge that failed is told once it listens; one that refused, not before something changes. A 403 that says
+        // nothing of limits is taken for one, and waited for.
+        let listens_again = matches!(status, 500 | 403);
+        if !listens_again {
             let refused = async || {
                 let status = world.status(down).await?;
                 (status.condition("Reported")?.reason == "ForgeNotTold").then_some(())
@@ -106,7 +108,8 @@ async fn a_teardown_ends_though_the_forge_answers_500_or_401_or_404_for_ever() {
             world.until("the trying has ended", refused).await;
         }
         world.stage.github.fail_no_more();
-        if status == 500 {
+        if listens_again {
+            world.sleep(MINUTE * 60).await;
             world.told(expires, "### Preview has expired").await;
             world.told(down, "### Preview is switched off").await;
         } else {

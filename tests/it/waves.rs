@@ -117,7 +117,8 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
             })
             .await;
     }
-    world.sleep(Duration::from_secs(60)).await;
+    // After a minute each says once in its comment what it waits for.
+    world.sleep(Duration::from_secs(150)).await;
     let since = world.stage.clock.now();
     world.camp("other").await;
     let took = world.stage.clock.now() - since;
@@ -129,7 +130,7 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
     let writes = world.written_by_the_service(since);
     let of_waiting: Vec<_> =
         writes.iter().filter(|w| w.contains("stuck") || w.contains("environments")).collect();
-    assert!(of_waiting.len() <= 25, "what waits writes nothing: {of_waiting:#?}");
+    assert!(of_waiting.is_empty(), "what waits writes nothing: {of_waiting:#?}");
     let (branch, number) = &waiting[0];
     let head = world.push(branch, &one("deploy/preview/db.yaml", &deployment("db", "", "1s")));
     world.ready(*number, &head).await;

@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    fn record(uid: &str, status: serde_json::Value) -> Environment {
+    fn record(uid: &str, status: &serde_json::Value) -> Environment {
         serde_json::from_value(json!({
             "apiVersion": "bivouac.dev/v1alpha1",
             "kind": "Environment",
@@ -157,13 +157,13 @@ mod tests {
             ("e1", json!({}), true),
             ("e2", json!({"namespace": here, "namespaceUid": "n1"}), true),
         ] {
-            let reason = orphaned(&camp("e1"), &[record(uid, status.clone())]);
+            let reason = orphaned(&camp("e1"), &[record(uid, &status)]);
             assert_eq!(reason.is_some(), orphan, "{uid} {status} {reason:?}");
         }
         assert_eq!(
             orphaned(&camp("e1"), &[]).as_deref(),
             Some("there is no Environment shop-pr-1")
         );
-        assert!(orphaned(&camp(""), &[record("", json!({ "namespace": here }))]).is_some());
+        assert!(orphaned(&camp(""), &[record("", &json!({ "namespace": here }))]).is_some());
     }
 }

@@ -241,8 +241,6 @@ pub fn records(plan: &Plan<'_>, run: &str, old: &[HookRecord], applied: bool) ->
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;
@@ -251,7 +249,11 @@ mod tests {
     fn object(api_version: &str, kind: &str, name: &str, annotations: &Value) -> BundleObject {
         let json = json!({"apiVersion": api_version, "kind": kind,
             "metadata": {"name": name, "annotations": annotations}});
-        let wave = match asked(&json).expect("annotations").timing.and_then(|t| t.earliest()) {
+        let wave = match asked(&json)
+            .expect("annotations")
+            .timing
+            .and_then(super::super::asked::Timing::earliest)
+        {
             Some(moment) => Wave::from(moment),
             None => wave_of(group_of(api_version), kind),
         };

@@ -191,7 +191,7 @@ fn both_readers_agree_on_files_with_one_byte_changed() {
     let mut text = String::new();
     for (number, piece) in READ.iter().enumerate().filter(|(_, piece)| !piece.contains("\n- x")) {
         if !piece.starts_with("- ") {
-            let _ = write!(text, "{}\n---\nn: {number}\n---\n", piece);
+            let _ = write!(text, "{piece}\n---\nn: {number}\n---\n");
         }
     }
     let changes = [" ", "\n", ":", "-", "#", "'", "\"", "x", ",", "[", "}", "|", "  ", "\t"];

@@ -29,11 +29,13 @@ fn without_marker(text: &str) -> String {
     text
 }
 
-/// What stands between the first `before` and the next `after` becomes `{time}`.
+/// What stands between the first `before` and the next `after` of the same line becomes `{time}`.
 fn without_span(text: &str, before: &str, after: &str) -> String {
     let Some((head, rest)) = text.split_once(before) else { return text.to_owned() };
     match rest.split_once(after) {
-        Some((_, tail)) => format!("{head}{before}{{time}}{after}{tail}"),
-        None => text.to_owned(),
+        Some((time, tail)) if !time.contains('\n') => {
+            format!("{head}{before}{{time}}{after}{tail}")
+        }
+        _ => text.to_owned(),
     }
 }
