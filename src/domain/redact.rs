@@ -40,7 +40,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
     words: pattern(r"[A-Za-z0-9_+=-]{32,}"),
 });
 
-/// `text` with [hidden] in place of what looks like a password, a token or a key.
+/// `text` with `[hidden]` in place of what looks like a password, a token or a key.
 #[must_use]
 pub fn redact(text: &str) -> String {
     let Rules { key_block, user_info, scheme, assigned, shapes, words } = &*RULES;

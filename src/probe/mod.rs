@@ -1,5 +1,5 @@
 //! Asks a preview's address whether its app answers: one GET, bounded in time and bytes. In: a
-//! [`Target`](crate::domain::reachable::Target); out: what was heard. I/O: the transport that it is given.
+//! [`Target`]; out: what was heard. I/O: the transport that it is given.
 //!
 //! It asks what the domain names and nothing else: whether a host may be asked is decided there, whether an address may
 //! be is decided by the transport ([`https_transport`]).

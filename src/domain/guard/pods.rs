@@ -82,8 +82,14 @@ pub(super) fn pod(look: &mut Look<'_>, spec: &At<'_, '_>) {
 }
 
 fn identity(look: &mut Look<'_>, spec: &At<'_, '_>) {
+    let mut named: Option<String> = None;
     for key in ["serviceAccountName", "serviceAccount"] {
         let Some(account) = spec.get(key) else { continue };
+        // One name under both: said once.
+        if named.as_deref().is_some_and(|named| account.text() == Some(named)) {
+            continue;
+        }
+        named = account.text().map(str::to_owned);
         let brought =
             |name: &str| !object::is_reserved(name) && look.brought.accounts.contains(name);
         if !account.text().is_some_and(brought) {
