@@ -146,7 +146,7 @@ impl World {
 
     /// SIGKILL for the leader; a fresh replica takes the place of the one that waits.
     async fn kill_the_leader(&mut self) {
-        let leader = self.leader().await.expect("somebody leads");
+        let leader = self.until("somebody leads", async |world| world.leader().await).await;
         let (killed, _) = self.replicas.remove(leader);
         drop(killed);
         self.start();
@@ -301,6 +301,8 @@ async fn life(world_number: usize) -> usize {
         let span = REQUESTS[turn % REQUESTS.len()];
         let round = (turn / REQUESTS.len()) * WORLDS + world_number;
         let point = 1 + (2 * round + 1) * span / (4 * WORLDS);
+        // All may be right again before the place of the killed one is taken.
+        world.until("a replica leads", async |world| world.leader().await).await;
         let before = world.requests();
         let since = Instant::now();
         world.act(turn);

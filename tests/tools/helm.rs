@@ -149,7 +149,7 @@ async fn it_is_what_helm_gives() {
             std::fs::write(file, bytes).expect("a file");
         }
     }
-    assert_eq!(same_as_helm(&helm, folder.path(), "web", &[]).await, 7);
+    assert_eq!(same_as_helm(&helm, folder.path(), "web", &[]).await, 8);
     // Charts of others, when a folder with some is given: every folder in it that is a chart.
     let Some(charts) = given("BIVOUAC_TEST_CHARTS") else { return };
     for entry in std::fs::read_dir(&charts).expect("a folder").flatten() {
