@@ -4,8 +4,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -14,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::serve::stop_on_signal;
+use crate::sandbox::cluster::controllers;
 use crate::sandbox::cluster::nodes::agents;
 use crate::seams::{Clock, Rng};
 
 /// Run the sandbox's controllers, nodes and ingress against any API server, until Ctrl-C.
 ///
-/// For an API server that has neither: never for a cluster with controllers or nodes of its own, with which they would
-/// fight over the same objects.
+/// For an API server that has neither: never for a cluster with nodes of its own, with which they would fight over the
+/// same objects.
 #[derive(Args, Debug)]
 pub(super) struct Agents {
     /// How the API server is reached, as somebody who may do everything
@@ -29,6 +28,9 @@ pub(super) struct Agents {
     /// Context of that file; the current one when it is not given
     #[arg(long)]
     context: Option<String>,
+    /// The API server has a controller manager of its own: run nodes and ingress only
+    #[arg(long)]
+    without_controllers: bool,
     /// Where the pages of Ingress hosts are served; a free port when it is 0
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -63,10 +65,16 @@ enum AgentsError {
 impl Agents {
     #[expect(clippy::print_stdout, reason = "the addresses are what the command is for")]
     pub(super) fn run(self) -> Outcome {
-        let Self { kubeconfig, context, listen, output } = self;
+        let Self { kubeconfig, context, without_controllers, listen, output } = self;
         super::runtime()?.block_on(async {
             let config = read(&kubeconfig, context).await?;
-            let (address, options) = (config.cluster_url.to_string(), options(&config));
+            let address = config.cluster_url.to_string();
+            let options = if without_controllers {
+                agents::Options::beside_a_controller_manager()
+            } else {
+                let controllers = controllers::Options::for_authority(&config);
+                agents::Options { controllers: Some(controllers), ..agents::Options::default() }
+            };
             let unreachable = |source| AgentsError::Unreachable {
                 // A path may hold the sandbox's token.
                 address: address_of(&address),
@@ -119,22 +127,6 @@ async fn read(path: &PathBuf, context: Option<String>) -> Result<Config, AgentsE
     Config::from_custom_kubeconfig(file, &options).await.map_err(wrong)
 }
 
-/// Namespaces get the certificate of the authority that the kubeconfig names, as PEM.
-fn options(config: &Config) -> agents::Options {
-    let mut options = agents::Options::default();
-    for certificate in config.root_cert.iter().flatten() {
-        let text = STANDARD.encode(certificate);
-        let pem = &mut options.controllers.root_certificate;
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-    }
-    options
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,16 +135,5 @@ mod tests {
     fn an_address_is_shown_without_what_may_be_a_token() {
         assert_eq!(address_of("http://127.0.0.1:7/user/secret"), "http://127.0.0.1:7");
         assert_eq!(address_of("no address"), "of the kubeconfig");
-    }
-
-    #[test]
-    fn the_authority_of_the_kubeconfig_is_what_namespaces_get() {
-        let mut config = Config::new("https://127.0.0.1:6443".parse().expect("an address"));
-        assert_eq!(options(&config).controllers.root_certificate, "");
-        config.root_cert = Some(vec![vec![7; 60]]);
-        let pem = options(&config).controllers.root_certificate;
-        let lines: Vec<_> = pem.lines().collect();
-        assert_eq!(lines.len(), 4, "{pem}");
-        assert_eq!(lines[1].len(), 64);
     }
 }

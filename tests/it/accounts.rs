@@ -26,7 +26,7 @@ spec:
 
 #[tokio::test(start_paused = true)]
 async fn a_chart_with_an_account_comes_up_without_a_token_and_its_account_goes_with_it() {
-    let world = World::new(1).await;
+    let world = World::anywhere(1).await;
     let file = "deploy/preview/shop.yaml";
     let (number, head) = world.open("sparks", &Files::from([(file, CHART)]));
     world.ready(number, &head).await;
@@ -72,7 +72,7 @@ async fn a_chart_with_an_account_comes_up_without_a_token_and_its_account_goes_w
 
 #[tokio::test(start_paused = true)]
 async fn the_services_own_accounts_are_out_of_reach() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     for (branch, text, told) in [
         (
             "claim",

@@ -87,7 +87,7 @@ async fn several_apps_have_hosts_that_stay_and_nothing_is_applied_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_parameter_is_chosen_in_the_record_and_a_wrong_value_is_refused_by_name() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     let (number, head) = world.open("sparks", &files(FILE));
     world.ready(number, &head).await;
     assert_eq!(config(&world, number, "seed", "seed").await.as_deref(), Some("small"));

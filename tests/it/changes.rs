@@ -63,7 +63,7 @@ async fn a_rotated_token_counts_within_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renamed_repository_is_fetched_under_its_new_name() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (number, _) = world.camp("sparks").await;
     let github = &world.stage.github;
     github.rename_repository(REPOSITORY, "bonfire", MAINTAINER).expect("renamed");

@@ -103,7 +103,7 @@ async fn replicas_that_an_autoscaler_set_are_left_to_it_until_the_object_is_anot
 
 #[tokio::test(start_paused = true)]
 async fn a_field_that_left_the_bundle_is_forgotten() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     let (number, head) = world.open("sparks", &one("deploy/preview/worker.yaml", WORKER));
     world.ready(number, &head).await;
     scale(&world, number, "kube-controller-manager", 3).await;
@@ -118,7 +118,7 @@ async fn a_field_that_left_the_bundle_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn replicas_that_somebody_set_by_hand_are_put_back() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (number, head) = world.open("sparks", &one("deploy/preview/worker.yaml", WORKER));
     world.ready(number, &head).await;
     scale(&world, number, "kubectl", 3).await;
@@ -129,7 +129,7 @@ async fn replicas_that_somebody_set_by_hand_are_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn replicas_are_never_sent_where_the_bundle_has_an_autoscaler() {
-    let world = World::new(4).await;
+    let world = World::anywhere(4).await;
     let files = Files::from([
         ("deploy/preview/worker.yaml", WORKER),
         ("deploy/preview/scaler.yaml", SCALER),
@@ -146,7 +146,7 @@ async fn replicas_are_never_sent_where_the_bundle_has_an_autoscaler() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_repository_leaves_to_somebody_stays_his_and_everything_else_is_put_back() {
-    let world = World::new(5).await;
+    let world = World::anywhere(5).await;
     let rule = json!({"kind": "ConfigMap", "field": ".data.token", "manager": "token-operator"});
     world.policy(json!({"isolation": {"yield": [rule]}})).await;
     let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {token: none, mode: calm}\n";

@@ -98,7 +98,7 @@ async fn a_definition_that_the_cluster_lacks_is_refused_until_it_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_may_leave_out_every_definition() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let ignore = json!(["CustomResourceDefinition.apiextensions.k8s.io"]);
     world.policy(json!({"isolation": {"clusterScoped": {"ignore": ignore}}})).await;
     let (number, head) = world.open("sparks", &one(FILE, &definition(&["v1"]).to_string()));

@@ -170,7 +170,7 @@ async fn an_admission_policy_refuses_the_bundle_before_its_first_object_and_lets
 
 #[tokio::test(start_paused = true)]
 async fn what_an_object_needs_and_the_bundle_itself_brings_is_no_mistake() {
-    let world = World::new(4).await;
+    let world = World::anywhere(4).await;
     let pod = "apiVersion: v1
 kind: Pod
 metadata: {name: early, labels: {app: early}}

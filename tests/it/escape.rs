@@ -947,7 +947,7 @@ async fn a_deployer_reaches_no_other_namespace_whatever_its_role() {
 
 #[tokio::test(start_paused = true)]
 async fn images_and_classes_are_held_where_the_camp_has_a_list() {
-    let world = World::new(1).await;
+    let world = World::anywhere(1).await;
     let (number, _) = world.camp("escape").await;
     let camp = world.stage.namespace_of(number);
     let deployer = format!("system:serviceaccount:{camp}:bivouac-deployer");
@@ -1030,7 +1030,7 @@ async fn images_and_classes_are_held_where_the_camp_has_a_list() {
 /// A service that was taken over: what its identity may do beyond its work.
 #[tokio::test(start_paused = true)]
 async fn the_service_itself_writes_only_in_its_environments() {
-    let world = World::new(1).await;
+    let world = World::anywhere(1).await;
     let (number, _) = world.camp("escape").await;
     let camp = world.stage.namespace_of(number);
     let plain = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}});

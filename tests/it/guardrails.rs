@@ -218,7 +218,7 @@ async fn a_fresh_camp_has_every_guardrail_before_the_first_object_of_its_bundle(
 
 #[tokio::test(start_paused = true)]
 async fn a_bundle_can_neither_change_nor_delete_a_guardrail() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     world.secret("preview-db", "hearth").await;
     world
         .policy(json!({
@@ -337,7 +337,7 @@ async fn a_granted_secret_is_copied_and_copied_again_within_a_minute_and_goes_wi
 
 #[tokio::test(start_paused = true)]
 async fn a_fork_gets_no_secret_and_no_internet_unless_the_repository_says_so() {
-    let world = World::new(5).await;
+    let world = World::anywhere(5).await;
     for name in ["own", "everybodys", "regcred"] {
         world.secret(name, name).await;
     }
@@ -363,7 +363,7 @@ async fn a_fork_gets_no_secret_and_no_internet_unless_the_repository_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_can_not_be_granted_is_told_and_a_bundle_may_not_take_its_name() {
-    let world = World::new(6).await;
+    let world = World::anywhere(6).await;
     world.policy(json!({"secrets": [{"name": "db", "fromSecret": "preview-db"}]})).await;
     let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
     let comment = world.told(number, "preview-db").await;
@@ -560,7 +560,7 @@ fn contains(cidr: &str, address: &str) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn pods_of_a_camp_reach_names_themselves_and_the_internet_and_nothing_of_the_cluster() {
-    let world = World::new(11).await;
+    let world = World::anywhere(11).await;
     world.policy(json!({"isolation": {"egress": {"allow": [
         {"cidr": "10.20.0.0/16", "ports": [{"port": 5432}]}, {"namespace": "shared", "forks": true}]}}})).await;
     let (trusted, _) = world.camp("sparks").await;

@@ -305,7 +305,7 @@ async fn a_forge_that_hangs_holds_up_no_run() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_asked_to_end_tells_first_what_it_has_to_tell() {
-    let world = World::new(10).await;
+    let world = World::anywhere(10).await;
     world.stage.github.set_latency(Duration::from_millis(400));
     let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
     world

@@ -148,7 +148,7 @@ const ALLOWED: &str = "bivouac.dev/replace: 'true'";
 
 #[tokio::test(start_paused = true)]
 async fn a_field_that_cannot_be_changed_is_explained_with_object_field_and_what_to_do() {
-    let world = World::new(1).await;
+    let world = World::anywhere(1).await;
     let words = ["Deployment/thing", "spec.selector", "deleted with its pods"];
     explained::<Deployment>(&world, "a", &deployment("one", ""), &deployment("two", ""), words)
         .await;
@@ -165,13 +165,13 @@ async fn a_field_that_cannot_be_changed_is_explained_with_object_field_and_what_
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_changed_is_made_anew() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     replaced::<Job>(&world, "sparks", &job("small"), &job("full")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_says_so_is_made_anew_with_all_that_belongs_to_it() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (before, after) = (deployment("one", ALLOWED), deployment("two", ALLOWED));
     replaced::<Deployment>(&world, "a", &before, &after).await;
     let argo = "argocd.argoproj.io/sync-options: 'Force=true,Replace=true'";
@@ -185,7 +185,7 @@ async fn an_object_that_says_so_is_made_anew_with_all_that_belongs_to_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_is_not_deleted_for_a_mistake_that_making_it_anew_does_not_mend() {
-    let world = World::new(4).await;
+    let world = World::anywhere(4).await;
     let (number, head) = world.open("sparks", &one(PATH, &deployment("one", ALLOWED)));
     world.ready(number, &head).await;
     let before = uid::<Deployment>(&world, number).await;

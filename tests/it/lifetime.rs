@@ -47,7 +47,7 @@ async fn an_expired_environment_stays_down_through_twenty_sweeps_until_a_push() 
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_environment_stays_down_through_twenty_sweeps_until_a_reopening() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     let (number, head) = an_expired_camp(&world).await;
     world.close(number);
     world.closed(number).await;

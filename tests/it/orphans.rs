@@ -133,7 +133,7 @@ async fn an_orphan_that_does_not_end_says_who_holds_it_up() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_not_be_looked_at_is_said_and_nothing_of_it_called_an_orphan() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (number, _) = world.camp("sparks").await;
     world.stage.github.fail_next("GET", "/issues/comments", 404, u32::MAX);
     let orphans = found(&world).await;

@@ -15,7 +15,7 @@ const EXTRA: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\n
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_leaves_the_commit_is_deleted() {
-    let world = World::new(1).await;
+    let world = World::anywhere(1).await;
     let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", EXTRA));
     world.ready(number, &head).await;
     let listed = async || {
@@ -89,7 +89,7 @@ async fn claims(world: &World, number: u64) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn what_says_that_it_stays_is_not_deleted_by_whichever_tools_word() {
-    let world = World::new(2).await;
+    let world = World::anywhere(2).await;
     let words = [
         ("ours", "bivouac.dev/prune: 'false'"),
         ("argo", "argocd.argoproj.io/sync-options: 'Validate=false,Prune=false'"),
@@ -138,7 +138,7 @@ async fn a_claim_of_storage_stays_for_one_commit_after_it_left_and_goes_with_the
 
 #[tokio::test(start_paused = true)]
 async fn with_delete_data_a_claim_goes_at_once() {
-    let world = World::new(4).await;
+    let world = World::anywhere(4).await;
     let (number, head) = world.open("sparks", &one("deploy/preview/data.yaml", &claim("data")));
     world.ready(number, &head).await;
     let file = "apps: [{name: web, path: deploy/preview}]\ndeleteData: true\n";

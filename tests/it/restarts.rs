@@ -53,7 +53,7 @@ async fn what_happened_while_the_service_was_away_is_repaired() {
 
 #[tokio::test(start_paused = true)]
 async fn a_camp_that_somebody_deleted_is_made_again() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (number, head) = world.camp("sparks").await;
     let before = world.camp_uid(number).await;
     let api: kube::Api<k8s_openapi::api::core::v1::Namespace> =
@@ -71,7 +71,7 @@ async fn a_camp_that_somebody_deleted_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_record_means_from_scratch() {
-    let world = World::new(4).await;
+    let world = World::anywhere(4).await;
     let (number, head) = world.camp("sparks").await;
     let before = world.camp_uid(number).await;
     let name = format!("campfire-pr-{number}");
@@ -146,7 +146,7 @@ async fn what_is_missing_is_put_back_without_the_forge_and_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn the_running_bundle_and_the_last_four_are_stored() {
-    let world = World::new(6).await;
+    let world = World::anywhere(6).await;
     let (number, _) = world.camp("sparks").await;
     for round in 0..7 {
         let head = world.push("sparks", &one("CHANGES.md", &format!("round {round}")));

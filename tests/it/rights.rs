@@ -75,7 +75,7 @@ async fn a_right_that_is_still_missing_after_ten_seconds_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn another_deployer_role_holds_for_the_camp_that_stands() {
-    let world = World::new(3).await;
+    let world = World::anywhere(3).await;
     let (number, head) = world.camp("sparks").await;
     let uid = world.camp_uid(number).await;
     let mut role = roles(&world).get(DEPLOYER).await.expect("the role");

@@ -90,7 +90,7 @@ async fn a_rollback_needs_neither_the_commit_nor_the_forge() {
 
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_never_ran_can_not_be_gone_back_to() {
-    let world = World::new(303).await;
+    let world = World::anywhere(303).await;
     let (number, head) = world.camp("sparks").await;
     world.ask(number, pin(&"a".repeat(40), &head)).await;
     let comment = world.told(number, "which never ran here").await;
@@ -100,7 +100,7 @@ async fn a_commit_that_never_ran_can_not_be_gone_back_to() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rollback_during_an_apply_ends_it() {
-    let world = World::new(304).await;
+    let world = World::anywhere(304).await;
     let (number, [first, _, third]) = three(&world).await;
     world.ask(number, pin(&first, &third)).await;
     // Somebody thinks better of it at once.

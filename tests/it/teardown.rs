@@ -219,7 +219,7 @@ async fn what_holds_up_a_teardown_is_named_after_a_minute_and_its_finalizer_is_n
 
 #[tokio::test(start_paused = true)]
 async fn a_protected_volume_and_a_finalizer_of_the_namespace_itself_are_named_too() {
-    let world = World::new(15).await;
+    let world = World::anywhere(15).await;
     let (volume, _) = world.camp("volume").await;
     let claims: Api<PersistentVolumeClaim> =
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(volume));
@@ -324,7 +324,7 @@ async fn nothing_of_a_camp_is_left_anywhere() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_somebody_restored_is_named_and_not_deleted() {
-    let world = World::new(18).await;
+    let world = World::anywhere(18).await;
     let (number, _) = world.camp("sparks").await;
     let namespaces: Api<Namespace> = Api::all(world.stage.admin.clone());
     let original = world.namespace(number).await.expect("a namespace");

@@ -173,7 +173,7 @@ async fn a_service_that_is_killed_while_a_wave_waits_goes_on_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wave_that_is_no_number_is_refused_with_file_and_line() {
-    let world = World::new(6).await;
+    let world = World::anywhere(6).await;
     for (round, annotation) in
         ["bivouac.dev/wave: soon", "argocd.argoproj.io/sync-wave: '1.5'"].into_iter().enumerate()
     {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use kube::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Addresses;
 use crate::sandbox::cluster::api::{ApiServer, Serving};
-use crate::sandbox::cluster::controllers::{self, client_over_with_token};
-use crate::sandbox::cluster::nodes::{self, ingress::Ingress};
+use crate::sandbox::cluster::controllers;
+use crate::sandbox::cluster::nodes::{self, agents, ingress::Ingress};
 use crate::sandbox::github::GitHub;
 use crate::seams::{Clock, Rng};
 
@@ -72,31 +72,20 @@ impl Listeners {
 
 /// Controllers, nodes and ingress: clients of the API server like any other.
 pub(super) fn start_agents(
-    cluster: &ApiServer,
+    agent: impl Fn(&str) -> Client,
+    options: agents::Options,
     ingress: &Ingress,
-    clock: &Clock,
-    rng: &Rng,
+    (clock, rng): (&Clock, &Rng),
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    let agent = |name: &str| {
-        let token = cluster.user_token(name, &["system:masters"]);
-        client_over_with_token(cluster.transport(), &SecretString::from(token))
-    };
-    tasks.spawn(controllers::run(
-        agent("system:kube-controller-manager"),
-        clock.clone(),
-        rng.fork(),
-        controllers::Options::default(),
-        stop.clone(),
-    ));
-    tasks.spawn(nodes::run(
-        agent("system:nodes"),
-        clock.clone(),
-        rng.fork(),
-        nodes::Options::default(),
-        stop.clone(),
-    ));
+    if let Some(options) = options.controllers {
+        let client = agent("system:kube-controller-manager");
+        let (clock, rng, stop) = (clock.clone(), rng.fork(), stop.clone());
+        tasks.spawn(controllers::run(client, clock, rng, options, stop));
+    }
+    let client = agent("system:nodes");
+    tasks.spawn(nodes::run(client, clock.clone(), rng.fork(), options.nodes, stop.clone()));
     let (door, client, rng, end) =
         (ingress.clone(), agent("system:ingress"), rng.fork(), stop.clone());
     tasks.spawn(async move { door.follow(client, rng, end).await });

@@ -1,7 +1,9 @@
 //! A whole world on this machine: embedded Kubernetes, embedded GitHub, and the service between them. The demo plays on
 //! it over sockets, tests and simulation in process.
 
+mod elsewhere;
 mod install;
+mod kubernetes;
 mod listeners;
 mod previews;
 mod replicas;
@@ -17,13 +19,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
-use secrecy::SecretString;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub use self::install::Tokens;
-use self::install::{Accounts, DEFINITIONS, POLICIES, ROLES, apply, declare};
+use self::install::{Accounts, declare};
+use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
 pub use self::previews::{Asked, PreviewFault, Previews};
 use self::replicas::{Front, Replicas};
@@ -32,8 +34,7 @@ use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
 use crate::render::tools::{NoTools, Tools};
-use crate::sandbox::cluster::api::{ApiServer, Options, Serving};
-use crate::sandbox::cluster::controllers::client_over_with_token;
+use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
 use crate::sandbox::github::{GitHub, HookConfig};
 use crate::seams::{BoxError, Clock, Rng, Transport, body};
@@ -84,14 +85,16 @@ pub enum Wiring {
 
 /// What runs in the world beside API server and GitHub.
 #[derive(Clone, Copy)]
-struct Parts {
+struct Parts<'a> {
     service: bool,
     agents: bool,
+    /// A kubeconfig of the API server to use instead of the embedded one.
+    elsewhere: Option<&'a Path>,
 }
 
 /// The world.
 pub struct Stage {
-    /// The embedded Kubernetes.
+    /// The embedded Kubernetes; nothing is in it when the world stands on an API server elsewhere.
     pub cluster: ApiServer,
     /// The embedded GitHub.
     pub github: GitHub,
@@ -136,14 +139,14 @@ pub struct Addresses {
 impl Stage {
     /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
     pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: true };
+        let parts = Parts { service: false, agents: true, elsewhere: None };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
     /// The same without controllers, nodes and ingress too: a bare API server. Its previews are expected at a free port
     /// of loopback.
     pub async fn without_agents(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: false };
+        let parts = Parts { service: false, agents: false, elsewhere: None };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
@@ -165,8 +168,23 @@ impl Stage {
         rng: Rng,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: true, agents: true };
+        let parts = Parts { service: true, agents: true, elsewhere: None };
         let stage = Self::raise(folder, wiring, clock, rng, tools, parts).await?;
+        stage.until("the Repository is served", async || stage.is_served().await).await?;
+        Ok(stage)
+    }
+
+    /// The same on the API server of a kubeconfig, as its administrator: a real one, to spare. What worlds of before left
+    /// there is removed first. GitHub, nodes and the service are in process; controllers are the cluster's own where it
+    /// has some.
+    pub async fn build_elsewhere(
+        folder: &Path,
+        kubeconfig: &Path,
+        tools: Arc<dyn Tools>,
+    ) -> Result<Self, BoxError> {
+        let parts = Parts { service: true, agents: true, elsewhere: Some(kubeconfig) };
+        let (clock, rng) = (Clock::system(), Rng::system());
+        let stage = Self::raise(folder, Wiring::InProcess, clock, rng, tools, parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
         Ok(stage)
     }
@@ -177,7 +195,7 @@ impl Stage {
         clock: Clock,
         rng: Rng,
         tools: Arc<dyn Tools>,
-        parts: Parts,
+        parts: Parts<'_>,
     ) -> Result<Self, BoxError> {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -185,10 +203,13 @@ impl Stage {
             Wiring::InProcess => None,
             Wiring::Sockets => Some(Listeners::bind().await?),
         };
-        let cluster = ApiServer::new(clock.clone(), &rng, Options::default());
+        let kubernetes = Kubernetes::new(parts.elsewhere, &clock, &rng).await?;
+        let cluster = kubernetes.embedded.clone();
         let ingress = Ingress::new();
         if parts.agents {
-            start_agents(&cluster, &ingress, &clock, &rng, &stop, &mut tasks);
+            let options = kubernetes.agents(&rng).await?;
+            let agent = |name: &str| kubernetes.agent(name);
+            start_agents(agent, options, &ingress, (&clock, &rng), &stop, &mut tasks);
         }
         let door = ingress.transport();
 
@@ -199,13 +220,12 @@ impl Stage {
         let github = GitHub::new(folder.join("github"), &github_url, clock.clone(), rng.fork());
         let accounts = Accounts::populate(&github, &rng)?;
 
-        let admin_token = cluster.admin_token();
         let (addresses, service_listener, serving) = match listeners {
             None => (None, None, None),
             Some(listeners) => {
                 let kubeconfig = folder.join("kubeconfig");
                 let address = listeners.cluster.local_addr()?.to_string();
-                std::fs::write(&kubeconfig, cluster.kubeconfig(&address, &admin_token))?;
+                std::fs::write(&kubeconfig, cluster.kubeconfig(&address, &cluster.admin_token()))?;
                 let door = parts.agents.then_some(&ingress);
                 let (addresses, listener, serving) =
                     listeners.serve(&cluster, &github, door, kubeconfig, &stop, &mut tasks)?;
@@ -213,10 +233,8 @@ impl Stage {
             }
         };
 
-        let admin = client_over_with_token(cluster.transport(), &SecretString::from(admin_token));
-        apply(&admin, DEFINITIONS).await?;
-        apply(&admin, ROLES).await?;
-        apply(&admin, POLICIES).await?;
+        let admin = kubernetes.admin();
+        kubernetes.install().await?;
         let port = addresses.as_ref().map(|addresses| addresses.ingress.port());
         declare(&admin, &github_url, &accounts, port).await?;
 
@@ -224,10 +242,11 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
+        let home = kubernetes.service().await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (cluster.clone(), github.clone(), previews.clone()),
+            (home, github.clone(), previews.clone()),
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -437,17 +456,14 @@ fn no_tools() -> Arc<dyn Tools> {
     Arc::new(NoTools::because("charts and overlays are not rendered in the sandbox"))
 }
 
-/// Whom the service talks to: as its own service account, not as an administrator.
+/// Whom the service talks to.
 fn peers(
-    (cluster, github, previews): (&ApiServer, &GitHub, &Previews),
+    (home, github, previews): (&Client, &GitHub, &Previews),
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
     tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
-    let token = cluster.user_token(&format!("system:serviceaccount:{NAMESPACE}:bivouac"), &groups);
-    let home = client_over_with_token(cluster.transport(), &SecretString::from(token));
     let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
         Wiring::InProcess => Arc::new(github.clone()),
         Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
@@ -457,7 +473,7 @@ fn peers(
     };
     Ok(Peers {
         target: home.clone(),
-        home,
+        home: home.clone(),
         forge: match wiring {
             Wiring::InProcess => github.transport(),
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,

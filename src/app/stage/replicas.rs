@@ -9,6 +9,7 @@ use axum::Router;
 use axum::response::IntoResponse as _;
 use http::Request;
 use http_body_util::BodyExt as _;
+use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,6 @@ use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
 use crate::render::tools::Tools;
-use crate::sandbox::cluster::api::ApiServer;
 use crate::sandbox::github::GitHub;
 use crate::seams::{BoxError, Clock, Rng, Transport};
 
@@ -27,7 +27,8 @@ use crate::seams::{BoxError, Clock, Rng, Transport};
 pub(super) struct Replicas {
     settings: Settings,
     wiring: Wiring,
-    cluster: ApiServer,
+    /// As the service, to the API server.
+    home: Client,
     github: GitHub,
     previews: Previews,
     clock: Clock,
@@ -49,25 +50,13 @@ impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (cluster, github, previews): (ApiServer, GitHub, Previews),
+        (home, github, previews): (Client, GitHub, Previews),
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self {
-            settings,
-            wiring,
-            cluster,
-            github,
-            previews,
-            clock,
-            rng,
-            tools,
-            front,
-            stop,
-            running,
-        }
+        Self { settings, wiring, home, github, previews, clock, rng, tools, front, stop, running }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -86,8 +75,8 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { cluster, github, previews, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers((cluster, github, previews), *wiring, clock, rng, tools)?;
+        let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
         let router = service.router();
         let stop = self.stop.child_token();

@@ -6,6 +6,7 @@ mod process;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) use golden::golden;
 pub(crate) use process::{internet_sockets, threads_of_this_test};
@@ -37,7 +39,13 @@ pub(crate) type Files<'a> = BTreeMap<&'a str, &'a str>;
 pub(crate) struct World {
     pub(crate) stage: Stage,
     folder: TempDir,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// A kubeconfig of a real API server to spare.
+const REAL: &str = "BIVOUAC_TEST_KUBECONFIG";
+/// Stories on a real API server come one after another.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// When every story begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -50,6 +58,21 @@ pub(crate) fn one<'a>(path: &'a str, text: &'a str) -> Files<'a> {
 }
 
 impl World {
+    /// For a story that needs an API server and nothing of its inside: no audit, no faults, no virtual time. It is the
+    /// one of `BIVOUAC_TEST_KUBECONFIG` where that is set.
+    pub(crate) async fn anywhere(seed: u64) -> Self {
+        let Some(kubeconfig) = std::env::var_os(REAL) else { return Self::new(seed).await };
+        let turn = TURN.lock().await;
+        tokio::time::resume();
+        // A second call finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = TempDir::new().expect("a folder for the story");
+        let tools = Arc::new(NoTools::because("a story starts no program"));
+        let stage = Stage::build_elsewhere(folder.path(), Path::new(&kubeconfig), tools).await;
+        Self { stage: stage.expect("a world"), folder, _turn: Some(turn) }
+    }
+
+    /// For a story that needs the embedded Kubernetes: its virtual time, its audit, faults on wish. It is never a real one.
     pub(crate) async fn new(seed: u64) -> Self {
         let reason = "a story starts no program";
         Self::with_tools(seed, Arc::new(NoTools::because(reason))).await
@@ -61,7 +84,7 @@ impl World {
         let (clock, rng) = (Clock::simulated(start()), Rng::seeded(seed));
         let path = folder.path();
         let stage = Stage::build_with_tools(path, Wiring::InProcess, clock, rng, tools).await;
-        Self { stage: stage.expect("a world"), folder }
+        Self { stage: stage.expect("a world"), folder, _turn: None }
     }
 
     // === Acting ===

@@ -22,6 +22,8 @@ mod volumes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -41,6 +43,24 @@ pub struct Options {
     pub quota_lag: Duration,
     /// What `kube-root-ca.crt` holds: the certificate of the API server's authority, PEM.
     pub root_certificate: String,
+}
+
+impl Options {
+    /// Namespaces get the certificate of the authority that a client trusts, as PEM.
+    #[must_use]
+    pub fn for_authority(config: &kube::Config) -> Self {
+        let mut root_certificate = String::new();
+        for certificate in config.root_cert.iter().flatten() {
+            let text = STANDARD.encode(certificate);
+            root_certificate.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in text.as_bytes().chunks(64) {
+                root_certificate.push_str(&String::from_utf8_lossy(line));
+                root_certificate.push('\n');
+            }
+            root_certificate.push_str("-----END CERTIFICATE-----\n");
+        }
+        Self { root_certificate, ..Self::default() }
+    }
 }
 
 /// Runs all controllers until `token` is cancelled.
@@ -113,4 +133,20 @@ fn owner_key(primary: &Resource, resource: &Resource, object: &Value) -> Vec<Key
         .map(|reference| Key::new(json::namespace(object), json::text(reference, "/name")))
         .into_iter()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_of_the_kubeconfig_is_what_namespaces_get() {
+        let mut config = kube::Config::new("https://127.0.0.1:6443".parse().expect("an address"));
+        assert_eq!(Options::for_authority(&config).root_certificate, "");
+        config.root_cert = Some(vec![vec![7; 60]]);
+        let pem = Options::for_authority(&config).root_certificate;
+        let lines: Vec<_> = pem.lines().collect();
+        assert_eq!(lines.len(), 4, "{pem}");
+        assert_eq!(lines[1].len(), 64);
+    }
 }

@@ -1,5 +1,7 @@
 //! Starts and ends everything that acts in the sandbox's cluster: controllers, nodes and the ingress. I/O: theirs.
 
+use std::time::Duration;
+
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -9,12 +11,28 @@ use super::ingress::Ingress;
 use crate::seams::{Clock, Rng};
 
 /// How the agents behave.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Of the controllers.
-    pub controllers: controllers::Options,
+    /// Of the controllers; `None` beside a controller manager, with which they would fight over the same objects.
+    pub controllers: Option<controllers::Options>,
     /// Of the nodes.
     pub nodes: super::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let controllers = Some(controllers::Options::default());
+        Self { controllers, nodes: super::Options::default() }
+    }
+}
+
+impl Options {
+    /// Nodes only, as a controller manager expects them: one that has not renewed its lease for 40 s is taken for dead.
+    #[must_use]
+    pub fn beside_a_controller_manager() -> Self {
+        let nodes = super::Options { lease: Duration::from_secs(10), ..super::Options::default() };
+        Self { controllers: None, nodes }
+    }
 }
 
 /// The agents, running. They end when this is dropped.
@@ -24,19 +42,16 @@ pub struct Agents {
     ingress: Ingress,
 }
 
-/// Starts controllers, nodes and ingress, each a task of the present runtime, all as `client`.
+/// Starts controllers (where they are wanted), nodes and ingress, each a task of the present runtime, all as `client`.
 #[must_use]
 pub fn start(client: Client, clock: Clock, rng: &Rng, options: Options) -> Agents {
     let token = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let Options { controllers: of_controllers, nodes: of_nodes } = options;
-    tasks.spawn(controllers::run(
-        client.clone(),
-        clock.clone(),
-        rng.fork(),
-        of_controllers,
-        token.clone(),
-    ));
+    if let Some(options) = of_controllers {
+        let (client, clock) = (client.clone(), clock.clone());
+        tasks.spawn(controllers::run(client, clock, rng.fork(), options, token.clone()));
+    }
     tasks.spawn(super::run(client.clone(), clock, rng.fork(), of_nodes, token.clone()));
     let ingress = Ingress::new();
     let (door, rng, ends) = (ingress.clone(), rng.fork(), token.clone());
