@@ -354,6 +354,8 @@ fn environment(work: &Path, memory: u64) -> BTreeMap<String, String> {
         ("KUBECONFIG", below("home/none")),
         ("KUBECTL_KUBERC", "false".into()),
         ("GOMEMLIMIT", format!("{go_memory}B")),
+        // A tool lives for a moment: it collects garbage late, and sooner only near the limit.
+        ("GOGC", "400".into()),
         ("GOMAXPROCS", GO_PROCESSORS.to_string()),
         ("GOTRACEBACK", "none".into()),
         ("TZ", "UTC".into()),

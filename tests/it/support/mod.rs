@@ -73,7 +73,15 @@ impl World {
     }
 
     /// For a story that needs the embedded Kubernetes: its virtual time, its audit, faults on wish. It is never a real one.
+    #[expect(clippy::print_stderr, reason = "a story that is not run says why")]
     pub(crate) async fn new(seed: u64) -> Self {
+        if std::env::var_os(REAL).is_some() {
+            let test = std::thread::current();
+            let name = test.name().unwrap_or("a story");
+            eprintln!(
+                "{name}: not run on the real API server; it needs virtual time, the audit or faults"
+            );
+        }
         let reason = "a story starts no program";
         Self::with_tools(seed, Arc::new(NoTools::because(reason))).await
     }

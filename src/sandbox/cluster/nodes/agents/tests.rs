@@ -29,6 +29,10 @@ impl World {
     }
 
     async fn with(options: ServerOptions, seed: u64) -> Self {
+        Self::with_agents(options, seed, Options::default()).await
+    }
+
+    async fn with_agents(options: ServerOptions, seed: u64, agents: Options) -> Self {
         let clock = Clock::simulated(DateTime::UNIX_EPOCH + chrono::Duration::days(20_000));
         let rng = Rng::seeded(seed);
         let server = ApiServer::new(clock.clone(), &rng, options);
@@ -36,7 +40,7 @@ impl World {
         let client = client_over_with_token(server.transport(), &token("agents"));
         let api =
             Api::new(client_over_with_token(server.transport(), &token("people")), Rng::seeded(0));
-        let agents = start(client, clock, &rng, Options::default());
+        let agents = start(client, clock, &rng, agents);
         tokio::time::sleep(Duration::from_secs(20)).await;
         Self { server, api, agents }
     }
@@ -151,6 +155,28 @@ fn web(namespace: &str, replicas: i64, image: &str) -> Value {
 
 fn census(world: &World) -> BTreeMap<(String, String), usize> {
     world.server.census().into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_controller_manager_pods_run_and_nobody_makes_them() {
+    let alone = Options::beside_a_controller_manager();
+    let world = World::with_agents(ServerOptions::default(), 7, alone).await;
+    world.make(&resource::NAMESPACES, json!({ "metadata": { "name": "camp" } })).await;
+    let named = |name: &str| json!({ "name": name, "namespace": "camp" });
+    world.make(&resource::SERVICE_ACCOUNTS, json!({ "metadata": named("default") })).await;
+    world.make(&resource::DEPLOYMENTS, web("camp", 1, "nginx:1")).await;
+    let pod = json!({ "metadata": named("alone"), "spec": {
+        "automountServiceAccountToken": false, "containers": [{ "name": "c", "image": "nginx:1" }] } });
+    world.make(&resource::PODS, pod).await;
+    world
+        .until("the pod's readiness", || async {
+            let pod = world.get(&resource::PODS, "camp", "alone").await.expect("a pod");
+            json::is_true(&pod, "Ready")
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.list(&resource::PODS, "camp").await.len(), 1);
+    assert!(world.list(&resource::REPLICA_SETS, "camp").await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
