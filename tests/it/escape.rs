@@ -221,6 +221,13 @@ const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 fn pods_and_workloads() -> Vec<Row> {
     let token = json!({"volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]});
     let disguised = json!({"volumes": [{"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 3607}}]}}]});
+    let mut with_users = container(json!({"procMount": "Unmasked"}));
+    with_users["hostUsers"] = json!(false);
+    let windows = |network: bool| {
+        let mut spec = container(json!({"windowsOptions": {"hostProcess": true}}));
+        spec["hostNetwork"] = json!(network);
+        spec
+    };
     let mut rows = vec![
         apply("a harmless Pod", pod(json!({})), Nobody, Nobody),
         apply("a harmless Deployment", deployment(json!({})), Nobody, Nobody),
@@ -285,13 +292,11 @@ fn pods_and_workloads() -> Vec<Row> {
             Psa,
             Psa,
         ),
-        apply("an open /proc", pod(container(json!({"procMount": "Unmasked"}))), Psa, Psa),
-        apply(
-            "a process of a Windows host",
-            pod(container(json!({"windowsOptions": {"hostProcess": true}}))),
-            Psa,
-            Psa,
-        ),
+        apply("an open /proc", pod(container(json!({"procMount": "Unmasked"}))), Server, Server),
+        // Pod Security allows it where root in the pod is nobody outside.
+        apply("an open /proc with users of its own", pod(with_users), OnlyGuard, OnlyGuard),
+        apply("a process of a Windows host", pod(windows(false)), Server, Server),
+        apply("a process of a Windows host in its network", pod(windows(true)), Psa, Psa),
         apply(
             "a privileged template",
             deployment(container(json!({"privileged": true}))),
@@ -645,7 +650,8 @@ fn guardrails_and_rights(camp: &str) -> Vec<Row> {
             Policy,
         ),
         apply("an owner", map("x", meta(json!({"ownerReferences": owner}))), Policy, Policy),
-        apply("a claim from another namespace", claim, Policy, Policy),
+        // The API server drops the namespace while `CrossNamespaceVolumeDataSource` is off; the policy is for where it is on.
+        apply("a claim from another namespace", claim, OnlyGuard, OnlyGuard),
         apply("a Secret that asks for a token", secret, Policy, Policy),
         apply("a ServiceAccount", account("x", json!(false), json!({})), Nobody, Nobody),
         apply(

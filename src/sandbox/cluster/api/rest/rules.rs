@@ -117,7 +117,32 @@ fn restart_policy(spec: &Value, field: &str, causes: &mut Vec<Cause>) {
     }
 }
 
+/// What a security context demands of the pod around it.
+fn contexts(spec: &Value, field: &str, causes: &mut Vec<Cause>) {
+    let list = spec["containers"].as_array().map_or(&[][..], Vec::as_slice);
+    for (index, container) in list.iter().enumerate() {
+        let proc_mount = &container["securityContext"]["procMount"];
+        if proc_mount == "Unmasked" && spec["hostUsers"] != false {
+            let at = format!("{field}.containers[{index}].securityContext.procMount");
+            causes.push(Cause::invalid(
+                &at,
+                proc_mount,
+                "`hostUsers` must be false to use `Unmasked`",
+            ));
+        }
+    }
+    let of = |holder: &Value| holder["securityContext"]["windowsOptions"]["hostProcess"] == true;
+    if (of(spec) || list.iter().any(of)) && spec["hostNetwork"] != true {
+        causes.push(Cause::invalid(
+            &format!("{field}.hostNetwork"),
+            &json!(false),
+            "hostNetwork must be true if pod contains any hostProcess containers",
+        ));
+    }
+}
+
 fn containers(spec: &Value, field: &str, causes: &mut Vec<Cause>) {
+    contexts(spec, field, causes);
     let list = spec["containers"].as_array().map_or(&[][..], Vec::as_slice);
     if list.is_empty() {
         causes.push(Cause::required(&format!("{field}.containers"), ""));

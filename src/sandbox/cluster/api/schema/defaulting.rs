@@ -119,6 +119,10 @@ fn builtin(name: &str, object: &mut Value) {
         "core.v1.PersistentVolumeClaim" => {
             if let Some(spec) = child(object, "spec") {
                 set(spec, "volumeMode", json!("Filesystem"));
+                // The feature `CrossNamespaceVolumeDataSource` is off by default, and its field dropped.
+                if let Some(source) = child(spec, "dataSourceRef") {
+                    source.remove("namespace");
+                }
             }
             if let Some(status) = made(object, "status") {
                 set(status, "phase", json!("Pending"));
