@@ -1,6 +1,7 @@
 //! From what the API server stores to what the domain decides by. No I/O.
 
-use super::environment::{Condition, Environment, EnvironmentStatus, SourcePhase, Want, WhyLine};
+use super::entries::{Condition, WhyLine};
+use super::environment::{Environment, EnvironmentStatus, SourcePhase, Want};
 use super::repository::{
     At, Forks, Gateway, Isolation, Namespaces, ParameterRule, PodSecurity, Probe, RepositorySpec,
     TlsSource, UrlPolicy, YieldRule,

@@ -4,6 +4,7 @@
 //! and a record that only grows ends as one that can't be written.
 
 mod convert;
+pub mod entries;
 pub mod environment;
 pub mod guardrails;
 
@@ -12,12 +13,14 @@ pub mod repository;
 pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
+pub use entries::{
+    ApplyingStatus, Cause, CommentRecord, Condition, ContestedEntry, FindingEntry, HistoryEntry,
+    HookEntry, HookMoment, HookPhase, InventoryEntry, LastCamp, NoteEntry, Outcome, RenderedPath,
+    ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
+};
 pub use environment::{
-    ApplyingStatus, Approval, Cause, CommentRecord, Condition, ContestedEntry, Environment,
-    EnvironmentSpec, EnvironmentStatus, FindingEntry, HeadStatus, HistoryEntry, HookEntry,
-    HookMoment, HookPhase, InventoryEntry, LastCamp, NoteEntry, Outcome, Phase, Pin,
-    PullRequestSource, RenderedPath, ReportStatus, Source, SourcePhase, TroubleEntry, UrlEntry,
-    Want, WhyLine, YieldedField,
+    Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, Phase, Pin,
+    PullRequestSource, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,

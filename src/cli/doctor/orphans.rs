@@ -187,7 +187,7 @@ fn text_of(found: &Found, removed: Option<&Removed>) -> String {
     }
     let (namespaces, comments) = (found.namespaces.len(), found.comments.len());
     if found.is_empty() {
-        text.push_str("nothing belongs to no environment\n");
+        text.push_str("everything belongs to an environment\n");
     } else {
         let _ = writeln!(text, "{namespaces} namespaces, {comments} comments");
         if removed.is_none() {
