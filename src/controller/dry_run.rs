@@ -2,6 +2,7 @@
 //! what `apply` found; out: the record's status and comment. I/O with home.
 
 use super::Context;
+use super::build::finding_entry;
 use super::deploy::{judge, until};
 use super::error::ReconcileError;
 use super::reconcile::Served;
@@ -11,7 +12,6 @@ use super::tell::{self, Telling};
 use crate::apply::{ApplyError, Remark, Yielded};
 use crate::crd::{Environment, FindingEntry, InventoryEntry, NoteEntry, Phase, YieldedField};
 use crate::domain::decision::Decision;
-use crate::domain::finding::Finding;
 use crate::domain::status::{Judgement, bounded};
 
 /// Findings and notes that are kept.
@@ -66,7 +66,7 @@ pub(super) async fn refuse(
         return Err(ReconcileError::Stale);
     };
     record.status.inventory = before.to_vec();
-    let found: Vec<FindingEntry> = findings.iter().map(entry).collect();
+    let found: Vec<FindingEntry> = findings.iter().map(finding_entry).collect();
     if !is_said(&record.status.findings, &found) {
         record.status.findings = found.into_iter().take(KEPT).collect();
     }
@@ -132,17 +132,6 @@ fn is_said(told: &[FindingEntry], found: &[FindingEntry]) -> bool {
     };
     told.len() == found.len().min(KEPT)
         && told.iter().all(|one| found.iter().any(|other| same(one, other)))
-}
-
-fn entry(finding: &Finding) -> FindingEntry {
-    let Finding { rule, name, file, line, message, hint, .. } = finding;
-    FindingEntry {
-        rule: format!("{rule} {name}"),
-        file: file.as_ref().map(|file| bounded(file, 512)),
-        line: line.and_then(|line| i32::try_from(line).ok()),
-        message: bounded(message, 1024),
-        hint: Some(bounded(hint, 512)).filter(|hint| !hint.is_empty()),
-    }
 }
 
 fn line(finding: &FindingEntry) -> String {
