@@ -121,7 +121,7 @@ async fn a_kind_that_the_cluster_lacks_is_named_with_its_group_and_works_within_
 
 #[tokio::test(start_paused = true)]
 async fn an_object_of_a_kind_of_somebody_else_is_tried_applied_changed_and_pruned() {
-    let world = World::anywhere(2).await;
+    let world = World::new(2).await;
     allow(&world).await;
     install(&world).await;
     let (number, head) = world.open("sparks", &one(PATH, KETTLE));

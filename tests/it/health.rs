@@ -93,7 +93,7 @@ async fn twenty_pods_whose_image_does_not_come_are_one_line() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_is_told_with_its_exit_code_and_the_log_of_the_run_before() {
-    let world = World::anywhere(2).await;
+    let world = World::new(2).await;
     let container = format!("{IMAGE}, command: [sh, -c, exit 3]");
     let manifest = worker(2, "", "", &container);
     told_once_and_mended(&world, "crash", &manifest).await;

@@ -77,7 +77,7 @@ fn without(world: &World, path: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_before_the_apply_runs_to_its_end_before_the_workloads_change_and_for_each_commit() {
-    let world = World::anywhere(1).await;
+    let world = World::new(1).await;
     let migrate = job("migrate", "bivouac.dev/hook: beforeApply", "sleep 7");
     let (number, head) = world.open("sparks", &one("deploy/preview/hooks.yaml", &migrate));
     let reason = world

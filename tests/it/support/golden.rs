@@ -8,7 +8,7 @@ pub(crate) fn golden(name: &str, comment: &str, head: &str) {
     let text = comment.replace(head, "{head}").replace(short, "{short}");
     let text = without_span(&text, "It stood for ", " and showed");
     let text = without_span(&text, "ready after ", " ·");
-    let text = without_marker(&text);
+    let mut text = without_marker(&text);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden/stories")
         .join(format!("{name}.md"));
@@ -16,7 +16,12 @@ pub(crate) fn golden(name: &str, comment: &str, head: &str) {
         std::fs::write(&path, &text).expect("the golden file can be written");
         return;
     }
-    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut stored = std::fs::read_to_string(&path).unwrap_or_default();
+    if super::is_real() {
+        // No story begins at the golden file's time there.
+        stored = without_span(&stored, "expires ", " UTC");
+        text = without_span(&text, "expires ", " UTC");
+    }
     assert_eq!(text, stored, "{name}: BIVOUAC_REGENERATE=1 writes the golden files anew");
 }
 

@@ -44,6 +44,11 @@ pub(crate) struct World {
 
 /// A kubeconfig of a real API server to spare.
 const REAL: &str = "BIVOUAC_TEST_KUBECONFIG";
+/// Whether stories that can, run on it.
+fn is_real() -> bool {
+    std::env::var_os(REAL).is_some()
+}
+
 /// Stories on a real API server come one after another.
 static TURN: Mutex<()> = Mutex::const_new(());
 
@@ -75,7 +80,7 @@ impl World {
     /// For a story that needs the embedded Kubernetes: its virtual time, its audit, faults on wish. It is never a real one.
     #[expect(clippy::print_stderr, reason = "a story that is not run says why")]
     pub(crate) async fn new(seed: u64) -> Self {
-        if std::env::var_os(REAL).is_some() {
+        if is_real() {
             let test = std::thread::current();
             let name = test.name().unwrap_or("a story");
             eprintln!(
