@@ -84,7 +84,7 @@ async fn told_once_and_mended(world: &World, name: &str, manifest: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn twenty_pods_whose_image_does_not_come_are_one_line() {
-    let world = World::anywhere(1).await;
+    let world = World::new(1).await;
     let small =
         "image: 'ghcr.io/acme/worker:missing', resources: {limits: {cpu: 100m, memory: 64Mi}}";
     let manifest = worker(20, "", "", small);
@@ -101,14 +101,14 @@ async fn a_crash_loop_is_told_with_its_exit_code_and_the_log_of_the_run_before()
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_fits_on_no_node_is_told_in_the_schedulers_words() {
-    let world = World::anywhere(3).await;
+    let world = World::new(3).await;
     let manifest = worker(3, "", "nodeSelector: {disk: moon}", IMAGE);
     told_once_and_mended(&world, "unschedulable", &manifest).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_is_told_in_kubelets_words() {
-    let world = World::anywhere(4).await;
+    let world = World::new(4).await;
     let probe = format!("{IMAGE}, readinessProbe: {{exec: {{command: ['false']}}}}");
     let manifest = worker(2, "", "", &probe);
     told_once_and_mended(&world, "probe", &manifest).await;
@@ -116,7 +116,7 @@ async fn a_probe_that_fails_is_told_in_kubelets_words() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_not_there_is_named() {
-    let world = World::anywhere(5).await;
+    let world = World::new(5).await;
     let container = format!("{IMAGE}, envFrom: [{{secretRef: {{name: database}}}}]");
     told_once_and_mended(&world, "configuration", &worker(1, "", "", &container)).await;
 }
