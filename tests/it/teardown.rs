@@ -35,7 +35,7 @@ async fn no_record(world: &World, number: u64) {
 }
 
 /// Puts a ConfigMap with a finalizer into a camp, as another controller does.
-async fn hold(world: &World, number: u64, finalizer: &str) {
+pub(crate) async fn hold(world: &World, number: u64, finalizer: &str) {
     let api: Api<ConfigMap> =
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
     let held = json!({"metadata": {"name": "held", "finalizers": [finalizer]}});
