@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bivouac::app::stage::{FIRST, MAINTAINER, REPOSITORY, STRANGER};
-use bivouac::crd::{EnvironmentStatus, Phase};
+use bivouac::app::stage::{FIRST, MAINTAINER, NAME, REPOSITORY, STRANGER};
+use bivouac::crd::{Environment, EnvironmentStatus, HINT_ANNOTATION, Phase};
+use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -45,62 +46,11 @@ async fn a_hundred_standing_camps_cost_nothing_but_the_lease_for_five_minutes() 
     assert_eq!(asked, sweep);
 }
 
-/// Ends of stories: ready, refused by its preview file and by a manifest, gone by wish, closed, waiting for approval.
-async fn ends_of_stories(world: &World) -> Vec<u64> {
-    let github = &world.stage.github;
-    let (ready, head) = world.camp("ready").await;
-    world.ready(ready, &head).await;
-    let (refused, _) = world.open("refused", &one(".bivouac.yaml", "apps: 7\n"));
-    world.told(refused, "### Preview is refused").await;
-    let (down, _) = world.camp("down").await;
-    world.ask(down, json!({"want": "Down"})).await;
-    world.gone(down).await;
-    let (closed, _) = world.camp("closed").await;
-    world.close(closed);
-    world.closed(closed).await;
-    world.told(closed, "### Preview is gone").await;
-    github.fork(REPOSITORY, STRANGER).expect("a fork");
-    let fork = format!("{STRANGER}/campfire");
-    github
-        .commit(&fork, "embers", &one("CHANGES.md", "embers"), "Add embers\n", STRANGER)
-        .expect("a commit");
-    let strange = world.propose(&format!("{STRANGER}:embers"), "Add embers", STRANGER);
-    world.told(strange, "waits for approval").await;
-    let (broken, _) =
-        world.open("broken", &one("deploy/preview/web.yaml.hbs", "kind: Deployment\n"));
-    world.told(broken, "### Preview is refused").await;
-    vec![ready, refused, down, closed, strange, broken]
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_story_ended_with_is_looked_at_ten_times_and_nothing_is_written() {
-    let mut world = World::new(62).await;
-    let numbers = ends_of_stories(&world).await;
-    // One sweep counts the camps.
-    world.sleep(SWEEP).await;
-    let told: Vec<_> = numbers.iter().map(|number| world.comment(*number)).collect();
-    for round in 0..10 {
-        let (since, first) = (world.stage.clock.now(), world.stage.github.requests().len());
-        // A process that begins with nothing in its memory looks at everything.
-        world.stage.stop_replica(FIRST).await;
-        world.stage.start_replica(FIRST).expect("a start");
-        world.sleep(Duration::from_secs(20)).await;
-        let looked = world.stage.cluster.audit().into_iter().filter(|event| {
-            event.at >= since && event.verb == "get" && event.resource == "environments"
-        });
-        assert!(looked.count() >= numbers.len(), "each record is looked at");
-        assert_eq!(world.written_by_the_service(since), Vec::<String>::new(), "round {round}");
-        assert_eq!(world.told_to_the_forge(first), Vec::<String>::new(), "round {round}");
-    }
-    let after: Vec<_> = numbers.iter().map(|number| world.comment(*number)).collect();
-    assert_eq!(after, told);
-}
-
 /// What a camp may end in.
 struct End {
     number: u64,
     phase: Phase,
-    /// What the comment says.
+    /// What the comment says; empty where nothing is said.
     told: &'static str,
     /// Something about it that is not in its phase.
     holds: fn(&EnvironmentStatus) -> bool,
@@ -121,7 +71,10 @@ impl End {
         world
             .until(&format!("#{number} is {phase:?} and says {told:?}"), async || {
                 let status = world.status(*number).await?;
-                let says = world.comment(*number)?.contains(told);
+                let says = match world.comment(*number) {
+                    Some(comment) => !told.is_empty() && comment.contains(told),
+                    None => told.is_empty(),
+                };
                 (status.phase == Some(*phase) && holds(&status) && says).then_some(())
             })
             .await;
@@ -212,8 +165,11 @@ async fn others(world: &World) -> Vec<End> {
     let (down, _) = world.camp("down").await;
     world.ask(down, json!({"want": "Down"})).await;
     world.gone(down).await;
-    let (unwanted, _) = world.open("unwanted", &one("CHANGES.md", "unwanted"));
-    github.label(REPOSITORY, unwanted, "no-preview", MAINTAINER).expect("a label");
+    let (unwanted, _) = world.camp("unwanted").await;
+    let (never, _) = world.open("never", &one("CHANGES.md", "never"));
+    for number in [unwanted, never] {
+        github.label(REPOSITORY, number, "no-preview", MAINTAINER).expect("a label");
+    }
     let (closed, _) = world.camp("closed").await;
     world.close(closed);
     world.closed(closed).await;
@@ -234,6 +190,7 @@ async fn others(world: &World) -> Vec<End> {
         End::new(quota, Phase::Refused, "quota bivouac-quota allows"),
         End::new(down, Phase::NoCamp, "### Preview is switched off"),
         End::new(unwanted, Phase::NoCamp, "no-preview"),
+        End::new(never, Phase::NoCamp, ""),
         End::new(closed, Phase::Closed, "### Preview is gone"),
         End::new(stuck, Phase::TearingDown, "example.com/hold"),
         End::new(strange, Phase::WaitingForApproval, "waits for approval"),
@@ -241,8 +198,7 @@ async fn others(world: &World) -> Vec<End> {
 }
 
 /// Two want a field otherwise, until the service gives way.
-async fn contested(world: &World) -> End {
-    let (number, _) = world.camp("contested").await;
+async fn contested(world: &World, number: u64) -> End {
     let maps: Api<ConfigMap> =
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
     let by = PatchParams { field_manager: Some("rival".into()), ..PatchParams::default() };
@@ -259,18 +215,41 @@ async fn contested(world: &World) -> End {
     End::new(number, Phase::Ready, "### Preview is ready").and(|s| !s.contested.is_empty())
 }
 
+/// Every record without what a hint and its acknowledgement change.
+async fn records(world: &World, ends: &[End]) -> Vec<Environment> {
+    let mut all = Vec::new();
+    for end in ends {
+        let mut record = world.record(end.number).await.expect("a record");
+        record.metadata.resource_version = None;
+        record.metadata.managed_fields = None;
+        record.metadata.annotations.as_mut().and_then(|all| all.remove(HINT_ANNOTATION));
+        record.status.as_mut().expect("a status").handled_hint = None;
+        all.push(record);
+    }
+    all
+}
+
+/// What the service wrote since then, one a line. What stores nothing (a trial, a question about rights) is no write.
+fn stored(world: &World, since: DateTime<Utc>) -> Vec<String> {
+    let ours = world.writes_since(since).into_iter().filter(|write| {
+        write.user == SERVICE && !write.dry_run && !write.resource.ends_with("reviews")
+    });
+    ours.map(|w| format!("{} {} {} {}", w.verb, w.resource, w.name, w.code)).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn every_end_is_looked_at_ten_times_after_a_hint_and_nothing_is_written() {
-    let world = World::new(63).await;
+async fn every_end_is_looked_at_ten_times_and_nothing_is_written() {
+    let mut world = World::new(63).await;
     world.policy(json!({"select": {"labels": {"none": ["no-preview"]}}})).await;
     let mut ends = standing(&world).await;
     ends.extend(others(&world).await);
     for end in &ends {
         end.reached(&world).await;
     }
+    let (rivals, _) = world.camp("rivals").await;
     // Progress deadlines pass, a stuck teardown says so, and one sweep counts the camps.
     world.sleep(SWEEP * 4).await;
-    ends.push(contested(&world).await);
+    ends.push(contested(&world, rivals).await);
     world.sleep(Duration::from_secs(60)).await;
     for end in &ends {
         end.reached(&world).await;
@@ -287,30 +266,54 @@ async fn every_end_is_looked_at_ten_times_after_a_hint_and_nothing_is_written() 
         "WaitingForApproval",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all, "every phase that lasts");
-
     let told: Vec<_> = ends.iter().map(|end| world.comment(end.number)).collect();
+    let before = records(&world, &ends).await;
+
     for round in 0..10 {
         let (since, first) = (world.stage.clock.now(), world.stage.github.requests().len());
         for end in &ends {
             world.hint(end.number, &format!("round {round}")).await;
         }
         world.sleep(Duration::from_secs(20)).await;
-        // Each was looked at: the forge was asked about each.
+        // Each was looked at: the forge was asked about each, and the hint is acknowledged. That is all.
         let asked = world.stage.github.requests().split_off(first);
+        let mut acknowledged = Vec::new();
         for End { number, .. } in &ends {
             let path = format!("/repos/{REPOSITORY}/pulls/{number}");
             assert!(asked.iter().any(|r| r.path == path), "round {round}: #{number} is looked at");
+            acknowledged.push(format!("update environments {NAME}-pr-{number} 200"));
         }
-        // A comparison stores nothing and is no write.
-        let written =
-            world.writes_since(since).into_iter().filter(|w| w.user == SERVICE && !w.dry_run);
-        let written: Vec<_> = written.map(|w| format!("{} {} {}", w.verb, w.uri, w.code)).collect();
-        assert_eq!(written, Vec::<String>::new(), "round {round}");
+        let mut written = stored(&world, since);
+        written.sort();
+        acknowledged.sort();
+        assert_eq!(written, acknowledged, "round {round}");
+        assert_eq!(records(&world, &ends).await, before, "round {round}");
+        assert_eq!(world.told_to_the_forge(first), Vec::<String>::new(), "round {round}");
+    }
+    for round in 0..10 {
+        let (since, first) = (world.stage.clock.now(), world.stage.github.requests().len());
+        // A process that begins with nothing in its memory looks at everything.
+        world.stage.stop_replica(FIRST).await;
+        world.stage.start_replica(FIRST).expect("a start");
+        world.sleep(Duration::from_secs(20)).await;
+        let looked: BTreeSet<_> = world
+            .stage
+            .cluster
+            .audit()
+            .into_iter()
+            .filter(|event| {
+                event.at >= since && event.verb == "get" && event.resource == "environments"
+            })
+            .map(|event| event.name)
+            .collect();
+        for End { number, .. } in &ends {
+            let name = format!("{NAME}-pr-{number}");
+            assert!(looked.contains(&name), "round {round}: #{number} is looked at");
+        }
+        assert_eq!(stored(&world, since), Vec::<String>::new(), "round {round}");
         assert_eq!(world.told_to_the_forge(first), Vec::<String>::new(), "round {round}");
     }
     let after: Vec<_> = ends.iter().map(|end| world.comment(end.number)).collect();
     assert_eq!(after, told);
-    for end in &ends {
-        end.reached(&world).await;
-    }
+    assert_eq!(records(&world, &ends).await, before);
 }
