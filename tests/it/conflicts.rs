@@ -36,7 +36,7 @@ where
     Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number))
 }
 
-async fn scale(world: &World, number: u64, manager: &str, replicas: i32) {
+pub(crate) async fn scale(world: &World, number: u64, manager: &str, replicas: i32) {
     let parameters = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     let api: Api<Deployment> = api(world, number);

@@ -22,7 +22,7 @@ use crate::support::{SERVICE, World};
 
 /// Who stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+pub(crate) enum By {
     /// The deployer has no such right.
     Rbac,
     /// `deploy/admission.yaml`.
@@ -89,7 +89,7 @@ impl World {
 }
 
 /// Reads out of a refusal who spoke it.
-fn speaker(answer: &Answer) -> Option<By> {
+pub(crate) fn speaker(answer: &Answer) -> Option<By> {
     let message = answer.body["message"].as_str().unwrap_or_default();
     match answer.code {
         200 | 201 => None,
@@ -338,6 +338,22 @@ fn pods_and_workloads() -> Vec<Row> {
         apply("a projected token in a Pod", pod(token), Policy, Policy),
         apply("a token that looks like the server's", pod(disguised), Policy, Policy),
     ];
+    // A network of its own would be outside every NetworkPolicy.
+    let multus = json!({"annotations": {"k8s.v1.cni.cncf.io/networks": "kube-system/macvlan"}});
+    let mut second = pod(json!({}));
+    merge(&mut second["metadata"], multus.clone());
+    rows.push(apply("a second network", second, Policy, Policy));
+    for (what, mut object, at) in [
+        ("a second network in a Deployment", deployment(json!({})), "/spec/template/metadata"),
+        (
+            "a second network in a CronJob",
+            workload("batch/v1", "CronJob", json!({"restartPolicy": "Never"})),
+            "/spec/jobTemplate/spec/template/metadata",
+        ),
+    ] {
+        merge(object.pointer_mut(at).expect("a template"), multus.clone());
+        rows.push(apply(what, object, Policy, Policy));
+    }
     let account = json!({"serviceAccountName": "bivouac-deployer"});
     let never = json!({"serviceAccountName": "bivouac-deployer", "restartPolicy": "Never"});
     rows.push(apply("the deployer's account in a Pod", pod(account.clone()), Policy, Policy));
@@ -762,14 +778,14 @@ fn guardrails_and_rights(camp: &str) -> Vec<Row> {
 }
 
 /// Path of a row in a namespace.
-fn path(place: &str, namespace: &str) -> String {
+pub(crate) fn path(place: &str, namespace: &str) -> String {
     let (version, rest) = place.split_once('|').expect("a version");
     let root = if version.contains('/') { "apis" } else { "api" };
     format!("/{root}/{version}/namespaces/{namespace}/{rest}")
 }
 
 /// What the guard finds in an object that a bundle would hold.
-fn rules(object: &Value, camp: &str, host: &str) -> BTreeSet<&'static str> {
+pub(crate) fn rules(object: &Value, camp: &str, host: &str) -> BTreeSet<&'static str> {
     let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
     let object = BundleObject {
         wave: wave_of(group_of(&text("apiVersion")), &text("kind")),

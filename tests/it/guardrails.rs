@@ -73,7 +73,7 @@ impl World {
     }
 
     /// Somebody wants the pull request to be looked at again.
-    async fn hint(&self, number: u64, hint: &str) {
+    pub(crate) async fn hint(&self, number: u64, hint: &str) {
         let name = format!("{}-pr-{number}", bivouac::app::stage::NAME);
         let patch = Patch::Merge(json!({"metadata": {"annotations": {"bivouac.dev/hint": hint}}}));
         let hinted = self.stage.environments().patch(&name, &PatchParams::default(), &patch).await;
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Everybody may do everything in the camp as its deployer, as far as RBAC goes.
-    async fn widen(&self, number: u64) {
+    pub(crate) async fn widen(&self, number: u64) {
         let binding: RoleBinding = serde_json::from_value(json!({
             "metadata": {"name": "wide"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// A pull request of a stranger's fork, approved.
-    async fn approved_fork(&self) -> (u64, String) {
+    pub(crate) async fn approved_fork(&self) -> (u64, String) {
         let github = &self.stage.github;
         github.fork(REPOSITORY, STRANGER).expect("a fork");
         let fork = format!("{STRANGER}/campfire");
@@ -500,121 +500,4 @@ async fn a_right_that_the_service_lacks_is_told_in_one_sentence_before_anything_
     roles.replace("bivouac-guardian", &PostParams::default(), &whole).await.expect("whole");
     world.hint(number, "again").await;
     world.ready(number, &head).await;
-}
-
-/// The other side of a connection, for the model.
-struct Side {
-    namespace: Option<&'static str>,
-    labels: Value,
-    address: &'static str,
-}
-
-/// What a NetworkPolicy lets through, as Kubernetes documents it: rules add up, peers of a rule add up, selectors of a
-/// peer narrow one another.
-fn lets(rules: &Value, side: &str, own: &str, other: &Side, protocol: &str, port: u64) -> bool {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let selects = |selector: &Value, labels: &Value| {
-        let words = selector["matchLabels"].as_object().cloned().unwrap_or_default();
-        words.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && list(&selector["matchExpressions"]).iter().all(|expression| {
-                assert_eq!(expression["operator"], "In", "the model knows no other");
-                let found = &labels[expression["key"].as_str().expect("a key")];
-                list(&expression["values"]).contains(found)
-            })
-    };
-    let peer = |peer: &Value| {
-        if peer["ipBlock"].is_object() {
-            let within = |cidr: &Value| contains(cidr.as_str().expect("a cidr"), other.address);
-            return within(&peer["ipBlock"]["cidr"])
-                && !list(&peer["ipBlock"]["except"]).iter().any(within);
-        }
-        let Some(namespace) = other.namespace else { return false };
-        let spaces = &peer["namespaceSelector"];
-        let space = if spaces.is_object() {
-            selects(spaces, &json!({"kubernetes.io/metadata.name": namespace}))
-        } else {
-            namespace == own
-        };
-        space && (!peer["podSelector"].is_object() || selects(&peer["podSelector"], &other.labels))
-    };
-    list(rules).iter().any(|rule| {
-        let ports = list(&rule["ports"]);
-        let open = ports.is_empty()
-            || ports.iter().any(|one| one["port"] == port && one["protocol"] == protocol);
-        let peers = list(&rule[side]);
-        open && (peers.is_empty() || peers.iter().any(peer))
-    })
-}
-
-/// Whether an IPv4 address is in a block.
-fn contains(cidr: &str, address: &str) -> bool {
-    let (base, length) = cidr.split_once('/').expect("a length");
-    let (Ok(base), Ok(address)) =
-        (base.parse::<std::net::Ipv4Addr>(), address.parse::<std::net::Ipv4Addr>())
-    else {
-        return false;
-    };
-    let shift = 32 - length.parse::<u32>().expect("a number");
-    u64::from(base.to_bits()) >> shift == u64::from(address.to_bits()) >> shift
-}
-
-#[tokio::test(start_paused = true)]
-async fn pods_of_a_camp_reach_names_themselves_and_the_internet_and_nothing_of_the_cluster() {
-    let world = World::anywhere(11).await;
-    world.policy(json!({"isolation": {"egress": {"allow": [
-        {"cidr": "10.20.0.0/16", "ports": [{"port": 5432}]}, {"namespace": "shared", "forks": true}]}}})).await;
-    let (trusted, _) = world.camp("sparks").await;
-    let (fork, _) = world.approved_fork().await;
-    let pod = |namespace, labels: Value| Side {
-        namespace: Some(namespace),
-        labels,
-        address: "10.244.1.9",
-    };
-    let host = |address| Side { namespace: None, labels: json!({}), address };
-    let own: &'static str = "own";
-    for (number, is_fork) in [(trusted, false), (fork, true)] {
-        let network = world.there::<NetworkPolicy>(number, "bivouac-network").await.expect("there");
-        let spec = serde_json::to_value(network.spec).expect("JSON");
-        assert_eq!(spec["podSelector"], json!({}));
-        for (what, other, protocol, port, open) in [
-            ("its own pods", pod(own, json!({"app": "db"})), "TCP", 5432, true),
-            (
-                "the cluster's DNS",
-                pod("kube-system", json!({"k8s-app": "kube-dns"})),
-                "UDP",
-                53,
-                true,
-            ),
-            (
-                "another port of it",
-                pod("kube-system", json!({"k8s-app": "kube-dns"})),
-                "TCP",
-                9153,
-                false,
-            ),
-            ("something else beside it", pod("kube-system", json!({"app": "x"})), "UDP", 53, false),
-            ("another camp", pod("camp-other", json!({"app": "db"})), "TCP", 5432, false),
-            ("production", pod("prod", json!({"app": "db"})), "TCP", 5432, false),
-            ("the API server", host("10.96.0.1"), "TCP", 443, false),
-            ("a node", host("192.168.1.10"), "TCP", 10250, false),
-            ("the metadata service", host("169.254.169.254"), "TCP", 80, false),
-            ("that of Azure", host("168.63.129.16"), "TCP", 80, false),
-            ("that of Alibaba", host("100.100.100.200"), "TCP", 80, false),
-            ("the internet", host("140.82.121.4"), "TCP", 443, !is_fork),
-            ("what the platform team allows", host("10.20.3.4"), "TCP", 5432, !is_fork),
-            ("another port of that", host("10.20.3.4"), "TCP", 22, false),
-            ("a namespace for forks too", pod("shared", json!({})), "TCP", 6379, true),
-        ] {
-            let found = lets(&spec["egress"], "to", own, &other, protocol, port);
-            assert_eq!(found, open, "{what}, fork: {is_fork}");
-        }
-        for (what, other, open) in [
-            ("its own pods", pod(own, json!({})), true),
-            ("the ingress controller", pod("ingress-nginx", json!({})), true),
-            ("another camp", pod("camp-other", json!({})), false),
-            ("a node", host("192.168.1.10"), false),
-        ] {
-            assert_eq!(lets(&spec["ingress"], "from", own, &other, "TCP", 8080), open, "{what}");
-        }
-    }
 }

@@ -179,6 +179,7 @@ async fn a_url_that_does_not_answer_is_told_by_its_cause_and_the_camp_is_ready_w
         assert_eq!((url.reachable, url.why), (Some(true), None), "{name}");
     }
     let agents = previews.asked();
+    assert!(!agents.is_empty());
     assert!(agents.iter().all(|asked| asked.agent == "bivouac-probe"), "{agents:?}");
 }
 

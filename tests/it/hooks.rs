@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, ListParams};
 use crate::support::{Files, SERVICE, World, one, start};
 
 /// A Job that runs `script`, with these annotations; its log names its image.
-fn job(name: &str, annotations: &str, script: &str) -> String {
+pub(crate) fn job(name: &str, annotations: &str, script: &str) -> String {
     format!(
         "apiVersion: batch/v1
 kind: Job

@@ -23,6 +23,7 @@ mod identities;
 mod immutable;
 mod lifetime;
 mod merges;
+mod network;
 mod orphans;
 mod prune;
 mod replicas;

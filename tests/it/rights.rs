@@ -25,6 +25,7 @@ async fn without_services(world: &World) -> ClusterRole {
             resources.retain(|resource| resource != "services");
         }
     }
+    assert_ne!(less.rules, before.rules);
     roles(world).replace(DEPLOYER, &PostParams::default(), &less).await.expect("replaced");
     before
 }

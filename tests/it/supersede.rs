@@ -59,6 +59,7 @@ async fn a_push_while_applying_supersedes_the_older_revision() {
     for write in parts {
         *times.entry(write.name).or_default() += 1;
     }
+    assert!(!times.is_empty());
     let twice = times.values().filter(|count| **count > 1).count();
     assert!(twice <= 8, "no more than what was on its way is sent for the old one, not {twice}");
     let comment = world.comment(number).expect("a comment");

@@ -128,8 +128,13 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
     // Below the ten minutes after which a Deployment says that it does not get on.
     world.sleep(Duration::from_secs(300)).await;
     let writes = world.written_by_the_service(since);
-    let of_waiting: Vec<_> =
-        writes.iter().filter(|w| w.contains("stuck") || w.contains("environments")).collect();
+    let camps: Vec<_> = waiting.iter().map(|(_, n)| world.stage.namespace_of(*n)).collect();
+    let of_waiting: Vec<_> = writes
+        .iter()
+        .filter(|w| {
+            w.contains("environments") || camps.iter().any(|camp| w.contains(camp.as_str()))
+        })
+        .collect();
     assert!(of_waiting.is_empty(), "what waits writes nothing: {of_waiting:#?}");
     let (branch, number) = &waiting[0];
     let head = world.push(branch, &one("deploy/preview/db.yaml", &deployment("db", "", "1s")));

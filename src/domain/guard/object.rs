@@ -13,7 +13,7 @@ const RIGHTS: [&str; 4] = [
 ];
 
 /// Kinds that have no namespace, by group: Kubernetes' own and those of operators that are met often.
-const CLUSTER_SCOPED: [(&str, &str); 49] = [
+const CLUSTER_SCOPED: [(&str, &str); 51] = [
     ("", "ComponentStatus"),
     ("", "Namespace"),
     ("", "Node"),
@@ -30,6 +30,7 @@ const CLUSTER_SCOPED: [(&str, &str); 49] = [
     ("argoproj.io", "ClusterWorkflowTemplate"),
     ("cert-manager.io", "ClusterIssuer"),
     ("cilium.io", "CiliumClusterwideNetworkPolicy"),
+    ("crd.antrea.io", "ClusterNetworkPolicy"),
     ("crd.projectcalico.org", "GlobalNetworkPolicy"),
     ("external-secrets.io", "ClusterExternalSecret"),
     ("external-secrets.io", "ClusterSecretStore"),
@@ -43,6 +44,7 @@ const CLUSTER_SCOPED: [(&str, &str); 49] = [
     ("networking.k8s.io", "IPAddress"),
     ("networking.k8s.io", "IngressClass"),
     ("networking.k8s.io", "ServiceCIDR"),
+    ("networking.k8s.aws", "ClusterNetworkPolicy"),
     ("node.k8s.io", "RuntimeClass"),
     ("policy", "PodSecurityPolicy"),
     ("policy.networking.k8s.io", "AdminNetworkPolicy"),
@@ -65,13 +67,23 @@ const CLUSTER_SCOPED: [(&str, &str); 49] = [
     ("traefik.io", "ServersTransportTCPGlobal"),
 ];
 
-/// What fences a camp in. Policies add up: one more could open what ours keeps shut.
-const GUARDRAILS: [(&str, &str); 7] = [
+/// What fences a camp in. Policies add up: one more could open what ours keeps shut. So do network plug-ins' own kinds, and
+/// those that give a pod another network.
+const GUARDRAILS: [(&str, &str); 16] = [
     ("", "LimitRange"),
     ("", "ResourceQuota"),
+    ("cilium.io", "CiliumEnvoyConfig"),
+    ("cilium.io", "CiliumLocalRedirectPolicy"),
     ("cilium.io", "CiliumNetworkPolicy"),
+    ("crd.antrea.io", "NetworkPolicy"),
     ("crd.projectcalico.org", "NetworkPolicy"),
     ("extensions", "NetworkPolicy"),
+    ("k8s.cni.cncf.io", "NetworkAttachmentDefinition"),
+    ("k8s.ovn.org", "EgressFirewall"),
+    ("k8s.ovn.org", "EgressQoS"),
+    ("k8s.ovn.org", "UserDefinedNetwork"),
+    ("networking.gke.io", "FQDNNetworkPolicy"),
+    ("networking.k8s.aws", "ApplicationNetworkPolicy"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("projectcalico.org", "NetworkPolicy"),
 ];

@@ -140,13 +140,13 @@ pub const RULES: [RuleInfo; 24] = [
         since: "0.1",
         what: &[
             "a kind that is not on the list; the built-in list and how to change it are in [repository.md](repository.md#specisolation);",
-            "whatever the list says: cluster-scoped kinds of Kubernetes (definitions, webhooks, admission policies, storage and priority classes, …) and of common operators, and the guardrails that the service sets itself (ResourceQuota, LimitRange, NetworkPolicy and its relatives).",
+            "whatever the list says: cluster-scoped kinds of Kubernetes (definitions, webhooks, admission policies, storage and priority classes, …) and of common operators, and the guardrails that the service sets itself (ResourceQuota, LimitRange, NetworkPolicy), and kinds of network plug-ins that open more or give a pod another network (Calico, Cilium, Antrea, OVN-Kubernetes, GKE, AWS, Multus).",
         ],
         reason: "kinds that nobody thought of may reach beyond the camp; those of operators do it often. A cluster-scoped object is everybody's.",
         hint: "take the object out of the preview, or ask the platform team to add the kind to `isolation.allowedKinds`.",
         behind: behind(
             "kinds that are not in `bivouac-deployer`; everything cluster-scoped",
-            "quotas, LimitRanges, NetworkPolicies, definitions, webhooks and rights, whatever the role holds",
+            "quotas, LimitRanges, NetworkPolicies and what network plug-ins have for them, definitions, webhooks and rights, whatever the role holds",
             "",
             "",
             "kinds that the deployer's role holds and `allowedKinds` does not",
@@ -214,10 +214,10 @@ pub const RULES: [RuleInfo; 24] = [
         hint: "take the field out. Instead of `hostPath` use an `emptyDir`, a ConfigMap or a PersistentVolumeClaim; instead of `hostPort` a Service.",
         behind: behind(
             "",
-            "`nodeName`, priority classes `system-*`, sysctls",
+            "`nodeName`, priority classes `system-*`, sysctls, annotations of runtimes and network plug-ins",
             "all controls of *baseline*",
             "",
-            "annotations of runtimes and network plug-ins",
+            "what kinds of operators make pods from",
         ),
     },
     RuleInfo {

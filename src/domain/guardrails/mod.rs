@@ -10,6 +10,7 @@ mod templates;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
@@ -61,8 +62,10 @@ pub const INGRESS_NAMESPACES: &[&str] = &[
     "traefik",
 ];
 
-/// Addresses that are no part of the internet: private and shared networks, metadata services of clouds.
-const PRIVATE_4: [&str; 9] = [
+/// Addresses that are no part of the internet: private, shared and reserved networks (some clouds give them to nodes, pods
+/// and Services), metadata services of clouds, multicast.
+const PRIVATE_4: [&str; 16] = [
+    "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
@@ -70,10 +73,38 @@ const PRIVATE_4: [&str; 9] = [
     "169.254.0.0/16",
     "172.16.0.0/12",
     "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
 ];
-const PRIVATE_6: [&str; 3] = ["64:ff9b::/96", "fc00::/7", "fe80::/10"];
+/// The same, and what stands for an IPv4 address that a gateway translates to: NAT64, Teredo, 6to4. (The API server takes
+/// no mapped addresses here, and none is ever on the wire.)
+const PRIVATE_6: [&str; 9] = [
+    "::/96",
+    "2001::/32",
+    "2002::/16",
+    "64:ff9b:1::/48",
+    "64:ff9b::/96",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+];
+/// Where clouds answer with credentials. No wider block of `isolation.egress.allow` opens them; one that names them does.
+const METADATA: [&str; 7] = [
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "169.254.0.0/16",
+    "192.0.0.192/32",
+    "fd00:c1::a9fe:a9fe/128",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
+];
 
 /// The camp that is fenced in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,7 +267,14 @@ fn access_name(Access { group, role }: &Access) -> String {
 
 fn egress_rule(to: &EgressTo) -> Value {
     let peer = match &to.peer {
-        Peer::Cidr(cidr) => json!({"ipBlock": {"cidr": cidr}}),
+        Peer::Cidr(cidr) => {
+            let mut block = json!({"cidr": cidr});
+            let inside = METADATA.iter().filter(|one| is_wider(cidr, one)).collect::<Vec<_>>();
+            if !inside.is_empty() {
+                block["except"] = json!(inside);
+            }
+            json!({"ipBlock": block})
+        }
         Peer::Namespace(name) => {
             json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}})
         }
@@ -248,4 +286,22 @@ fn egress_rule(to: &EgressTo) -> Value {
             ports.map(|(port, protocol)| json!({"protocol": protocol, "port": port})).collect();
     }
     rule
+}
+
+/// Whether a block holds another one and more.
+fn is_wider(block: &str, other: &str) -> bool {
+    let read = |text: &str| {
+        let (address, length) = text.split_once('/')?;
+        let (bits, all) = match address.parse().ok()? {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        Some((bits, all, length.parse::<u32>().ok()?))
+    };
+    let (Some((base, all, length)), Some((inner, same, longer))) = (read(block), read(other))
+    else {
+        return false;
+    };
+    let first = |bits: u128| bits.checked_shr(128_u32.saturating_sub(length)).unwrap_or(0);
+    all == same && length < longer && first(base) == first(inner)
 }

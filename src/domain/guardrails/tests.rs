@@ -133,6 +133,25 @@ fn a_fork_gets_no_internet_no_secret_and_no_pull_secret_unless_that_is_said() {
 }
 
 #[test]
+fn a_wide_block_that_is_allowed_opens_no_metadata_service_and_one_that_names_it_does() {
+    let block = |cidr: &str| {
+        let to = EgressTo { peer: Peer::Cidr(cidr.into()), ports: Vec::new(), forks: false };
+        egress_rule(&to)["to"][0]["ipBlock"].clone()
+    };
+    let except4 = ["100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.192/32"];
+    assert_eq!(block("0.0.0.0/0"), json!({"cidr": "0.0.0.0/0", "except": except4}));
+    let except6 = ["fd00:c1::a9fe:a9fe/128", "fd00:ec2::/32", "fd20:ce::254/128"];
+    assert_eq!(block("::/0"), json!({"cidr": "::/0", "except": except6}));
+    assert_eq!(block("fd00::/16")["except"], json!(except6[..2]));
+    assert_eq!(block("100.64.0.0/10")["except"], json!(["100.100.100.200/32"]));
+    for plain in
+        ["10.20.0.0/16", "2001:db8::/32", "169.254.0.0/16", "169.254.7.0/24", "168.63.129.16/32"]
+    {
+        assert_eq!(block(plain), json!({ "cidr": plain }));
+    }
+}
+
+#[test]
 fn an_override_takes_the_place_of_a_template_and_what_is_mandatory_stays() {
     let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: bivouac-quota, labels: {team: a}}\nspec:\n  hard: {pods: '3', services.nodeports: '9'}\n";
     let objects =

@@ -1,6 +1,7 @@
 //! What the stories have in common: a world, the words to act in it, and waits for a condition on the virtual clock.
 
 mod golden;
+pub(crate) mod network;
 mod process;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,8 @@ fn wide() -> GuardPolicy {
         "TCPRoute.gateway.networking.k8s.io",
         "Endpoints",
         "EndpointSlice.discovery.k8s.io",
+        "NetworkAttachmentDefinition.k8s.cni.cncf.io",
+        "NetworkPolicy.crd.antrea.io",
         "NetworkPolicy.networking.k8s.io",
         "Namespace",
         "Role.rbac.authorization.k8s.io",
@@ -128,6 +130,12 @@ fn each_way_around_is_found_at_its_field() {
         // Kinds, whatever the list says.
         (object("v1", "Namespace", json!({})), Rule::KindNotAllowed, "/kind"),
         (object("networking.k8s.io/v1", "NetworkPolicy", json!({})), Rule::KindNotAllowed, "/kind"),
+        (object("crd.antrea.io/v1", "NetworkPolicy", json!({})), Rule::KindNotAllowed, "/kind"),
+        (
+            object("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition", json!({})),
+            Rule::KindNotAllowed,
+            "/kind",
+        ),
         (
             object("apiextensions.k8s.io/v1", "CustomResourceDefinition", json!({})),
             Rule::KindNotAllowed,
