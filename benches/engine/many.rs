@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use bivouac::app::stage::REPOSITORY;
+use bivouac::sandbox::cluster::api::AuditEvent;
 use bivouac::sandbox::github::Role;
 use bivouac::seams::BoxError;
 use chrono::{DateTime, Utc};
@@ -17,13 +18,13 @@ use crate::Args;
 use crate::neighbours::{Helm, Neighbours};
 use crate::numbers::{self, Sample, float, round, say};
 use crate::serve::{self, Memory};
-use crate::trace;
+use crate::trace::{self, Way};
 use crate::world::{World, is_applied, number_of};
 
 /// All stand within this time, or it is a failure.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(140);
 /// No further pair begins after this time: the whole takes less than six minutes.
-const PAIRS: Duration = Duration::from_secs(150);
+const PAIRS: Duration = Duration::from_secs(140);
 /// A service without work, before anything counts.
 const SETTLE: Duration = Duration::from_secs(3);
 /// The slowest is to take at most so many times as long as the median.
@@ -36,6 +37,9 @@ struct Time {
     /// From the opening of each to its bundle's application, and to its readiness.
     applied: Sample,
     ready: Sample,
+    /// Parts of the way to its application: until its first guardrail stood, that is waiting, fetching and rendering; from
+    /// there, with the dry run, to its first object; from there to its last.
+    parts: [Sample; 3],
     /// From the first opening to the last application, and to the last readiness.
     all_applied: Duration,
     all_ready: Duration,
@@ -119,10 +123,11 @@ async fn raise(
     let mut opened = BTreeMap::new();
     for (head, branch, author) in pulls {
         let when = Instant::now();
-        opened.insert(world.open(branch, author)?, (when, head));
+        let at = world.stage.clock.now();
+        opened.insert(world.open(branch, author)?, (when, at, head));
     }
     let opening = began.elapsed();
-    let (mut applied, mut ready) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut ready, mut camps) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let (mut all_applied, mut last_applied) = (Duration::ZERO, at);
     while ready.len() < pulls.len() {
         let next = tokio::time::timeout_at(began + PATIENCE, records.try_next()).await;
@@ -132,7 +137,7 @@ async fn raise(
         };
         let record = record?.ok_or("the watch ended")?;
         let number = number_of(&record);
-        let (Some((when, head)), Some(status)) = (opened.get(&number), record.status) else {
+        let (Some((when, at, head)), Some(status)) = (opened.get(&number), record.status) else {
             continue;
         };
         if !is_applied(&status, head) {
@@ -143,6 +148,7 @@ async fn raise(
         }
         if let Entry::Vacant(entry) = applied.entry(number) {
             entry.insert(when.elapsed());
+            camps.insert(status.namespace.clone().unwrap_or_default(), *at);
             (all_applied, last_applied) = (began.elapsed(), world.stage.clock.now());
         }
         if status.holds("Ready") {
@@ -150,10 +156,14 @@ async fn raise(
         }
     }
     let all_ready = began.elapsed();
-    let requests = requests(world, at, last_applied);
+    let mut events = trace::of_service(&world.stage, at);
+    events.retain(|event| event.at <= last_applied);
+    let parts = parts(&events, &camps)?;
+    let requests = trace::counts(&events);
     Ok(Time {
         applied: sample(&applied),
         ready: sample(&ready),
+        parts,
         all_applied,
         all_ready,
         opening,
@@ -172,10 +182,23 @@ fn sample(times: &BTreeMap<u64, Duration>) -> Sample {
     sample
 }
 
-fn requests(world: &World, since: DateTime<Utc>, until: DateTime<Utc>) -> BTreeMap<String, usize> {
-    let mut events = trace::of_service(&world.stage, since);
-    events.retain(|event| event.at <= until);
-    trace::counts(&events)
+/// The parts of all ways, from what the cluster was asked and when the pull request of each camp was opened.
+fn parts(
+    events: &[AuditEvent],
+    camps: &BTreeMap<String, DateTime<Utc>>,
+) -> Result<[Sample; 3], BoxError> {
+    let ways = trace::ways(events);
+    let mut parts: [Sample; 3] = Default::default();
+    for (namespace, opened) in camps {
+        let way = ways.get(namespace.as_str());
+        let Way { guardrail, first, last } = *way.ok_or("a camp that is not in the audit list")?;
+        for (part, took) in
+            parts.iter_mut().zip([guardrail - *opened, first - guardrail, last - first])
+        {
+            part.add(took.to_std().unwrap_or_default());
+        }
+    }
+    Ok(parts)
 }
 
 fn mib(kib: u64) -> f64 {
@@ -206,6 +229,11 @@ impl Time {
             "allReadySeconds": round(self.all_ready.as_secs_f64()),
             "openedToApplied": self.applied.json(&percents),
             "openedToReady": self.ready.json(&percents),
+            "parts": {
+                "openedToFirstGuardrail": self.parts[0].json(&percents),
+                "firstGuardrailToFirstObject": self.parts[1].json(&percents),
+                "firstToLastObject": self.parts[2].json(&percents),
+            },
             "slowestToMedian": round(self.spread()),
             "requestsPerSecond": round(self.per_second()),
             "requests": self.requests,
@@ -283,6 +311,9 @@ impl Found {
         row("all ready after, s", &|time| time.all_ready.as_secs_f64());
         row("opened to applied, median, s", &|time| seconds(&time.applied, 50));
         row("opened to applied, slowest, s", &|time| seconds(&time.applied, 100));
+        row("  until the first guardrail, median, s", &|time| seconds(&time.parts[0], 50));
+        row("  guardrails and dry run, median, s", &|time| seconds(&time.parts[1], 50));
+        row("  first to last object, median, s", &|time| seconds(&time.parts[2], 50));
         row("opened to ready, median, s", &|time| seconds(&time.ready, 50));
         row("opened to ready, slowest, s", &|time| seconds(&time.ready, 100));
         row("slowest / median (applied)", &Time::spread);

@@ -103,6 +103,33 @@ pub(crate) fn stages(
     STAGES.into_iter().zip(times).filter_map(|(name, at)| Some((name, since(at?)))).collect()
 }
 
+/// What a camp's namespace shows of its way, when many are made at once: when the first guardrail, the first object of the
+/// bundle and the last one stood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// What waited, was fetched and was rendered before it is over.
+    pub(crate) guardrail: DateTime<Utc>,
+    /// Guardrails and dry run are over.
+    pub(crate) first: DateTime<Utc>,
+    /// All is there.
+    pub(crate) last: DateTime<Utc>,
+}
+
+/// The ways of all camps, by namespace.
+pub(crate) fn ways(events: &[AuditEvent]) -> BTreeMap<&str, Way> {
+    let mut guardrails = BTreeMap::new();
+    let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
+    for event in events.iter().filter(|event| writes(event) && !event.dry_run) {
+        let (namespace, at) = (event.namespace.as_str(), event.at);
+        let guardrail = *guardrails.entry(namespace).or_insert(at);
+        if is_of_bundle(event, namespace) {
+            let way = ways.entry(namespace).or_insert(Way { guardrail, first: at, last: at });
+            (way.first, way.last) = (way.first.min(at), way.last.max(at));
+        }
+    }
+    ways
+}
+
 /// From the first to the last answer to a plain client's applies in a namespace.
 pub(crate) fn span(stage: &Stage, namespace: &str) -> Option<Duration> {
     let times = RefCell::new(Vec::new());
