@@ -84,37 +84,59 @@ fn main() -> Result<(), BoxError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let began = Instant::now();
-        if args.many {
-            let found = many::measure(&args).await?;
-            if args.json { say(&found.json(&args).to_string()) } else { found.table(&args) }
-        } else {
-            let folder = tempfile::tempdir()?;
-            let world = World::raise(folder.path(), args.objects, &[]).await?;
-            let measured = one_by_one(&world, &args).await;
-            let (chain, drift) = world.end(measured).await?;
-            if args.json {
-                let both = json!({
-                    "cores": numbers::cores(),
-                    "objects": args.objects,
-                    "chain": chain.json(),
-                    "drift": drift.json(&[50, 95, 100]),
-                });
-                say(&both.to_string());
-            } else {
-                chain.table(&args);
-                drift::table(&drift);
-            }
+        tokio::select! {
+            biased;
+            // What is dropped ends its processes.
+            () = stopped() => Err("ended by a signal: nothing was measured".into()),
+            measured = measure(&args) => measured,
         }
-        if !args.json {
-            say(&format!(
-                "took {:.0} s on {} cores",
-                began.elapsed().as_secs_f64(),
-                numbers::cores()
-            ));
-        }
-        Ok(())
     })
+}
+
+/// SIGINT and SIGTERM, so that no process is left behind.
+async fn stopped() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+async fn measure(args: &Args) -> Result<(), BoxError> {
+    let began = Instant::now();
+    if args.many {
+        let found = many::measure(args).await?;
+        if args.json { say(&found.json(args).to_string()) } else { found.table(args) }
+    } else {
+        let folder = tempfile::tempdir()?;
+        let world = World::raise(folder.path(), args.objects, &[]).await?;
+        let measured = one_by_one(&world, args).await;
+        let (chain, drift) = world.end(measured).await?;
+        if args.json {
+            let both = json!({
+                "cores": numbers::cores(),
+                "objects": args.objects,
+                "chain": chain.json(),
+                "drift": drift.json(&[50, 95, 100]),
+            });
+            say(&both.to_string());
+        } else {
+            chain.table(args);
+            drift::table(&drift);
+        }
+    }
+    if !args.json {
+        say(&format!("took {:.0} s on {} cores", began.elapsed().as_secs_f64(), numbers::cores()));
+    }
+    Ok(())
 }
 
 async fn one_by_one(

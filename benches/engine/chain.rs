@@ -107,7 +107,6 @@ async fn chain(
     let files = BTreeMap::from([("CHANGES.md", branch)]);
     let head = world.commit(branch, &files, MAINTAINER)?;
     let mut records = world.records();
-    // Its first answer: what is there already.
     tokio::time::sleep(QUIET).await;
     let (began, at) = (Instant::now(), world.stage.clock.now());
     let number = world.open(branch, MAINTAINER)?;

@@ -132,10 +132,10 @@ async fn change(
             }
         }
     };
-    // A watch that was just opened shows first what is there.
     let by = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
     api.patch(name, &by, &Patch::Merge(change)).await?;
     let began = Instant::now();
+    // A watch that was just opened shows first what is there.
     is(watch, &|value| value != before).await?;
     is(watch, &|value| value == before).await?;
     Ok(began.elapsed())

@@ -276,6 +276,7 @@ impl Found {
             "change": {
                 "medianPercent": round(self.change(50)),
                 "slowestPercent": round(self.change(100)),
+                // Of more than one time each.
                 "medianNoisePercent": round(self.noise(50)),
                 "slowestNoisePercent": round(self.noise(100)),
             },
@@ -326,13 +327,15 @@ impl Found {
         row("serve: on the processor until ready, s", &|time| time.processor.as_secs_f64());
         let worst = self.alone.iter().map(Time::spread).fold(0.0, f64::max);
         say(&format!("slowest / median, alone: {worst:.2} (aim: {SLOWEST} or less)"));
+        let noise = if self.alone.len().max(self.beside.len()) > 1 {
+            let (half, most) = (self.noise(50), self.noise(100));
+            format!("times of one kind differ by up to {half:.1} % and {most:.1} %")
+        } else {
+            "measured once: how much of it is chance is not known".to_owned()
+        };
+        let (half, most) = (self.change(50), self.change(100));
         say(&format!(
-            "change beside bad neighbours: median {:+.1} %, slowest {:+.1} % (aim: {CHANGE} % or less; times of one kind \
-             differ by up to {:.1} % and {:.1} %)",
-            self.change(50),
-            self.change(100),
-            self.noise(50),
-            self.noise(100)
+            "change beside bad neighbours: median {half:+.1} %, slowest {most:+.1} % (aim: {CHANGE} % or less; {noise})"
         ));
         if let Some(first) = self.alone.first() {
             say("requests until all were applied, first time alone");

@@ -19,9 +19,10 @@ use crate::world::{PATIENCE, World};
 
 /// What a render may take, and takes.
 const RENDER: Duration = Duration::from_secs(300);
-/// Annotation of nothing else than the image.
+/// The image of the demo's preview, and one that the sandbox's registry does not have.
 const IMAGE: &str = "nginxinc/nginx-unprivileged:1.29";
 const NO_IMAGE: &str = "nginxinc/nginx-unprivileged:does-not-exist";
+/// Of a controller that does not run.
 const FINALIZER: &str = "example.com/hold";
 
 /// What this program is to do when it is started as Helm.
