@@ -7,12 +7,13 @@
 mod numbers;
 #[path = "common/preview.rs"]
 mod preview;
+#[path = "common/serve.rs"]
+mod serve;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
-use bivouac::app::stage::{BOT, MAINTAINER, NAMESPACE, REPOSITORY, Stage};
+use bivouac::app::stage::{BOT, MAINTAINER, REPOSITORY, Stage};
 use bivouac::crd::Environment;
 use bivouac::sandbox::github::NewPull;
 use bivouac::seams::{BoxError, Clock, Rng};
@@ -22,7 +23,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use numbers::{Sample, float, round, say};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use serve::{Memory, is_served, service_account};
+use tokio::process::Child;
 use tokio::time::Instant;
 
 /// All camps stand within this time, or it is a failure.
@@ -66,51 +68,24 @@ fn main() -> Result<(), BoxError> {
     runtime.block_on(async {
         let folder = tempfile::tempdir()?;
         let stage = Stage::without_service(folder.path(), Clock::system(), Rng::system()).await?;
-        let mut serve = start(&stage, folder.path(), &args)?;
-        let found = measure(&stage, &serve, &args).await;
+        let sweep = ["--sweep-interval", &args.sweep_interval];
+        let mut child = serve::start(&stage, folder.path(), &sweep)?;
+        let found = measure(&stage, &child, &args).await;
         // It holds nothing that outlives the temporary folder.
-        serve.kill().await?;
+        child.kill().await?;
         stage.end().await;
         match found {
             Ok(found) if args.json => say(&found.json(&args).to_string()),
             Ok(found) => found.table(&args),
             Err(error) => {
-                let log =
-                    std::fs::read_to_string(folder.path().join("serve.log")).unwrap_or_default();
-                let end: Vec<&str> = log.lines().rev().take(20).collect();
-                for line in end.into_iter().rev() {
-                    say(line);
+                for line in serve::end_of_log(folder.path()) {
+                    say(&line);
                 }
                 return Err(error);
             }
         }
         Ok(())
     })
-}
-
-/// `bivouac serve`, as its own service account.
-fn start(stage: &Stage, folder: &Path, args: &Args) -> Result<Child, BoxError> {
-    let Some(at) = &stage.addresses else { return Err("the stage has no addresses".into()) };
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
-    let token = stage.cluster.user_token(&service_account(), &groups);
-    let kubeconfig = folder.join("serve.kubeconfig");
-    std::fs::write(&kubeconfig, stage.cluster.kubeconfig(&at.cluster.to_string(), &token))?;
-    let child = Command::new(env!("CARGO_BIN_EXE_bivouac"))
-        .args(["serve", "--instance", "demo", "--allow-http"])
-        .args(["--sweep-interval", &args.sweep_interval])
-        .args(["--listen", &at.service.to_string()])
-        .arg("--cache-dir")
-        .arg(folder.join("cache"))
-        .env("KUBECONFIG", kubeconfig)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::fs::File::create(folder.join("serve.log"))?)
-        .kill_on_drop(true)
-        .spawn()?;
-    Ok(child)
-}
-
-fn service_account() -> String {
-    format!("system:serviceaccount:{NAMESPACE}:bivouac")
 }
 
 /// A look at the process.
@@ -124,31 +99,9 @@ struct Look {
     processor: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Memory {
-    now_kib: u64,
-    peak_kib: u64,
-}
-
 impl Look {
     fn take(serve: &Child, minute: u32) -> Result<Self, BoxError> {
-        let id = serve.id().ok_or("serve has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let value = |name: &str| -> Result<u64, BoxError> {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .ok_or("no such line in /proc/…/status")?;
-            Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
-        };
-        let memory = Memory { now_kib: value("VmRSS")?, peak_kib: value("VmHWM")? };
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        // The name may hold blanks and brackets; what follows its last bracket may not. utime and stime are 14 and 15.
-        let (_, rest) = stat.rsplit_once(") ").ok_or("no name in /proc/…/stat")?;
-        let ticks: u64 =
-            rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        // Linux tells times to user space in hundredths of a second on every architecture.
-        Ok(Self { minute, memory, processor: Duration::from_millis(ticks * 10) })
+        Ok(Self { minute, memory: Memory::of(serve)?, processor: serve::processor(serve)? })
     }
 }
 
@@ -190,14 +143,6 @@ async fn measure(stage: &Stage, serve: &Child, args: &Args) -> Result<Found, Box
     let (cluster, audit_overflowed) = cluster_requests(stage, steady_since, stage.clock.now());
     let forge = forge_requests(stage, steady_since);
     Ok(Found { idle, looks, told, raising, cluster, forge, minutes, audit_overflowed })
-}
-
-async fn is_served(stage: &Stage) -> Option<()> {
-    let at = stage.addresses.as_ref()?;
-    let answer = reqwest::get(format!("http://{}/readyz", at.service)).await.ok()?;
-    let forge_was_asked =
-        stage.github.requests().iter().any(|request| request.user.as_deref() == Some(BOT));
-    (answer.status() == 200 && forge_was_asked).then_some(())
 }
 
 /// Opens all pull requests at once and waits until each is ready and told.
