@@ -73,6 +73,21 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_asks_for_all_of_it() {
+        let manifest = include_str!("../../../deploy/github-app.json");
+        let manifest: serde_json::Value = serde_json::from_str(manifest).unwrap();
+        let has: BTreeMap<String, String> =
+            serde_json::from_value(manifest["default_permissions"].clone()).unwrap();
+        let all: BTreeMap<_, _> = NEEDED.iter().chain(WELCOME).copied().collect();
+        assert_eq!(asked(&has), Ok(all));
+        // Writing code or settings is never asked for, and issues only so that comments on pull requests are told.
+        for (name, level) in &has {
+            let known = NEEDED.iter().chain(WELCOME).any(|(n, l)| n == name && l == level);
+            assert!(known || (name == "issues" && level == "read"), "{name}: {level}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named_with_its_level() {
         let missing = asked(&granted(&[("metadata", "read"), ("pull_requests", "read")]));
         let words: Vec<String> = missing.unwrap_err().iter().map(ToString::to_string).collect();
