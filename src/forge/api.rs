@@ -343,14 +343,12 @@ impl Api {
             _ => Some(self.0.governor.write_turn().await),
         };
         let pass = self.pass().await?;
-        let refused = match self.carry(&call, &name, &pass).await {
-            Err(ForgeError::Unauthorized { call }) => call,
-            other => return other,
-        };
-        let Auth::App(tokens) = &self.0.auth else {
-            return Err(ForgeError::Unauthorized { call: refused });
-        };
-        // It was withdrawn, or the clocks differ: nothing was done, so it may be sent once more.
+        let outcome = self.carry(&call, &name, &pass).await;
+        let (Err(error), Auth::App(tokens)) = (&outcome, &self.0.auth) else { return outcome };
+        if !tokens.another_may_help(error, &pass) {
+            return outcome;
+        }
+        // Nothing was done, so it may be sent once more.
         let pass = tokens.instead_of(self, &pass).await?;
         self.carry(&call, &name, &pass).await.map_err(|error| match error {
             ForgeError::Unauthorized { call } => tokens.token_refused(call),

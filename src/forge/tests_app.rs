@@ -237,7 +237,7 @@ async fn what_keeps_an_app_out_is_said_with_what_to_do() {
         .accept_permissions(installation, &[("metadata", "read"), ("pull_requests", "read")])
         .unwrap();
     let (category, text) = ask(&world.try_login(&id, KEY, None), "shop").await;
-    assert_eq!(category, "ok", "what was granted at the time is good until it is refused: {text}");
+    assert_eq!(category, "ok", "nothing is asked for that was taken away: {text}");
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let (category, text) = ask(&world.login(), "shop").await;
     assert_eq!(category, "AppPermissionMissing");
@@ -253,6 +253,35 @@ async fn what_keeps_an_app_out_is_said_with_what_to_do() {
     let error = world.forge().repository().await.unwrap_err();
     assert!(error.ends_the_telling() && !error.is_about_the_secret());
     assert_eq!(error.class(), super::Class::UserMustAct);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_a_token_is_good_is_noticed_before_it_ends() {
+    let world = World::new();
+    let (github, installation) = (&world.github, world.installation);
+    let forge = world.forge();
+    let ask = async || words(forge.repository().await).0;
+    let pulls = async || words(forge.open_pull_requests().await).0;
+    assert_eq!(ask().await, "ok");
+    github.suspend_app(installation, true).unwrap();
+    assert_eq!(ask().await, "AppSuspended");
+    github.suspend_app(installation, false).unwrap();
+    assert_eq!(ask().await, "ok");
+
+    github.accept_permissions(installation, &NEEDED[..2]).unwrap();
+    let before = world.count();
+    assert_eq!(pulls().await, "Forbidden", "a new token would hardly get more");
+    assert_eq!(world.count(), before + 1);
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    assert_eq!(pulls().await, "AppPermissionMissing");
+    github.accept_permissions(installation, NEEDED).unwrap();
+    assert_eq!(pulls().await, "ok");
+
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    github.choose_repositories(installation, Some(&["acme/blog"])).unwrap();
+    assert_eq!(ask().await, "AppNotInstalled");
+    github.choose_repositories(installation, Some(&["acme/shop"])).unwrap();
+    assert_eq!(ask().await, "ok");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,8 @@ use crate::seams::Clock;
 
 /// A token that ends within this time is renewed before it is used. The longest call and its redirects fit.
 const MARGIN: chrono::Duration = chrono::Duration::minutes(5);
+/// A token that is older was perhaps given before the installation was changed; a younger one was not, for all we know.
+const SETTLED: chrono::Duration = chrono::Duration::minutes(5);
 /// GitHub's tokens live for an hour; an answer that says more is not believed, because clocks differ.
 const LONGEST: chrono::Duration = chrono::Duration::hours(1);
 
@@ -45,6 +47,7 @@ pub(in crate::forge) struct Tokens {
 #[derive(Clone)]
 struct Kept {
     pass: Pass,
+    asked_at: DateTime<Utc>,
     renew_at: DateTime<Utc>,
     ends: DateTime<Utc>,
     permissions: BTreeMap<String, String>,
@@ -129,6 +132,29 @@ impl Tokens {
         refused: &Pass,
     ) -> Result<Pass, ForgeError> {
         self.renewed(api, Some(refused)).await.map(|kept| kept.pass)
+    }
+
+    /// Whether asking for another token gets on, or tells why not: this one was withdrawn or the clocks differ, the
+    /// installation was suspended, its permissions or repositories were changed.
+    pub(in crate::forge) fn another_may_help(&self, error: &ForgeError, pass: &Pass) -> bool {
+        let settled = || {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let same = kept.as_ref().filter(|kept| kept.pass.is(pass));
+            same.is_none_or(|kept| kept.asked_at + SETTLED < self.clock.now())
+        };
+        match error {
+            ForgeError::Unauthorized { .. } => true,
+            ForgeError::Forbidden { message, .. } if message.contains("suspended") => true,
+            ForgeError::Forbidden { message, .. } => {
+                message.contains("not accessible by integration") && settled()
+            }
+            // The repository itself; what is below it may well be missing.
+            ForgeError::NotFound { call } => {
+                let (owner, name) = (self.repository.owner(), self.repository.name());
+                *call == format!("GET /repos/{owner}/{name}") && settled()
+            }
+            _ => false,
+        }
     }
 
     /// What the present token may do.
@@ -257,7 +283,7 @@ impl Tokens {
         let ends = minted.expires_at.min(asked_at + LONGEST);
         let renew_at = (ends - MARGIN).max(asked_at + (ends - asked_at) / 2);
         tracing::debug!(app = self.login.id(), installation, repository = %self.repository, %ends, "new token");
-        Ok(Kept { pass, renew_at, ends, permissions: minted.permissions })
+        Ok(Kept { pass, asked_at, renew_at, ends, permissions: minted.permissions })
     }
 
     /// The installation, as it is now: permissions and suspensions change at any time.
