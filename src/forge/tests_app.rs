@@ -236,9 +236,6 @@ async fn what_keeps_an_app_out_is_said_with_what_to_do() {
     github
         .accept_permissions(installation, &[("metadata", "read"), ("pull_requests", "read")])
         .unwrap();
-    let (category, text) = ask(&world.try_login(&id, KEY, None), "shop").await;
-    assert_eq!(category, "ok", "nothing is asked for that was taken away: {text}");
-    tokio::time::sleep(Duration::from_secs(3600)).await;
     let (category, text) = ask(&world.login(), "shop").await;
     assert_eq!(category, "AppPermissionMissing");
     let expected =
