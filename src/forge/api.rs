@@ -136,7 +136,7 @@ impl Apis {
             let own_rate = self.governor(url, app.id().to_owned());
             let clock = self.0.clock.clone();
             let tokens = Tokens::new(app.clone(), repository.clone(), clock, own_rate);
-            Ok((Auth::App(tokens), rate))
+            Ok((Auth::App(Box::new(tokens)), rate))
         })?;
         if let (Auth::App(tokens), Some(id)) = (&api.0.auth, id) {
             tokens.know(id);
@@ -201,7 +201,7 @@ struct Inner {
 /// Who asks.
 enum Auth {
     Token(Pass),
-    App(Tokens),
+    App(Box<Tokens>),
 }
 
 impl fmt::Debug for Api {

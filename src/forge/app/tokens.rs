@@ -204,14 +204,13 @@ impl Tokens {
             return Ok(kept);
         }
         let asked_meanwhile = self.ended.load(Ordering::Acquire) != before;
-        let outcome = match failure.as_ref().filter(|_| asked_meanwhile) {
-            Some(error) => Err(error.again()),
-            None => {
-                let outcome = self.mint(api).await;
-                self.ended.fetch_add(1, Ordering::AcqRel);
-                *failure = outcome.as_ref().err().map(ForgeError::again);
-                outcome
-            }
+        let outcome = if let Some(error) = failure.as_ref().filter(|_| asked_meanwhile) {
+            Err(error.again())
+        } else {
+            let outcome = self.mint(api).await;
+            self.ended.fetch_add(1, Ordering::AcqRel);
+            *failure = outcome.as_ref().err().map(ForgeError::again);
+            outcome
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {

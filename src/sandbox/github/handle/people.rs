@@ -91,6 +91,7 @@ impl GitHub {
     }
 
     /// Makes all tokens of an installation invalid, as GitHub does with one that was found in public; gives how many.
+    #[must_use]
     pub fn revoke_tokens_of(&self, installation: u64) -> usize {
         let tokens = &mut self.state().tokens;
         let before = tokens.len();
