@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::ReconcileError;
+use super::fetching::{self, Unfetched};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
@@ -55,27 +56,17 @@ pub(super) async fn build(
             .and_then(|forge| u64::try_from(forge.repository_id).ok())
             .unwrap_or_default(),
         url: context.clone_url(&served.repository),
-        credential: context
-            .credentials
-            .of(&record.stored().spec.repository)
-            .map(|credential| credential.token),
+        credential: None,
         revision: inputs.rendered().clone(),
         pull_request: Some(number_of(record)),
         merge_of: inputs.merge.as_ref().map(|_| inputs.revision.clone()),
         timeout: FETCH_TIME,
     };
     let tree_limits = TreeLimits::of(&policy.limits);
-    let tree = match source::prepare(
-        &context.cache,
-        context.fetch.as_ref(),
-        &request,
-        tree_limits,
-        render::wanted,
-    )
-    .await
-    {
+    let tree = match fetching::files(context, &served.forge, request.clone(), tree_limits).await {
         Ok(tree) => tree,
-        Err(error) => {
+        Err(Unfetched::NoToken(error)) => return Err(Unbuilt::Failed(error)),
+        Err(Unfetched::Source(error)) => {
             if inputs.merge.is_some() && pin::held(record).is_none() && is_outdated(&error) {
                 merge::forget(record);
             }

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod facts;
 mod fence;
+mod fetching;
 mod grants;
 mod guardrails;
 mod halt;
@@ -106,7 +107,7 @@ pub struct Parts {
     pub guardrails: String,
     /// Namespaces of ingress controllers, from which camps are reached.
     pub ingress_namespaces: Vec<String>,
-    /// Tokens of the Repositories.
+    /// Tokens and Apps of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
     pub forges: Apis,

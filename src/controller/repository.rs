@@ -9,17 +9,16 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action as Next;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::SecretString;
 use serde_json::json;
 
-use super::credentials::Credential;
+use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
 use super::{Context, halt, retry};
 use crate::crd::{At, ForgeStatus, Repository, RepositoryStatus, set_condition};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
-use crate::forge::{ApiUrl, Forge, ForgeError};
+use crate::forge::{ApiUrl, Forge, ForgeError, Login};
 
 /// A Repository with camps is not let go.
 const FINALIZER: &str = "bivouac.dev/camps";
@@ -106,7 +105,9 @@ impl Context {
         let repo = RepoName::parse(&github.owner, &github.name).map_err(|error| {
             invalid("forge.github", &error.value, "owner and name as GitHub spells them")
         })?;
-        Ok(self.forges.api(&api, &credential.token).map_err(ReconcileError::Forge)?.forge(repo))
+        let known = repository.status.as_ref().and_then(|status| status.forge.as_ref());
+        let id = known.and_then(|forge| u64::try_from(forge.repository_id).ok());
+        self.forges.forge(&api, &credential.login, repo, id).map_err(ReconcileError::Forge)
     }
 
     /// Where commits of a Repository are fetched from.
@@ -179,14 +180,21 @@ async fn stages(
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };
-    match read_credential(context, repository).await? {
-        Ok(credential) => context.credentials.set(name, Some(credential)),
-        Err(missing) => {
+    let accepted = match read_credential(context, repository).await? {
+        Ok(credential) => {
+            let accepted = match &credential.login {
+                Login::Token(_) => "the forge accepts the token",
+                Login::App(_) => "the forge accepts the App",
+            };
+            context.credentials.set(name, Some(credential));
+            accepted
+        }
+        Err(Unusable { reason, message }) => {
             context.credentials.set(name, None);
-            judge(&Judgement::no("CredentialsValid", "SecretIncomplete", missing));
+            judge(&Judgement::no("CredentialsValid", reason, message));
             return finish(context, repository, status).await;
         }
-    }
+    };
     let forge = match context.forge_of(name, repository) {
         Ok(forge) => forge,
         Err(error) => {
@@ -200,7 +208,7 @@ async fn stages(
     }
     match look(context, name, repository, &forge, status.forge.as_ref()).await {
         Ok(Looked { info, swept: Swept { camps, halt } }) => {
-            judge(&Judgement::yes("CredentialsValid", "Accepted", "the forge accepts the token"));
+            judge(&Judgement::yes("CredentialsValid", "Accepted", accepted));
             judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
             judge(&Judgement::yes(
                 "Unique",
@@ -223,7 +231,7 @@ async fn stages(
         }
         Err(Trouble::Forge(error)) => {
             let text = chain(&error);
-            if matches!(error, ForgeError::Unauthorized { .. }) {
+            if error.is_about_the_secret() {
                 judge(&Judgement::no("CredentialsValid", error.category(), text.clone()));
             }
             judge(&Judgement::no("Accessible", error.category(), text));
@@ -298,7 +306,7 @@ async fn look(
 async fn read_credential(
     context: &Context,
     repository: &Repository,
-) -> Result<Result<Credential, String>, ReconcileError> {
+) -> Result<Result<Credential, Unusable>, ReconcileError> {
     let name = &repository.spec.forge.github.credentials.secret_name;
     let api: Api<Secret> = Api::namespaced(context.home.clone(), &context.namespace);
     let found = api
@@ -309,25 +317,10 @@ async fn read_credential(
     let repository_name = repository.metadata.name.as_deref().unwrap_or_default();
     context.rotations.read(repository_name, name, version);
     let Some(secret) = found else {
-        return Ok(Err(format!("there is no Secret {name} in namespace {}", context.namespace)));
+        let message = format!("there is no Secret {name} in namespace {}", context.namespace);
+        return Ok(Err(Unusable { reason: "SecretIncomplete", message }));
     };
-    let value = |key: &str| {
-        let bytes = secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(key))
-            .map(|value| value.0.as_slice())
-            .unwrap_or_default();
-        // A newline at the end comes from an editor or `echo`; no token has one.
-        let text = std::str::from_utf8(bytes).unwrap_or_default().trim_end_matches(['\r', '\n']);
-        if text.is_empty() {
-            Err(format!("Secret {name} has no value for the key {key}"))
-        } else {
-            Ok(SecretString::from(text))
-        }
-    };
-    // What deliveries are signed with is the webhook's; here it is only missed.
-    Ok(value("token").and_then(|token| value("webhookSecret").map(|_| Credential { token })))
+    Ok(Credential::of(name, &secret))
 }
 
 /// Writes the status when it differs, and says when to look again.

@@ -1,4 +1,4 @@
-//! I/O · the service octocrab speaks through: our headers and the token on the way out, a capped body on the way in.
+//! I/O · the service octocrab speaks through: our headers on the way out, the token to its own host only, a capped body on the way in.
 
 use std::task::{Context, Poll};
 
@@ -22,23 +22,17 @@ pub(super) const MOST_BYTES: usize = 32 << 20;
 #[error("the answer is bigger than {MOST_BYTES} bytes")]
 pub(super) struct BodyTooLarge;
 
-/// One peer with the token for it.
+/// One peer.
 #[derive(Clone)]
 pub(super) struct Adapter {
     transport: Transport,
-    bearer: HeaderValue,
     /// The token goes to no other scheme, host or port than this.
     home: (Scheme, Authority),
 }
 
 impl Adapter {
-    /// `bearer` must be marked sensitive.
-    pub(super) fn new(
-        transport: Transport,
-        bearer: HeaderValue,
-        home: (Scheme, Authority),
-    ) -> Self {
-        Self { transport, bearer, home }
+    pub(super) fn new(transport: Transport, home: (Scheme, Authority)) -> Self {
+        Self { transport, home }
     }
 }
 
@@ -59,9 +53,8 @@ impl Service<Request<OctoBody>> for Adapter {
         headers.insert(USER_AGENT, HeaderValue::from_static("bivouac"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
-        headers.remove(AUTHORIZATION);
-        if parts.uri.scheme() == Some(&self.home.0) && parts.uri.authority() == Some(&self.home.1) {
-            headers.insert(AUTHORIZATION, self.bearer.clone());
+        if parts.uri.scheme() != Some(&self.home.0) || parts.uri.authority() != Some(&self.home.1) {
+            headers.remove(AUTHORIZATION);
         }
         Box::pin(async move {
             let content = content.collect().await?.to_bytes();

@@ -1,4 +1,4 @@
-//! I/O · one GitHub API with one token: sends a call, keeps to the rates, follows a redirect at the same host, and
+//! I/O · one GitHub API with one login: sends a call, keeps to the rates, follows a redirect at the same host, and
 //! turns each refusal into a [`ForgeError`].
 
 use std::collections::BTreeMap;
@@ -7,19 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
+use super::app::{Login, Tokens};
 use super::client::{Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
+use super::pass::Pass;
 use super::wire::ErrorBody;
 use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
@@ -29,8 +31,8 @@ use crate::seams::{BoxError, Clock, Transport};
 const CALL: Duration = Duration::from_secs(30);
 /// A renamed repository is one redirect, a renamed owner another.
 const MOST_REDIRECTS: usize = 3;
-/// Clients kept for tokens; a token that was renewed leaves one behind.
-const MOST_CLIENTS: usize = 256;
+/// Clients kept: one for each token, and one for each App and repository. What was rotated leaves one behind.
+const MOST_CLIENTS: usize = 1024;
 
 /// Address of a GitHub API: `https://api.github.com`, or `https://HOST/api/v3` of a GitHub Enterprise Server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +85,8 @@ impl fmt::Display for ApiUrl {
     }
 }
 
-/// All clients of the program: one for each API and token, so that rates and tags are kept per token.
+/// All clients of the program: one for each API and token, so that rates and tags are kept per token. An App has one for
+/// each repository, because its tokens are; those of one installation share their rate.
 #[derive(Clone)]
 pub struct Apis(Arc<ApisInner>);
 
@@ -91,27 +94,81 @@ struct ApisInner {
     transport: Transport,
     clock: Clock,
     clients: Mutex<BTreeMap<(ApiUrl, String), Api>>,
+    /// Shared rates of Apps: of each by itself, and of each at an account.
+    governors: Mutex<BTreeMap<(ApiUrl, String), Arc<Governor>>>,
 }
 
 impl Apis {
     /// Every client made here speaks through `transport`.
     #[must_use]
     pub fn new(transport: Transport, clock: Clock) -> Self {
-        Self(Arc::new(ApisInner { transport, clock, clients: Mutex::new(BTreeMap::new()) }))
+        let (clients, governors) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(ApisInner { transport, clock, clients, governors }))
     }
 
     /// The client of `token` at `url`, made when it is new. Needs a tokio runtime around it.
     pub fn api(&self, url: &ApiUrl, token: &SecretString) -> Result<Api, ForgeError> {
         let digest = hex::encode(Sha256::digest(token.expose_secret().as_bytes()));
+        self.client(url, digest, || {
+            let pass = Pass::new(token)
+                .ok_or_else(|| ForgeError::Unauthorized { call: format!("client of {url}") })?;
+            Ok((Auth::Token(pass), Arc::new(Governor::new(self.0.clock.clone()))))
+        })
+    }
+
+    /// One repository for a login. `id` is its number, when that is known: an App's tokens are then asked for by it, so
+    /// that they never reach another repository that got the name.
+    pub fn forge(
+        &self,
+        url: &ApiUrl,
+        login: &Login,
+        repository: RepoName,
+        id: Option<u64>,
+    ) -> Result<Forge, ForgeError> {
+        let app = match login {
+            Login::Token(token) => return Ok(self.api(url, token)?.forge(repository)),
+            Login::App(app) => app,
+        };
+        let key = format!("{} {repository}", app.fingerprint());
+        let api = self.client(url, key, || {
+            // An App is installed once at an account: this is the rate of that installation.
+            let rate = self.governor(url, format!("{} {}", app.id(), repository.owner()));
+            let own_rate = self.governor(url, app.id().to_owned());
+            let clock = self.0.clock.clone();
+            let tokens = Tokens::new(app.clone(), repository.clone(), clock, own_rate);
+            Ok((Auth::App(Box::new(tokens)), rate))
+        })?;
+        if let (Auth::App(tokens), Some(id)) = (&api.0.auth, id) {
+            tokens.know(id);
+        }
+        Ok(api.forge(repository))
+    }
+
+    fn governor(&self, url: &ApiUrl, whose: String) -> Arc<Governor> {
+        let mut governors = self.0.governors.lock().unwrap_or_else(PoisonError::into_inner);
+        if governors.len() >= MOST_CLIENTS {
+            governors.retain(|_, governor| Arc::strong_count(governor) > 1);
+        }
+        let new = || Arc::new(Governor::new(self.0.clock.clone()));
+        Arc::clone(governors.entry((url.clone(), whose)).or_insert_with(new))
+    }
+
+    fn client(
+        &self,
+        url: &ApiUrl,
+        key: String,
+        auth: impl FnOnce() -> Result<(Auth, Arc<Governor>), ForgeError>,
+    ) -> Result<Api, ForgeError> {
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (url.clone(), digest);
+        let key = (url.clone(), key);
         if let Some(api) = clients.get(&key) {
             return Ok(api.clone());
         }
         if clients.len() >= MOST_CLIENTS {
             clients.retain(|_, api| Arc::strong_count(&api.0) > 1);
         }
-        let api = Api::new(self.0.transport.clone(), self.0.clock.clone(), url, token)?;
+        let (auth, governor) = auth()?;
+        let api = Api::new(self.0.transport.clone(), url, auth, governor)?;
         clients.insert(key, api.clone());
         Ok(api)
     }
@@ -123,7 +180,7 @@ impl fmt::Debug for Apis {
     }
 }
 
-/// One GitHub API with one token. A clone is the same one.
+/// One GitHub API with one login. A clone is the same one.
 #[derive(Clone)]
 pub struct Api(Arc<Inner>);
 
@@ -131,13 +188,20 @@ struct Inner {
     octocrab: Octocrab,
     url: ApiUrl,
     home: (Scheme, Authority),
-    governor: Governor,
+    auth: Auth,
+    governor: Arc<Governor>,
     pub(super) pulls: Etags<Vec<PullRequest>>,
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
     tips: Etags<Revision>,
     pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
+}
+
+/// Who asks.
+enum Auth {
+    Token(Pass),
+    App(Box<Tokens>),
 }
 
 impl fmt::Debug for Api {
@@ -208,30 +272,24 @@ impl Reply {
 impl Api {
     fn new(
         transport: Transport,
-        clock: Clock,
         url: &ApiUrl,
-        token: &SecretString,
+        auth: Auth,
+        governor: Arc<Governor>,
     ) -> Result<Self, ForgeError> {
-        // A token is visible ASCII; one with a line break at its end is a file that was put into a Secret.
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret().trim()))
-            .map_err(|_| ForgeError::Unauthorized { call: format!("client of {url}") })?;
-        if token.expose_secret().trim().is_empty() {
-            return Err(ForgeError::Unauthorized { call: format!("client of {url}") });
-        }
-        bearer.set_sensitive(true);
         let home = url.home().ok_or_else(|| ForgeError::Invalid {
             call: format!("client of {url}"),
             message: "the address has no host".to_owned(),
         })?;
         let Ok(octocrab) = OctocrabBuilder::new_empty()
-            .with_service(Adapter::new(transport, bearer, home.clone()))
+            .with_service(Adapter::new(transport, home.clone()))
             .with_auth(AuthState::None)
             .build();
         Ok(Self(Arc::new(Inner {
             octocrab,
             url: url.clone(),
             home,
-            governor: Governor::new(clock),
+            auth,
+            governor,
             pulls: Etags::default(),
             links: Etags::default(),
             pull: Etags::default(),
@@ -284,35 +342,126 @@ impl Api {
             Method::GET => None,
             _ => Some(self.0.governor.write_turn().await),
         };
-        let mut target = self.target(call.path, &name)?;
+        let pass = self.pass().await?;
+        let outcome = self.carry(&call, &name, &pass).await;
+        let (Err(error), Auth::App(tokens)) = (&outcome, &self.0.auth) else { return outcome };
+        if !tokens.another_may_help(error, &pass) {
+            return outcome;
+        }
+        // Nothing was done, so it may be sent once more.
+        let pass = tokens.instead_of(self, &pass).await?;
+        self.carry(&call, &name, &pass).await.map_err(|error| match error {
+            ForgeError::Unauthorized { call } => tokens.token_refused(call),
+            other => other,
+        })
+    }
+
+    async fn pass(&self) -> Result<Pass, ForgeError> {
+        match &self.0.auth {
+            Auth::Token(pass) => Ok(pass.clone()),
+            // Boxed: asking for one sends a call, too.
+            Auth::App(tokens) => Box::pin(tokens.current(self)).await,
+        }
+    }
+
+    pub(super) async fn fetch_token(&self) -> Result<SecretString, ForgeError> {
+        Ok(self.pass().await?.token())
+    }
+
+    pub(super) async fn fetch_token_instead_of(
+        &self,
+        refused: &SecretString,
+    ) -> Result<Option<SecretString>, ForgeError> {
+        match (&self.0.auth, Pass::new(refused)) {
+            (Auth::App(tokens), Some(refused)) => {
+                tokens.instead_of(self, &refused).await.map(|pass| Some(pass.token()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) async fn app_slug(&self) -> Result<Option<String>, ForgeError> {
+        match &self.0.auth {
+            Auth::Token(_) => Ok(None),
+            Auth::App(tokens) => tokens.slug(self).await.map(Some),
+        }
+    }
+
+    pub(super) async fn app_permissions(
+        &self,
+    ) -> Result<Option<BTreeMap<String, String>>, ForgeError> {
+        match &self.0.auth {
+            Auth::Token(_) => Ok(None),
+            Auth::App(tokens) => tokens.permissions(self).await.map(Some),
+        }
+    }
+
+    /// Sends a call as an App itself. It has a rate of its own, and what is refused is for the App to explain.
+    pub(super) async fn ask_as_app(
+        &self,
+        call: Call<'_>,
+        jwt: &Pass,
+        governor: &Governor,
+    ) -> Result<AppAnswer, ForgeError> {
+        let name = call.name();
+        let (status, headers, bytes) = self.exchange(&call, &name, jwt, governor).await?;
+        let refused = matches!(status.as_u16(), 401 | 403 | 404 | 422);
+        let message = if refused { ErrorBody::text(&bytes) } else { String::new() };
+        if refused && governor.observe(status, &headers, &message).is_none() {
+            return Ok(AppAnswer::Refused { status: status.as_u16(), message });
+        }
+        judge(governor, name, status, headers, bytes).map(AppAnswer::Fine)
+    }
+
+    /// One call with one pass, judged.
+    async fn carry(&self, call: &Call<'_>, name: &str, pass: &Pass) -> Result<Reply, ForgeError> {
+        let governor = &self.0.governor;
+        let (status, headers, bytes) = self.exchange(call, name, pass, governor).await?;
+        judge(governor, name.to_owned(), status, headers, bytes)
+    }
+
+    /// One call with one pass, redirects followed.
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        pass: &Pass,
+        governor: &Governor,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), ForgeError> {
+        let mut target = self.target(call.path, name)?;
         for _ in 0..=MOST_REDIRECTS {
-            self.0
-                .governor
+            governor
                 .admit()
-                .map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?;
-            let (status, headers, bytes) = tokio::time::timeout(CALL, self.once(&call, &target))
-                .await
-                .map_err(|_| ForgeError::Unavailable {
-                    call: name.clone(),
-                    reason: format!("no answer within {} s", CALL.as_secs()),
-                    source: None,
-                })?
-                .map_err(|error| failed(&name, error))?;
+                .map_err(|until| ForgeError::RateLimited { call: name.to_owned(), until })?;
+            let (status, headers, bytes) =
+                tokio::time::timeout(CALL, self.once(call, &target, pass))
+                    .await
+                    .map_err(|_| ForgeError::Unavailable {
+                        call: name.to_owned(),
+                        reason: format!("no answer within {} s", CALL.as_secs()),
+                        source: None,
+                    })?
+                    .map_err(|error| failed(name, error))?;
             if let Some(location) = redirect(&call.method, status, &headers) {
-                target = self.target(&location, &name)?;
+                target = self.target(&location, name)?;
                 continue;
             }
-            return self.judge(name, status, headers, bytes);
+            return Ok((status, headers, bytes));
         }
-        Err(ForgeError::Unexpected { call: name, reason: "too many redirects".to_owned() })
+        Err(ForgeError::Unexpected {
+            call: name.to_owned(),
+            reason: "too many redirects".to_owned(),
+        })
     }
 
     async fn once(
         &self,
         call: &Call<'_>,
         target: &Uri,
+        pass: &Pass,
     ) -> Result<(StatusCode, HeaderMap, Bytes), octocrab::Error> {
         let mut request = http::Request::builder().method(call.method.clone()).uri(target.clone());
+        request = request.header(AUTHORIZATION, pass.header());
         if let Some(tag) = &call.tag {
             request = request.header(IF_NONE_MATCH, tag);
         }
@@ -337,38 +486,48 @@ impl Api {
             Err(unexpected("it leads to another host; not followed"))
         }
     }
+}
 
-    fn judge(
-        &self,
-        call: String,
-        status: StatusCode,
-        headers: HeaderMap,
-        bytes: Bytes,
-    ) -> Result<Reply, ForgeError> {
-        let failed = !status.is_success() && status != StatusCode::NOT_MODIFIED;
-        let message = if failed { ErrorBody::text(&bytes) } else { String::new() };
-        if let Some(until) = self.0.governor.observe(status, &headers, &message) {
-            return Err(ForgeError::RateLimited { call, until });
-        }
-        if !failed {
-            return Ok(Reply { call, status, headers, bytes });
-        }
-        Err(match status.as_u16() {
-            400 | 409 | 422 => ForgeError::Invalid { call, message },
-            401 => ForgeError::Unauthorized { call },
-            403 => ForgeError::Forbidden { call, message },
-            404 => ForgeError::NotFound { call },
-            status @ (410 | 451) => ForgeError::Gone { call, status },
-            413 => ForgeError::TooLarge { call, limit: "the forge's own".to_owned() },
-            status @ (408 | 500..=599) => {
-                let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(one_line);
-                let wait = wait.map_or_else(String::new, |s| format!(", it asks to wait {s}"));
-                let reason = format!("HTTP {status}{wait}");
-                ForgeError::Unavailable { call, reason, source: None }
-            }
-            status => ForgeError::Unexpected { call, reason: format!("HTTP {status}: {message}") },
-        })
+/// What an App got for a call as itself.
+pub(super) enum AppAnswer {
+    Fine(Reply),
+    /// 401, 403, 404 or 422, in the forge's words.
+    Refused {
+        status: u16,
+        message: String,
+    },
+}
+
+fn judge(
+    governor: &Governor,
+    call: String,
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Reply, ForgeError> {
+    let failed = !status.is_success() && status != StatusCode::NOT_MODIFIED;
+    let message = if failed { ErrorBody::text(&bytes) } else { String::new() };
+    if let Some(until) = governor.observe(status, &headers, &message) {
+        return Err(ForgeError::RateLimited { call, until });
     }
+    if !failed {
+        return Ok(Reply { call, status, headers, bytes });
+    }
+    Err(match status.as_u16() {
+        400 | 409 | 422 => ForgeError::Invalid { call, message },
+        401 => ForgeError::Unauthorized { call },
+        403 => ForgeError::Forbidden { call, message },
+        404 => ForgeError::NotFound { call },
+        status @ (410 | 451) => ForgeError::Gone { call, status },
+        413 => ForgeError::TooLarge { call, limit: "the forge's own".to_owned() },
+        status @ (408 | 500..=599) => {
+            let wait = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(one_line);
+            let wait = wait.map_or_else(String::new, |s| format!(", it asks to wait {s}"));
+            let reason = format!("HTTP {status}{wait}");
+            ForgeError::Unavailable { call, reason, source: None }
+        }
+        status => ForgeError::Unexpected { call, reason: format!("HTTP {status}: {message}") },
+    })
 }
 
 /// Where to go on. GitHub answers 301 to reads and 307 or 308 to writes; a write after any other is not repeated.

@@ -1,7 +1,10 @@
 //! I/O · what we ask of a forge about one repository, and what we tell it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{Method, StatusCode};
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::api::{Api, Call, Reply};
@@ -66,7 +69,7 @@ pub struct Comment {
     pub on: Option<PrNumber>,
 }
 
-/// One repository at one API with one token.
+/// One repository at one API with one login.
 #[derive(Clone, Debug)]
 pub struct Forge {
     api: Api,
@@ -84,7 +87,7 @@ impl Forge {
         &self.repository
     }
 
-    /// The same API and token for another repository, or for its new name.
+    /// The same API and login for another repository, or for its new name.
     #[must_use]
     pub fn named(&self, repository: RepoName) -> Self {
         Self { api: self.api.clone(), repository }
@@ -296,13 +299,37 @@ impl Forge {
         self.api.send(Call { method, path, body, tag: None }).await
     }
 
-    /// Whose token this is. Asked once.
+    /// Whose token this is: for an App its bot, as which it writes. Asked once.
     pub async fn viewer(&self) -> Result<Author, ForgeError> {
         let viewer = self.api.viewer_cell().get_or_try_init(async || {
-            let reply = self.api.send(Call::get("/user")).await?;
+            // An installation may not ask who it is.
+            let path = match self.api.app_slug().await? {
+                None => "/user".to_owned(),
+                Some(slug) => format!("/users/{}", path_part(&format!("{slug}[bot]"))),
+            };
+            let reply = self.api.send(Call::get(&path)).await?;
             Ok::<_, ForgeError>(Author::from(reply.json::<wire::User>()?))
         });
         viewer.await.cloned()
+    }
+
+    /// What the App's installation lets its token do, as GitHub names it (`checks` → `write`); `None` with a token of a
+    /// person, which says nothing of the kind.
+    pub async fn app_permissions(&self) -> Result<Option<BTreeMap<String, String>>, ForgeError> {
+        self.api.app_permissions().await
+    }
+
+    /// What git sends as password of `x-access-token`. An App's is good for some minutes at least.
+    pub async fn fetch_token(&self) -> Result<SecretString, ForgeError> {
+        self.api.fetch_token().await
+    }
+
+    /// Another one, when git's server did not take `refused`; `None` when there is no other to be had.
+    pub async fn fetch_token_instead_of(
+        &self,
+        refused: &SecretString,
+    ) -> Result<Option<SecretString>, ForgeError> {
+        self.api.fetch_token_instead_of(refused).await
     }
 
     /// What `login` may do here: the highest right that is true, at this moment.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::app::AppProblem;
 use crate::seams::BoxError;
 
 /// Why a call to the forge did not give what was asked. `call` is method and path.
@@ -20,6 +21,14 @@ pub enum ForgeError {
     Unauthorized {
         /// Method and path.
         call: String,
+    },
+    /// The GitHub App that the service logs in as can't act for the repository.
+    #[error("{call}: {problem}")]
+    App {
+        /// Method and path.
+        call: String,
+        /// Why not, and who has to do what.
+        problem: AppProblem,
     },
     /// 403 that is no rate limit: a right is missing, or the repository is archived.
     #[error("{call}: forbidden by the forge: {message}")]
@@ -105,6 +114,7 @@ impl ForgeError {
             }
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
+            | Self::App { .. }
             | Self::Forbidden { .. }
             | Self::Gone { .. }
             | Self::Invalid { .. }
@@ -118,6 +128,7 @@ impl ForgeError {
         match self {
             Self::NotFound { .. } => "NotFound",
             Self::Unauthorized { .. } => "Unauthorized",
+            Self::App { problem, .. } => problem.category(),
             Self::Forbidden { .. } => "Forbidden",
             Self::RateLimited { .. } => "RateLimited",
             Self::Gone { .. } => "Gone",
@@ -134,10 +145,59 @@ impl ForgeError {
         matches!(
             self,
             Self::Unauthorized { .. }
+                | Self::App { .. }
                 | Self::Forbidden { .. }
                 | Self::NotFound { .. }
                 | Self::Gone { .. }
         )
+    }
+}
+
+impl ForgeError {
+    /// The forge does not take what stands in the Secret; anything else could be wrong with the repository alone.
+    #[must_use]
+    pub fn is_about_the_secret(&self) -> bool {
+        match self {
+            Self::Unauthorized { .. } => true,
+            Self::App { problem, .. } => problem.is_about_the_secret(),
+            _ => false,
+        }
+    }
+
+    /// The same once more, for another who waited for the same answer; the cause becomes words.
+    pub(super) fn again(&self) -> Self {
+        let call = self.call().to_owned();
+        match self {
+            Self::NotFound { .. } => Self::NotFound { call },
+            Self::Unauthorized { .. } => Self::Unauthorized { call },
+            Self::App { problem, .. } => Self::App { call, problem: problem.clone() },
+            Self::Forbidden { message, .. } => Self::Forbidden { call, message: message.clone() },
+            Self::RateLimited { until, .. } => Self::RateLimited { call, until: *until },
+            Self::Gone { status, .. } => Self::Gone { call, status: *status },
+            Self::Unavailable { reason, source, .. } => {
+                let source =
+                    source.as_ref().map(|cause| BoxError::from(one_line(&cause.to_string())));
+                Self::Unavailable { call, reason: reason.clone(), source }
+            }
+            Self::Invalid { message, .. } => Self::Invalid { call, message: message.clone() },
+            Self::TooLarge { limit, .. } => Self::TooLarge { call, limit: limit.clone() },
+            Self::Unexpected { reason, .. } => Self::Unexpected { call, reason: reason.clone() },
+        }
+    }
+
+    fn call(&self) -> &str {
+        match self {
+            Self::NotFound { call }
+            | Self::Unauthorized { call }
+            | Self::App { call, .. }
+            | Self::Forbidden { call, .. }
+            | Self::RateLimited { call, .. }
+            | Self::Gone { call, .. }
+            | Self::Unavailable { call, .. }
+            | Self::Invalid { call, .. }
+            | Self::TooLarge { call, .. }
+            | Self::Unexpected { call, .. } => call,
+        }
     }
 }
 

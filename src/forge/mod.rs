@@ -1,14 +1,16 @@
-//! I/O · the edge to the forge: one GitHub API, one token, one repository in; types of `domain` out.
+//! I/O · the edge to the forge: one GitHub API, one login, one repository in; types of `domain` out.
 //!
 //! octocrab and the shapes of GitHub's answers stop here. What goes out: [`Forge`] with its methods, [`ForgeError`]
 //! with its class, and the transport with sockets for it.
 
 mod adapter;
 mod api;
+mod app;
 mod client;
 mod error;
 mod etag;
 mod governor;
+mod pass;
 mod transport;
 mod wire;
 
@@ -16,8 +18,11 @@ mod wire;
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_app;
 
 pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
+pub use app::{AppLogin, AppProblem, InvalidApp, Login, Missing};
 pub use client::{Comment, Forge, Permission, RepositoryInfo};
 pub use error::{Class, ForgeError};
 pub use transport::{TransportError, https_transport};

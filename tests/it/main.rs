@@ -3,6 +3,7 @@
 
 mod accounts;
 mod apps;
+mod apps_at_forge;
 mod bad_input;
 mod changes;
 mod conflicts;

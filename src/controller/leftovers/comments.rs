@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
-use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{LeftoversError, Orphans, Search};
+use crate::controller::credentials::login_of;
 use crate::controller::error::chain;
 use crate::crd::{Environment, Repository};
 use crate::domain::comment::{Marker, is_last_word};
@@ -153,19 +153,13 @@ async fn forge_of(search: &Search, repository: &Repository) -> Result<Forge, Str
     let secret_name = &github.credentials.secret_name;
     let api: Api<Secret> = Api::namespaced(search.home.clone(), &search.namespace);
     let secret = api.get_opt(secret_name).await.map_err(|error| chain(&error))?;
-    let token = secret
-        .and_then(|secret| secret.data)
-        .and_then(|mut data| data.remove("token"))
-        .and_then(|bytes| String::from_utf8(bytes.0).ok())
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .filter(|text| !text.is_empty())
-        .ok_or_else(|| format!("Secret {secret_name} has no token"))?;
+    let secret = secret.ok_or_else(|| format!("there is no Secret {secret_name}"))?;
+    let login = login_of(secret_name, &secret).map_err(|unusable| unusable.message)?;
     let url = github.api_url.as_deref().unwrap_or(GITHUB_API);
     let url = ApiUrl::parse(url, search.allow_http).map_err(|error| chain(&error))?;
     let name = RepoName::parse(&github.owner, &github.name).map_err(|error| chain(&error))?;
     let forges = search.forges.as_ref().ok_or("forges are not asked")?;
-    let api = forges.api(&url, &SecretString::from(token)).map_err(|error| chain(&error))?;
-    Ok(api.forge(name))
+    forges.forge(&url, &login, name, None).map_err(|error| chain(&error))
 }
 
 pub(super) async fn remove(search: &Search, found: &[OrphanComment]) -> Vec<(String, String)> {

@@ -87,8 +87,8 @@ impl State {
     /// True when the actor may read the content of a repository.
     pub(super) fn may_fetch(&self, actor: Actor, repo: &super::model::Repo) -> bool {
         match actor {
-            Actor::Installation(id) if repo.private => {
-                self.installed(id, repo) && self.app_may(id, "contents", "read")
+            Actor::Installation(bearer) if repo.private => {
+                self.reaches(bearer, repo) && self.app_may(bearer, "contents", "read")
             }
             _ => self.can_read(actor, repo),
         }

@@ -162,7 +162,11 @@ impl State {
                 Scope::App(app) => self
                     .installations
                     .values()
-                    .find(|found| found.app == app && self.installed(found.id, repo))
+                    .find(|found| {
+                        found.app == app
+                            && found.suspended_at.is_none()
+                            && self.installed(found.id, repo)
+                    })
                     .map(|found| (hook.id, Some(found.id))),
             })
             .collect();

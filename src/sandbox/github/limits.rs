@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Actor, Time};
+use super::model::{Actor, Bearer, Time};
 
 /// Requests an hour of somebody who is logged in.
 const LOGGED_IN: u64 = 5000;
@@ -35,6 +35,13 @@ impl Counter {
 impl Limits {
     /// The hour that `actor` is in.
     pub(super) fn current(&mut self, actor: Actor, now: Time) -> &mut Counter {
+        // All tokens of an installation have one hour together.
+        let actor = match actor {
+            Actor::Installation(Bearer { installation, .. }) => {
+                Actor::Installation(Bearer { installation, grant: 0 })
+            }
+            other => other,
+        };
         let usual = if actor == Actor::Anonymous { ANONYMOUS } else { LOGGED_IN };
         let limit = self.limit.unwrap_or(usual);
         let now = now.timestamp();

@@ -83,7 +83,24 @@ pub(super) enum Actor {
     /// An App by its JWT: only `/app…`.
     App(u64),
     /// An App at one account, by an installation token.
-    Installation(u64),
+    Installation(Bearer),
+}
+
+/// An installation token: of whom, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bearer {
+    pub(super) installation: u64,
+    /// Key of what it was given.
+    pub(super) grant: u64,
+}
+
+/// What an installation token was given when it was made.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    /// `None`: all that the installation covers, whatever that is at the time.
+    pub(super) repositories: Option<BTreeSet<u64>>,
+    /// Name to `read` or `write`.
+    pub(super) permissions: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,10 +115,9 @@ pub(super) struct App {
     pub(super) slug: String,
     pub(super) owner: u64,
     pub(super) bot: u64,
-    /// PKCS#8 or PKCS#1, DER: the sandbox verifies a JWT by signing it again (RS256 gives one signature only).
-    /// `None`: it can't log in as itself.
-    pub(super) private_key: Option<Vec<u8>>,
-    /// Name to `read` or `write`.
+    /// RSA keys, as PKCS#1 has them (DER): with a JWT that one of their private halves signed it logs in as itself.
+    pub(super) public_keys: Vec<Vec<u8>>,
+    /// What it asks for when it is installed. Name to `read` or `write`.
     pub(super) permissions: BTreeMap<String, String>,
     pub(super) created_at: Time,
 }
@@ -113,6 +129,9 @@ pub(super) struct Installation {
     pub(super) account: u64,
     /// `None`: all repositories of the account.
     pub(super) repositories: Option<BTreeSet<u64>>,
+    /// What the account's owner has accepted.
+    pub(super) permissions: BTreeMap<String, String>,
+    pub(super) suspended_at: Option<Time>,
     pub(super) created_at: Time,
 }
 

@@ -191,7 +191,9 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<String> {
 fn over_limit(state: &State, actor: Actor) -> String {
     match actor {
         Actor::User(id) => format!("API rate limit exceeded for user ID {id}."),
-        Actor::Installation(id) => format!("API rate limit exceeded for installation ID {id}."),
+        Actor::Installation(bearer) => {
+            format!("API rate limit exceeded for installation ID {}.", bearer.installation)
+        }
         Actor::Anonymous | Actor::App(_) => {
             let who = state.actor_name(actor).unwrap_or_else(|| "127.0.0.1".to_owned());
             format!(

@@ -7,7 +7,7 @@ use super::faults::Faults;
 use super::git::GitError;
 use super::hooks::{Delivery, Hook};
 use super::model::{
-    Account, AccountKind, Actor, App, Installation, Issue, Repo, Role, Time, Token,
+    Account, AccountKind, Actor, App, Bearer, Grant, Installation, Issue, Repo, Role, Time, Token,
 };
 use super::refusal::Refusal;
 use super::{RequestRecord, limits::Limits};
@@ -35,6 +35,7 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) apps: BTreeMap<u64, App>,
     pub(super) installations: BTreeMap<u64, Installation>,
+    pub(super) grants: BTreeMap<u64, Grant>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     pub(super) requests: VecDeque<RequestRecord>,
@@ -57,6 +58,7 @@ impl State {
             tokens: BTreeMap::new(),
             apps: BTreeMap::new(),
             installations: BTreeMap::new(),
+            grants: BTreeMap::new(),
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -134,7 +136,7 @@ impl State {
     pub(super) fn can_read(&self, actor: Actor, repo: &Repo) -> bool {
         match actor {
             Actor::User(account) => self.role_of(account, repo).is_some(),
-            Actor::Installation(id) => !repo.private || self.installed(id, repo),
+            Actor::Installation(bearer) => !repo.private || self.reaches(bearer, repo),
             Actor::Anonymous | Actor::App(_) => !repo.private,
         }
     }
@@ -145,6 +147,14 @@ impl State {
             found.account == repo.owner
                 && found.repositories.as_ref().is_none_or(|some| some.contains(&repo.id))
         })
+    }
+
+    /// True when the repository is one of those that an installation token was given for.
+    pub(super) fn reaches(&self, bearer: Bearer, repo: &Repo) -> bool {
+        self.installed(bearer.installation, repo)
+            && self.grants.get(&bearer.grant).is_some_and(|grant| {
+                grant.repositories.as_ref().is_none_or(|some| some.contains(&repo.id))
+            })
     }
 
     /// Refuses, in GitHub's words, an actor who lacks `role` as a person or all of `permissions` (`write`) as an App.
@@ -169,9 +179,9 @@ impl State {
                 }
                 _ => Err(Refusal::forbidden("Resource not accessible by personal access token")),
             },
-            Actor::Installation(id) => {
-                let may = self.installed(id, repo)
-                    && permissions.iter().any(|name| self.app_may(id, name, "write"));
+            Actor::Installation(bearer) => {
+                let may = self.reaches(bearer, repo)
+                    && permissions.iter().any(|name| self.app_may(bearer, name, "write"));
                 if may {
                     Ok(())
                 } else {
@@ -181,18 +191,23 @@ impl State {
         }
     }
 
-    /// True when the App of an installation has `level` (or more) of permission `name`.
-    pub(super) fn app_may(&self, installation: u64, name: &str, level: &str) -> bool {
-        let app = self.installations.get(&installation).and_then(|found| self.apps.get(&found.app));
-        app.and_then(|app| app.permissions.get(name))
-            .is_some_and(|has| has == level || has == "write" || has == "admin")
+    /// True when an installation token was given `level` (or more) of permission `name`, and the installation still has it.
+    pub(super) fn app_may(&self, bearer: Bearer, name: &str, level: &str) -> bool {
+        let enough = |permissions: Option<&BTreeMap<String, String>>| {
+            permissions
+                .and_then(|all| all.get(name))
+                .is_some_and(|has| has == level || has == "write" || has == "admin")
+        };
+        let installation = self.installations.get(&bearer.installation);
+        enough(installation.map(|found| &found.permissions))
+            && enough(self.grants.get(&bearer.grant).map(|grant| &grant.permissions))
     }
 
     /// The account in whose name an actor writes.
     pub(super) fn account_of(&self, actor: Actor) -> Result<u64, Refusal> {
         match actor {
             Actor::User(account) => Ok(account),
-            Actor::Installation(id) => {
+            Actor::Installation(Bearer { installation: id, .. }) => {
                 let app = self.app_of(actor).ok_or_else(Refusal::not_found)?;
                 self.apps
                     .get(&app)
@@ -206,7 +221,9 @@ impl State {
     /// The App behind an actor.
     pub(super) fn app_of(&self, actor: Actor) -> Option<u64> {
         match actor {
-            Actor::Installation(id) => self.installations.get(&id).map(|found| found.app),
+            Actor::Installation(bearer) => {
+                self.installations.get(&bearer.installation).map(|found| found.app)
+            }
             Actor::App(id) => Some(id),
             Actor::User(_) | Actor::Anonymous => None,
         }

@@ -177,8 +177,8 @@ impl State {
             Actor::User(account) => {
                 json["permissions"] = permissions(self.role_of(account, repo));
             }
-            Actor::Installation(id) if self.installed(id, repo) => {
-                let push = self.app_may(id, "contents", "write");
+            Actor::Installation(bearer) if self.reaches(bearer, repo) => {
+                let push = self.app_may(bearer, "contents", "write");
                 let role = if push { Role::Write } else { Role::Read };
                 json["permissions"] = permissions(Some(role));
             }

@@ -1,6 +1,7 @@
 //! Handle: accounts, tokens, Apps.
 
 use crate::sandbox::github::model::{AccountKind, Actor};
+use crate::sandbox::github::ops::people::public_key;
 use crate::sandbox::github::{GitHub, Refusal};
 
 /// Accounts, tokens, Apps.
@@ -66,18 +67,89 @@ impl GitHub {
         state.install(app, account, some)
     }
 
+    /// Gives an App one more key (PEM, with its private half); those it has stay until they are taken away.
+    pub fn add_app_key(&self, app: u64, private_key_pem: &str) -> Result<(), Refusal> {
+        let key = public_key(private_key_pem)?;
+        let mut state = self.state();
+        state.apps.get_mut(&app).ok_or_else(Refusal::not_found)?.public_keys.push(key);
+        Ok(())
+    }
+
+    /// Takes a key away from an App: what it signs counts no longer.
+    pub fn delete_app_key(&self, app: u64, private_key_pem: &str) -> Result<(), Refusal> {
+        let key = public_key(private_key_pem)?;
+        let mut state = self.state();
+        let keys = &mut state.apps.get_mut(&app).ok_or_else(Refusal::not_found)?.public_keys;
+        keys.retain(|known| *known != key);
+        Ok(())
+    }
+
+    /// Takes an App away from an account; its tokens end.
+    pub fn uninstall_app(&self, installation: u64) -> Result<(), Refusal> {
+        let found = self.state().installations.remove(&installation);
+        found.map(|_| ()).ok_or_else(Refusal::not_found)
+    }
+
+    /// Makes all tokens of an installation invalid, as GitHub does with one that was found in public; gives how many.
+    #[must_use]
+    pub fn revoke_tokens_of(&self, installation: u64) -> usize {
+        let tokens = &mut self.state().tokens;
+        let before = tokens.len();
+        tokens.retain(|_, token| {
+            !matches!(token.actor, Actor::Installation(bearer) if bearer.installation == installation)
+        });
+        before - tokens.len()
+    }
+
+    /// Suspends an installation, or lets it go on.
+    pub fn suspend_app(&self, installation: u64, suspended: bool) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let now = state.now();
+        let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
+        found.suspended_at = suspended.then_some(now);
+        Ok(())
+    }
+
+    /// What the owner of the account lets an installation do from now on.
+    pub fn accept_permissions(
+        &self,
+        installation: u64,
+        permissions: &[(&str, &str)],
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
+        let permissions = permissions.iter();
+        found.permissions = permissions.map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        Ok(())
+    }
+
+    /// Chooses the repositories of an installation anew.
+    pub fn choose_repositories(
+        &self,
+        installation: u64,
+        repositories: Option<&[&str]>,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let some = repositories
+            .map(|names| names.iter().map(|name| state.named(name)).collect::<Result<_, _>>())
+            .transpose()?;
+        let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
+        found.repositories = some;
+        Ok(())
+    }
+
     /// A token of an installation that never ends, for a demo that has only one.
     pub fn lasting_installation_token(&self, installation: u64) -> Result<String, Refusal> {
         let mut state = self.state();
-        if !state.installations.contains_key(&installation) {
-            return Err(Refusal::not_found());
-        }
-        Ok(state.issue_token(Actor::Installation(installation), None))
+        let found = state.installations.get(&installation).ok_or_else(Refusal::not_found)?;
+        let permissions = found.permissions.clone();
+        let actor = state.bearer(installation, None, permissions);
+        Ok(state.issue_token(actor, None))
     }
 
     /// A token of an installation, valid for one hour, as the App itself would get it.
     pub fn installation_token(&self, installation: u64) -> Result<String, Refusal> {
-        let token = self.state().installation_token(installation)?;
+        let token = self.state().installation_token(installation, None, None)?;
         Ok(token["token"].as_str().unwrap_or_default().to_owned())
     }
 }

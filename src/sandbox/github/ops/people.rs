@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustls::SignatureScheme;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{SignatureAlgorithm, SignatureScheme};
 use serde_json::{Value, json};
 
 use crate::sandbox::github::model::{
-    Account, AccountKind, Actor, App, Installation, Repo, Time, Token,
+    Account, AccountKind, Actor, App, Bearer, Grant, Installation, Repo, Time, Token,
 };
 use crate::sandbox::github::refusal::Refusal;
+use crate::sandbox::github::rest::apps::unreachable;
 use crate::sandbox::github::state::State;
 use crate::sandbox::github::views::{node_id, time};
 
@@ -20,6 +21,8 @@ const TOKEN_LIFE: chrono::Duration = chrono::Duration::hours(1);
 const MOST_JWT_LIFE: i64 = 600;
 /// Clocks that are ahead by this many seconds are forgiven.
 const CLOCK_DRIFT: i64 = 60;
+/// What GitHub says to an App whose installation is suspended.
+const SUSPENDED: &str = "This installation has been suspended";
 
 impl State {
     pub(in crate::sandbox::github) fn create_account(
@@ -70,16 +73,11 @@ impl State {
         permissions: BTreeMap<String, String>,
     ) -> Result<u64, Refusal> {
         let owner = self.need_account(owner)?;
-        let parse = |pem: &str| {
-            let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()?.secret_der().to_vec();
-            sign(&key, b"probe").is_some().then_some(key)
-        };
-        let invalid = || Refusal::invalid("App", "private_key", "invalid", Some("not an RSA key"));
-        let private_key = private_key_pem.map(|pem| parse(pem).ok_or_else(invalid)).transpose()?;
+        let public_keys = private_key_pem.map(public_key).transpose()?.into_iter().collect();
         let bot = self.create_account(&format!("{slug}[bot]"), AccountKind::Bot)?;
         let (id, created_at) = (self.id(), self.now());
         let slug = slug.to_owned();
-        let app = App { id, slug, owner, bot, private_key, permissions, created_at };
+        let app = App { id, slug, owner, bot, public_keys, permissions, created_at };
         self.apps.insert(id, app);
         Ok(id)
     }
@@ -91,18 +89,28 @@ impl State {
         repositories: Option<BTreeSet<u64>>,
     ) -> Result<u64, Refusal> {
         let account = self.need_account(account)?;
-        if !self.apps.contains_key(&app) {
-            return Err(Refusal::not_found());
+        let found = self.apps.get(&app).ok_or_else(Refusal::not_found)?;
+        let permissions = found.permissions.clone();
+        if self.installations.values().any(|found| found.app == app && found.account == account) {
+            return Err(Refusal::invalid("Installation", "account", "already_exists", None));
         }
         let (id, created_at) = (self.id(), self.now());
-        let installation = Installation { id, app, account, repositories, created_at };
+        let installation = Installation {
+            id,
+            app,
+            account,
+            repositories,
+            permissions,
+            suspended_at: None,
+            created_at,
+        };
         self.installations.insert(id, installation);
         Ok(id)
     }
 
-    /// Repositories that an installation covers.
-    pub(in crate::sandbox::github) fn covered(&self, installation: u64) -> Vec<&Repo> {
-        self.repos.values().filter(|repo| self.installed(installation, repo)).collect()
+    /// Repositories that an installation token reaches.
+    pub(in crate::sandbox::github) fn covered(&self, bearer: Bearer) -> Vec<&Repo> {
+        self.repos.values().filter(|repo| self.reaches(bearer, repo)).collect()
     }
 
     /// Who sent these credentials: a token as it is, or a JWT of an App.
@@ -110,7 +118,18 @@ impl State {
         let now = self.clock.now();
         if let Some(token) = self.tokens.get(credential) {
             let fresh = token.expires_at.is_none_or(|end| now < end);
-            return if fresh { Ok(token.actor) } else { Err(Refusal::bad_credentials()) };
+            if !fresh {
+                return Err(Refusal::bad_credentials());
+            }
+            if let Actor::Installation(Bearer { installation, .. }) = token.actor {
+                // With the installation its tokens end.
+                let found = self.installations.get(&installation);
+                let found = found.ok_or_else(Refusal::bad_credentials)?;
+                if found.suspended_at.is_some() {
+                    return Err(Refusal::forbidden(SUSPENDED));
+                }
+            }
+            return Ok(token.actor);
         }
         let mut parts = credential.split('.');
         if let (Some(header), Some(claims), Some(signature), None) =
@@ -136,19 +155,18 @@ impl State {
             .and_then(|raw| serde_json::from_slice(&raw).ok())
             .ok_or_else(undecodable)?;
         let issuer = match &parsed["iss"] {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
+            Value::Number(number) => number.to_string(),
+            Value::String(text) => text.clone(),
+            _ => return Err(Refusal::new(401, "'Issuer' claim ('iss') must be an Integer")),
         };
-        let app = issuer
-            .and_then(|id| self.apps.get(&id))
-            .ok_or_else(|| Refusal::new(401, "'Issuer' claim ('iss') must be an Integer"))?;
+        let mut apps = self.apps.values();
+        let app = apps
+            .find(|app| app.id.to_string() == issuer || client_id(app.id) == issuer)
+            .ok_or_else(|| Refusal::new(404, "Integration not found"))?;
         let message = format!("{header}.{claims}");
         let genuine = head["alg"] == "RS256"
             && decode(signature).is_some_and(|given| {
-                let key = app.private_key.as_deref();
-                key.and_then(|key| sign(key, message.as_bytes()))
-                    .is_some_and(|right| right == given)
+                app.public_keys.iter().any(|key| verifies(key, message.as_bytes(), &given))
             });
         if !genuine {
             return Err(undecodable());
@@ -173,29 +191,65 @@ impl State {
         Ok(Actor::App(app.id))
     }
 
-    /// A token for one hour.
+    /// A token for one hour: for these repositories (else all that are covered), with these permissions (else all that the
+    /// installation has).
     pub(in crate::sandbox::github) fn installation_token(
         &mut self,
         installation: u64,
+        repositories: Option<BTreeSet<u64>>,
+        permissions: Option<BTreeMap<String, String>>,
     ) -> Result<Value, Refusal> {
         let found = self.installations.get(&installation).ok_or_else(Refusal::not_found)?;
-        let permissions = self.apps.get(&found.app).map(|app| app.permissions.clone());
-        let selection = if found.repositories.is_some() { "selected" } else { "all" };
+        if found.suspended_at.is_some() {
+            return Err(Refusal::forbidden(SUSPENDED));
+        }
+        let covered =
+            |id: &u64| self.repos.get(id).is_some_and(|repo| self.installed(installation, repo));
+        if repositories.iter().any(|some| some.is_empty() || !some.iter().all(covered)) {
+            return Err(unreachable());
+        }
+        let has = |(name, level): (&String, &String)| {
+            found.permissions.get(name).is_some_and(|has| has == level || has == "write")
+        };
+        if !permissions.iter().flatten().all(has) {
+            let words = "The permissions requested are not granted to this installation.";
+            return Err(Refusal::unprocessable(words));
+        }
+        let selected = found.repositories.is_some() || repositories.is_some();
+        let permissions = permissions.unwrap_or_else(|| found.permissions.clone());
         let expires_at = self.now() + TOKEN_LIFE;
-        let token = self.issue_token(Actor::Installation(installation), Some(expires_at));
-        Ok(json!({
-            "token": token,
+        let mut answer = json!({
             "expires_at": time(expires_at),
             "permissions": permissions,
-            "repository_selection": selection,
-        }))
+            "repository_selection": if selected { "selected" } else { "all" },
+        });
+        let scoped = repositories.is_some();
+        let actor = self.bearer(installation, repositories, permissions);
+        if scoped && let Actor::Installation(bearer) = actor {
+            let rows = self.covered(bearer).into_iter().map(|repo| self.repo_json(repo, actor));
+            answer["repositories"] = rows.collect::<Vec<_>>().into();
+        }
+        answer["token"] = self.issue_token(actor, Some(expires_at)).into();
+        Ok(answer)
+    }
+
+    /// Notes what a token is given.
+    pub(in crate::sandbox::github) fn bearer(
+        &mut self,
+        installation: u64,
+        repositories: Option<BTreeSet<u64>>,
+        permissions: BTreeMap<String, String>,
+    ) -> Actor {
+        let grant = self.id();
+        self.grants.insert(grant, Grant { repositories, permissions });
+        Actor::Installation(Bearer { installation, grant })
     }
 
     pub(in crate::sandbox::github) fn app_json(&self, app: &App) -> Value {
         json!({
             "id": app.id,
             "slug": app.slug,
-            "client_id": format!("Iv1.{:016x}", app.id),
+            "client_id": client_id(app.id),
             "node_id": node_id("Integration", app.id),
             "owner": self.user_json(app.owner),
             "name": app.slug,
@@ -224,12 +278,12 @@ impl State {
             "app_slug": app.map(|app| app.slug.clone()),
             "target_id": found.account,
             "target_type": self.accounts.get(&found.account).map(|a| a.kind.name()),
-            "permissions": app.map(|app| app.permissions.clone()).unwrap_or_default(),
+            "permissions": found.permissions,
             "events": [],
             "created_at": time(found.created_at),
             "updated_at": time(found.created_at),
             "single_file_name": null,
-            "suspended_at": null,
+            "suspended_at": found.suspended_at.map(time),
             "suspended_by": null,
         })
     }
@@ -240,9 +294,46 @@ fn decode(part: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-/// RS256; `None` when the key is not RSA.
-pub(in crate::sandbox::github) fn sign(private_key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-    let key = PrivateKeyDer::try_from(private_key).ok()?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key).ok()?;
-    key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])?.sign(message).ok()
+fn client_id(app: u64) -> String {
+    format!("Iv1.{app:016x}")
+}
+
+/// The public half of a private RSA key (PEM), in the form of PKCS#1.
+pub(in crate::sandbox::github) fn public_key(private_key_pem: &str) -> Result<Vec<u8>, Refusal> {
+    let invalid = || Refusal::invalid("App", "private_key", "invalid", Some("not an RSA key"));
+    let key = PrivateKeyDer::from_pem_slice(private_key_pem.as_bytes()).map_err(|_| invalid())?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| invalid())?;
+    let info = key.public_key().filter(|_| key.algorithm() == SignatureAlgorithm::RSA);
+    let info = info.ok_or_else(invalid)?;
+    let (fields, _) = content(info.as_ref()).ok_or_else(invalid)?;
+    let (_algorithm, rest) = content(fields).ok_or_else(invalid)?;
+    let (bits, _) = content(rest).ok_or_else(invalid)?;
+    // The first byte of a bit string counts the unused bits of its last one.
+    bits.get(1..).map(<[u8]>::to_vec).ok_or_else(invalid)
+}
+
+/// The content of the first value of some DER, and what follows it.
+fn content(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&length, rest) = der.get(1..)?.split_first()?;
+    let (length, rest) = match usize::from(length) {
+        short @ 0..=127 => (short, rest),
+        long => {
+            let (bytes, rest) = rest.split_at_checked(long - 128)?;
+            let length = bytes.iter().try_fold(0_usize, |all, byte| {
+                all.checked_mul(256).map(|all| all + usize::from(*byte))
+            })?;
+            (length, rest)
+        }
+    };
+    rest.split_at_checked(length)
+}
+
+/// RS256, with the public key.
+fn verifies(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let known = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let mut schemes = known.mapping.iter();
+    let rs256 = schemes.find(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256);
+    rs256.is_some_and(|(_, algorithms)| {
+        algorithms.iter().any(|one| one.verify_signature(public_key, message, signature).is_ok())
+    })
 }

@@ -1,5 +1,8 @@
 //! What an App does about itself: who it is, where it is installed, tokens, its hook's deliveries.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Routed, number};
@@ -31,7 +34,7 @@ pub(super) fn route(state: &mut State, call: &Call, parts: &[&str]) -> Routed {
         ("GET", ["app", "installations", id]) => own(state, app, id)
             .map(|id| Reply::ok(state.installation_json(&state.installations[&id]))),
         ("POST", ["app", "installations", id, "access_tokens"]) => {
-            own(state, app, id).and_then(|id| state.installation_token(id)).map(Reply::created)
+            own(state, app, id).and_then(|id| mint(state, call, id)).map(Reply::created)
         }
         ("GET", ["app", "hook", "deliveries"]) => {
             hook().map(|hook| call.list(&state.api(), log(state, hook)))
@@ -46,6 +49,42 @@ pub(super) fn route(state: &mut State, call: &Call, parts: &[&str]) -> Routed {
     })
 }
 
+/// What a token is asked for; without it, it is for all.
+#[derive(Deserialize)]
+struct Asked {
+    repositories: Option<Vec<String>>,
+    repository_ids: Option<Vec<u64>>,
+    permissions: Option<BTreeMap<String, String>>,
+}
+
+fn mint(state: &mut State, call: &Call, installation: u64) -> Result<Value, Refusal> {
+    let asked: Asked = call.json()?;
+    let owner = state.installations.get(&installation).map_or(0, |found| found.account);
+    let named = |name: &String| {
+        let mut repos = state.repos.values();
+        repos.find(|repo| repo.owner == owner && repo.name.eq_ignore_ascii_case(name)).map(|r| r.id)
+    };
+    let ids = match (asked.repositories, asked.repository_ids) {
+        (None, None) => None,
+        (Some(names), None) => {
+            Some(names.iter().map(named).collect::<Option<_>>().ok_or_else(unreachable)?)
+        }
+        (None, Some(ids)) => Some(ids.into_iter().collect()),
+        (Some(_), Some(_)) => {
+            let words = "Only one of repositories and repository_ids may be given.";
+            return Err(Refusal::unprocessable(words));
+        }
+    };
+    state.installation_token(installation, ids, asked.permissions)
+}
+
+/// GitHub's words for a repository that an installation does not cover, or that is not there.
+pub(in crate::sandbox::github) fn unreachable() -> Refusal {
+    Refusal::unprocessable(
+        "There is at least one repository that does not exist or is not accessible to the parent installation.",
+    )
+}
+
 fn own(state: &State, app: u64, id: &str) -> Result<u64, Refusal> {
     let id = number(id)?;
     let found = state.installations.get(&id).filter(|found| found.app == app);
@@ -53,11 +92,11 @@ fn own(state: &State, app: u64, id: &str) -> Result<u64, Refusal> {
 }
 
 fn repositories(state: &State, call: &Call) -> Result<Reply, Refusal> {
-    let Actor::Installation(id) = call.actor else {
+    let Actor::Installation(bearer) = call.actor else {
         let words = "You must authenticate with an installation access token in order to list repositories for an installation.";
         return Err(Refusal::forbidden(words));
     };
-    let rows = state.covered(id).into_iter().map(|repo| state.repo_json(repo, call.actor));
+    let rows = state.covered(bearer).into_iter().map(|repo| state.repo_json(repo, call.actor));
     Ok(call.counted(&state.api(), "repositories", rows.collect()))
 }
 

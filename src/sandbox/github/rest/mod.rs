@@ -1,6 +1,6 @@
 //! The REST API's routes. What is not here is answered 501 with its name.
 
-mod apps;
+pub(super) mod apps;
 mod checks;
 mod deployments;
 mod issues;
@@ -75,18 +75,29 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
         ("GET", ["zen"]) => Ok(Reply::ok("Keep it logically awesome.".into())),
         (_, ["repositories", id, rest @ ..]) => {
             let id: u64 = id.parse().map_err(|_| Refusal::not_found())?;
+            if let (Actor::App(app), ["installation"]) = (call.actor, rest) {
+                return repos::installation(state, app, id);
+            }
             let repo = state.repo(id)?;
             if !state.can_read(call.actor, repo) {
                 return Err(Refusal::not_found());
             }
+            app_may_read(state, call, id, rest)?;
             inside(state, call, id, rest).unwrap_or_else(|| Err(unsupported()))
         }
         (_, ["repos", owner, name, rest @ ..]) => {
             let found = state.find_repo(owner, name);
             let Some(id) = found else { return Err(moved(state, call, owner, name, rest)) };
+            if let (Actor::App(app), ["installation"]) = (call.actor, rest) {
+                return repos::installation(state, app, id);
+            }
+            if rest == ["installation"] {
+                return Err(Refusal::new(401, "A JSON web token could not be decoded"));
+            }
             if !state.can_read(call.actor, state.repo(id)?) {
                 return Err(Refusal::not_found());
             }
+            app_may_read(state, call, id, rest)?;
             inside(state, call, id, rest).unwrap_or_else(|| Err(unsupported()))
         }
         _ => Err(unsupported()),
@@ -97,7 +108,15 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
 fn moved(state: &State, call: &Call, owner: &str, name: &str, rest: &[&str]) -> Refusal {
     let old = (owner.to_ascii_lowercase(), name.to_ascii_lowercase());
     let repo = state.moved.get(&old).and_then(|id| state.repos.get(id));
-    let Some(repo) = repo.filter(|repo| state.can_read(call.actor, repo)) else {
+    let sees = |repo: &&super::model::Repo| match call.actor {
+        // Where it is installed it may ask for its installation, which is all that it gets.
+        Actor::App(app) => {
+            let mut installations = state.installations.values();
+            installations.any(|found| found.app == app && state.installed(found.id, repo))
+        }
+        actor => state.can_read(actor, repo),
+    };
+    let Some(repo) = repo.filter(sees) else {
         return Refusal::not_found();
     };
     let rest =
@@ -114,6 +133,28 @@ fn moved(state: &State, call: &Call, owner: &str, name: &str, rest: &[&str]) -> 
     let (status, words) =
         if call.method == "GET" { (301, "Moved Permanently") } else { (307, "Temporary Redirect") };
     Refusal { location: Some(location), ..Refusal::new(status, words) }
+}
+
+/// Refuses an installation token that lacks the permission to read a part of a private repository.
+fn app_may_read(state: &State, call: &Call, repo: u64, rest: &[&str]) -> Result<(), Refusal> {
+    let Actor::Installation(bearer) = call.actor else { return Ok(()) };
+    if call.method != "GET" || !state.repo(repo)?.private {
+        return Ok(());
+    }
+    let either: &[&str] = match rest {
+        ["pulls", ..] => &["pull_requests"],
+        ["issues", ..] => &["issues", "pull_requests"],
+        ["check-runs", ..] | ["commits", _, "check-runs"] => &["checks"],
+        ["statuses", ..] | ["commits", _, "status" | "statuses"] => &["statuses"],
+        ["deployments", ..] => &["deployments"],
+        ["branches" | "git" | "commits", ..] => &["contents"],
+        _ => return Ok(()),
+    };
+    if either.iter().any(|name| state.app_may(bearer, name, "read")) {
+        Ok(())
+    } else {
+        Err(Refusal::forbidden("Resource not accessible by integration"))
+    }
 }
 
 /// `None`: no such route.

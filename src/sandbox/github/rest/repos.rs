@@ -33,7 +33,6 @@ pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) ->
         ("POST", ["hooks", hook, "deliveries", id, "attempts"]) => number(hook)
             .and_then(|hook| Ok((hook, number(id)?)))
             .and_then(|(hook, id)| attempt(state, call, repo, hook, id)),
-        ("GET", ["installation"]) => installation(state, call, repo),
         _ => return None,
     })
 }
@@ -131,7 +130,7 @@ fn permission(state: &State, call: &Call, repo: u64, login: &str) -> Result<Repl
     let found = state.repo(repo)?;
     let allowed = match call.actor {
         Actor::User(account) => state.role_of(account, found) >= Some(Role::Write),
-        Actor::Installation(id) => state.installed(id, found),
+        Actor::Installation(bearer) => state.reaches(bearer, found),
         Actor::Anonymous => return Err(Refusal::login_needed()),
         Actor::App(_) => false,
     };
@@ -176,10 +175,8 @@ fn attempt(
     super::apps::again(state, hook, id)
 }
 
-fn installation(state: &State, call: &Call, repo: u64) -> Result<Reply, Refusal> {
-    let Actor::App(app) = call.actor else {
-        return Err(Refusal::new(401, "A JSON web token could not be decoded"));
-    };
+/// Where an App is installed, for the App itself: it need not be able to read the repository.
+pub(super) fn installation(state: &State, app: u64, repo: u64) -> Result<Reply, Refusal> {
     let found = state.repo(repo)?;
     let installed = state
         .installations
