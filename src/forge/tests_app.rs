@@ -45,12 +45,12 @@ impl World {
         Self { github, apis, clock, app, installation, _folder: folder }
     }
 
-    fn try_login(&self, id: &str, key: &str, installation: Option<&str>) -> Login {
+    fn try_login(id: &str, key: &str, installation: Option<&str>) -> Login {
         Login::App(AppLogin::parse(id, &key.into(), installation).unwrap())
     }
 
     fn login(&self) -> Login {
-        self.try_login(&self.app.to_string(), KEY, None)
+        Self::try_login(&self.app.to_string(), KEY, None)
     }
 
     fn forge_of(&self, login: &Login, name: &str, id: Option<u64>) -> Forge {
@@ -209,21 +209,21 @@ async fn what_keeps_an_app_out_is_said_with_what_to_do() {
     assert_eq!(category, "AppNotInstalled");
     assert!(text.contains(&format!("the GitHub App {id} is not installed on acme/blog")), "{text}");
 
-    let (category, text) = ask(&world.try_login(&id, KEY, Some("7")), "shop").await;
+    let (category, text) = ask(&World::try_login(&id, KEY, Some("7")), "shop").await;
     assert_eq!(category, "AppNotInstalled");
     assert!(text.contains("has no installation 7: correct installationId"), "{text}");
 
-    let written = world.try_login(&id, KEY, Some(&installation.to_string()));
+    let written = World::try_login(&id, KEY, Some(&installation.to_string()));
     assert_eq!(ask(&written, "shop").await.0, "ok");
     let (category, text) = ask(&written, "blog").await;
     assert_eq!(category, "AppNotInstalled");
     assert!(text.contains("does not cover acme/blog: add the repository"), "{text}");
     assert!(text.contains(&format!("/settings/installations/{installation}")), "{text}");
 
-    let (category, text) = ask(&world.try_login(&id, OTHER_KEY, None), "shop").await;
+    let (category, text) = ask(&World::try_login(&id, OTHER_KEY, None), "shop").await;
     assert_eq!(category, "AppRefused");
     assert!(text.contains("appId and privateKey must belong together"), "{text}");
-    let (category, text) = ask(&world.try_login("99", KEY, None), "shop").await;
+    let (category, text) = ask(&World::try_login("99", KEY, None), "shop").await;
     assert_eq!(category, "AppRefused");
     assert!(text.contains("Integration not found"), "{text}");
 
@@ -317,7 +317,7 @@ async fn repositories_of_one_installation_share_its_rate_and_others_do_not() {
     assert_eq!(words(blog.repository().await).0, "RateLimited");
     let other = world.github.register_app("second", "acme", Some(OTHER_KEY), NEEDED).unwrap();
     world.github.install_app(other, "acme", None).unwrap();
-    let second = world.try_login(&other.to_string(), OTHER_KEY, None);
+    let second = World::try_login(&other.to_string(), OTHER_KEY, None);
     world.forge_of(&second, "blog", None).repository().await.unwrap();
 }
 
