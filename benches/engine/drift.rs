@@ -143,6 +143,9 @@ async fn change(
 
 /// For people.
 pub(crate) fn table(took: &Sample) {
+    if took.count() == 0 {
+        return;
+    }
     let [half, most, last] = [50, 95, 100].map(|percent| took.percentile(percent));
     say(&format!(
         "a change by hand until it is put back, ms: {} changes, p50 {half:.1}, p95 {most:.1}, slowest {last:.1}",
