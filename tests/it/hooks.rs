@@ -183,7 +183,7 @@ async fn a_failing_hook_after_ready_degrades_the_preview_and_leaves_it_there() {
 
 #[tokio::test(start_paused = true)]
 async fn hooks_of_the_preview_file_run_in_their_order_with_their_time_and_their_retries() {
-    let world = World::anywhere(4).await;
+    let world = World::new(4).await;
     let file = "apps: [{name: web, path: deploy/preview}]
 hooks:
   beforeApply:
