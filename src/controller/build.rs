@@ -17,7 +17,7 @@ use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::bounded;
 use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
 use crate::seams::FetchError;
-use crate::source::{self, SourceError, SourceRequest, TreeLimits};
+use crate::source::{Prepared, SourceError, SourceRequest, TreeLimits};
 
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
@@ -63,8 +63,9 @@ pub(super) async fn build(
         timeout: FETCH_TIME,
     };
     let tree_limits = TreeLimits::of(&policy.limits);
-    let tree = match fetching::files(context, &served.forge, request.clone(), tree_limits).await {
-        Ok(tree) => tree,
+    let files = fetching::files(context, &served.forge, request, tree_limits).await;
+    let Prepared { tree, base } = match files {
+        Ok(prepared) => prepared,
         Err(Unfetched::NoToken(error)) => return Err(Unbuilt::Failed(error)),
         Err(Unfetched::Source(error)) => {
             if inputs.merge.is_some() && pin::held(record).is_none() && is_outdated(&error) {
@@ -78,8 +79,6 @@ pub(super) async fn build(
         }
     };
     if inputs.merge.is_some() && pin::held(record).is_none() {
-        let base = source::merged_with(&context.cache, &request).await;
-        let base = base.map_err(|error| Unbuilt::Failed(ReconcileError::Source(error)))?;
         merge::note_base(record, base);
     }
     let limits = RenderLimits::of(&policy.limits);

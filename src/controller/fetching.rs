@@ -2,11 +2,10 @@
 
 use super::Context;
 use super::error::ReconcileError;
-use crate::domain::file_tree::FileTree;
 use crate::forge::Forge;
 use crate::render;
 use crate::seams::FetchError;
-use crate::source::{self, SourceError, SourceRequest, TreeLimits};
+use crate::source::{self, Prepared, SourceError, SourceRequest, TreeLimits};
 
 /// Why there are none.
 pub(super) enum Unfetched {
@@ -25,7 +24,7 @@ pub(super) async fn files(
     forge: &Forge,
     mut request: SourceRequest,
     limits: TreeLimits,
-) -> Result<FileTree, Unfetched> {
+) -> Result<Prepared, Unfetched> {
     let no_token = |error| Unfetched::NoToken(ReconcileError::Forge(error));
     let token = forge.fetch_token().await.map_err(no_token)?;
     request.credential = Some(token.clone());
@@ -46,7 +45,7 @@ async fn attempt(
     context: &Context,
     request: &SourceRequest,
     limits: TreeLimits,
-) -> Result<FileTree, SourceError> {
+) -> Result<Prepared, SourceError> {
     let fetch = context.fetch.as_ref();
     source::prepare(&context.cache, fetch, request, limits, render::wanted).await
 }

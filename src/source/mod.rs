@@ -11,7 +11,7 @@ mod local;
 mod tree;
 mod work_tree;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -25,6 +25,7 @@ pub use self::local::{LocalError, LocalRepository, Resolved};
 pub use self::tree::{TreeLimits, read_tree};
 pub use self::work_tree::{WorkTreeError, read_work_tree};
 
+use self::cache::Lane;
 use crate::domain::file_tree::{FileTree, Wanted};
 use crate::domain::id::{PrNumber, Revision};
 use crate::seams::{BoxError, Fetch, FetchError, FetchRequest};
@@ -99,57 +100,68 @@ pub enum SourceError {
     },
 }
 
+/// What was read of a commit.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its files.
+    pub tree: FileTree,
+    /// The commit of the base branch that a test merge was made with.
+    pub base: Option<Revision>,
+}
+
 /// Brings the commit and reads the preview file and what `wanted` asks for after it saw that file, and what those name.
 ///
-/// One at a time per repository: others wait. Reading blocks for the few milliseconds it takes within the limits; it
-/// is not moved to another thread, which a simulation does not have.
+/// Some at a time per repository, each in a lane of its own: others wait. Reading blocks for the few milliseconds it takes
+/// within the limits; it is not moved to another thread, which a simulation does not have.
 pub async fn prepare(
     cache: &SourceCache,
     fetch: &dyn Fetch,
     request: &SourceRequest,
     limits: TreeLimits,
     wanted: fn(&FileTree) -> Wanted,
-) -> Result<FileTree, SourceError> {
-    let into: PathBuf = cache.path_of(&request.api_host, request.repository_id);
-    let _alone = cache.lock(&into).await;
-    fetch
-        .fetch(FetchRequest {
-            url: request.url.clone(),
-            credential: request.credential.clone(),
-            revision: request.revision.to_string(),
-            fallback_ref: request.pull_request.map(|number| {
-                let side = if request.merge_of.is_some() { "merge" } else { "head" };
-                format!("refs/pull/{number}/{side}")
-            }),
-            into: into.clone(),
-            timeout: request.timeout,
-            max_bytes: cache.max_bytes(),
-        })
-        .await?;
-    if let Some(head) = &request.merge_of
-        && parents_of(&into, &request.revision)?.last() != Some(head)
-    {
-        return Err(SourceError::NotTheMerge {
-            revision: request.revision.to_string(),
-            head: head.to_string(),
-        });
+) -> Result<Prepared, SourceError> {
+    let mut lane = cache.lane(&request.api_host, request.repository_id, &request.revision).await;
+    let mut brought = fetch.fetch(request.fetch_into(&lane)).await;
+    if matches!(brought, Err(FetchError::TooBig { .. })) && !lane.is_first {
+        drop(lane);
+        lane = cache.first_lane(&request.api_host, request.repository_id).await;
+        brought = fetch.fetch(request.fetch_into(&lane)).await;
     }
-    let tree = read_tree(&into, &request.revision, limits, wanted);
+    brought?;
+    let mut base = None;
+    if let Some(head) = &request.merge_of {
+        let parents = parents_of(&lane.path, &request.revision)?;
+        if parents.last() != Some(head) {
+            return Err(SourceError::NotTheMerge {
+                revision: request.revision.to_string(),
+                head: head.to_string(),
+            });
+        }
+        base = parents.into_iter().next();
+    }
+    let tree = read_tree(&lane.path, &request.revision, limits, wanted);
     if matches!(tree, Err(SourceError::Cache { .. })) {
         // Broken on disk: the next try begins with an empty one.
-        cache.throw_away(&into);
+        cache.throw_away(&lane.path);
     }
-    tree
+    Ok(Prepared { tree: tree?, base })
 }
 
-/// The commit of the base branch that a test merge, which [`prepare`] brought, was made with.
-pub async fn merged_with(
-    cache: &SourceCache,
-    request: &SourceRequest,
-) -> Result<Option<Revision>, SourceError> {
-    let path = cache.path_of(&request.api_host, request.repository_id);
-    let _alone = cache.lock(&path).await;
-    Ok(parents_of(&path, &request.revision)?.into_iter().next())
+impl SourceRequest {
+    fn fetch_into(&self, lane: &Lane) -> FetchRequest {
+        FetchRequest {
+            url: self.url.clone(),
+            credential: self.credential.clone(),
+            revision: self.revision.to_string(),
+            fallback_ref: self.pull_request.map(|number| {
+                let side = if self.merge_of.is_some() { "merge" } else { "head" };
+                format!("refs/pull/{number}/{side}")
+            }),
+            into: lane.path.clone(),
+            timeout: self.timeout,
+            max_bytes: lane.max_bytes,
+        }
+    }
 }
 
 fn parents_of(repository: &Path, revision: &Revision) -> Result<Vec<Revision>, SourceError> {

@@ -3,8 +3,11 @@
 // What follows this mark may use what it likes (`tests/layering.rs`).
 #[cfg(test)]
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 use super::*;
 
@@ -80,6 +83,17 @@ fn conventional(tree: &FileTree) -> Wanted {
 }
 
 const FILES: Schemes = Schemes { http: false, file: true };
+
+/// The files alone.
+async fn prepare(
+    cache: &SourceCache,
+    fetch: &dyn Fetch,
+    request: &SourceRequest,
+    limits: TreeLimits,
+    wanted: fn(&FileTree) -> Wanted,
+) -> Result<FileTree, SourceError> {
+    super::prepare(cache, fetch, request, limits, wanted).await.map(|prepared| prepared.tree)
+}
 
 async fn bring(
     cache: &SourceCache,
@@ -529,8 +543,108 @@ async fn a_test_merge_is_asked_for_by_its_own_reference_and_must_be_of_the_head(
     };
     let other = prepare(&cache, &fetch, &ask(&base), limits, k8s).await;
     assert!(matches!(other, Err(SourceError::NotTheMerge { .. })), "{other:?}");
-    let tree = prepare(&cache, &fetch, &ask(&head), limits, k8s).await.expect("read");
+    let Prepared { tree, base: merged_with } =
+        super::prepare(&cache, &fetch, &ask(&head), limits, k8s).await.expect("read");
     assert_eq!(tree.get("k8s/base.yaml"), Some(b"newer base".as_slice()));
     assert_eq!(tree.get("k8s/head.yaml"), Some(b"head".as_slice()));
-    assert_eq!(merged_with(&cache, &ask(&head)).await.expect("read"), Some(base));
+    assert_eq!(merged_with, Some(base));
+}
+
+/// Fetches that wait until they are let go; each says into which folder.
+struct Slow {
+    begun: tokio::sync::mpsc::UnboundedSender<(PathBuf, u64)>,
+    go: tokio::sync::Semaphore,
+    inner: GixFetch,
+}
+
+impl Fetch for Slow {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<(), FetchError>> {
+        async move {
+            self.begun.send((request.into.clone(), request.max_bytes)).expect("heard");
+            let _go = self.go.acquire().await.expect("open");
+            self.inner.fetch(request).await
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn fetches_of_one_repository_go_on_side_by_side_and_one_that_hangs_holds_up_no_other() {
+    let (origin, here) = (Origin::new(), tempfile::tempdir().expect("a folder"));
+    let revisions: Vec<_> = (0..6)
+        .map(|n| {
+            origin.write("k8s/a.yaml", &n.to_string());
+            origin.commit()
+        })
+        .collect();
+    let cache = cache(here.path(), 1 << 30);
+    let (begun, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let fetch = Slow { begun, go: tokio::sync::Semaphore::new(0), inner: GixFetch::new(FILES) };
+    let asked: Vec<_> = revisions.iter().map(|revision| origin.request(revision)).collect();
+    let reads = asked.iter().map(|request| bring_by(&cache, &fetch, request));
+    let all = futures::future::join_all(reads);
+    let steps = async {
+        let mut folders = Vec::new();
+        for _ in 0..4 {
+            folders.push(heard.recv().await.expect("a fetch").0);
+        }
+        folders.sort();
+        folders.dedup();
+        assert_eq!(folders.len(), 4, "each in a folder of its own");
+        assert!(heard.try_recv().is_err(), "the fifth waits");
+        // One of the four ends: another begins, and so on, while three hang.
+        fetch.go.add_permits(1);
+        heard.recv().await.expect("the fifth");
+        heard.recv().await.expect("the sixth");
+        fetch.go.add_permits(10);
+    };
+    let (trees, ()) = futures::future::join(all, steps).await;
+    for (n, tree) in trees.into_iter().enumerate() {
+        let tree = tree.expect("read");
+        assert_eq!(tree.get("k8s/a.yaml"), Some(n.to_string().as_bytes()));
+    }
+    // Without a burst: the lane that has the commit, or the first.
+    for revision in &revisions {
+        bring_by(&cache, &fetch, &origin.request(revision)).await.expect("read");
+        let (folder, _) = heard.recv().await.expect("a fetch");
+        assert!(folder.join("refs/bivouac").join(revision.as_str()).exists());
+    }
+    origin.write("k8s/a.yaml", "new");
+    bring_by(&cache, &fetch, &origin.request(&origin.commit())).await.expect("read");
+    assert_eq!(
+        heard.recv().await.expect("a fetch"),
+        (cache.path_of("API.example.com", 7), 1 << 30)
+    );
+}
+
+async fn bring_by(
+    cache: &SourceCache,
+    fetch: &Slow,
+    request: &SourceRequest,
+) -> Result<FileTree, SourceError> {
+    prepare(cache, fetch, request, TreeLimits::default(), k8s).await
+}
+
+#[tokio::test]
+async fn what_is_too_big_for_a_lane_beside_goes_into_the_first() {
+    let (origin, here) = (Origin::new(), tempfile::tempdir().expect("a folder"));
+    let noise: String =
+        (0..8_000_u64).map(|n| crate::domain::bundle::sha256_hex(&n.to_be_bytes())).collect();
+    origin.write("k8s/a.yaml", "1");
+    origin.write("k8s/noise", &noise);
+    let revision = origin.commit();
+    let cache = cache(here.path(), 1_000_000);
+    let first = cache.first_lane("API.example.com", 7).await;
+    let (begun, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let fetch = Slow { begun, go: tokio::sync::Semaphore::new(9), inner: GixFetch::new(FILES) };
+    let request = origin.request(&revision);
+    let steps = async {
+        assert_eq!(heard.recv().await.expect("a fetch").1, 250_000);
+        drop(first);
+        heard.recv().await.expect("again")
+    };
+    let (tree, (folder, _)) =
+        futures::future::join(bring_by(&cache, &fetch, &request), steps).await;
+    assert!(tree.expect("read").get("k8s/noise").is_some());
+    assert_eq!(folder, cache.path_of("API.example.com", 7));
 }
