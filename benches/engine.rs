@@ -11,6 +11,8 @@ mod baseline;
 mod chain;
 #[path = "engine/drift.rs"]
 mod drift;
+#[path = "engine/elsewhere.rs"]
+mod elsewhere;
 #[path = "engine/many.rs"]
 mod many;
 #[path = "engine/neighbours.rs"]
@@ -26,10 +28,12 @@ mod trace;
 #[path = "engine/world.rs"]
 mod world;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bivouac::seams::BoxError;
 use clap::Parser;
+use elsewhere::Elsewhere;
 use numbers::say;
 use serde_json::json;
 use tokio::time::Instant;
@@ -61,6 +65,12 @@ struct Args {
     /// With `--many`: how often it is done, each time alone and beside bad neighbours
     #[arg(long, default_value_t = 2)]
     pairs: usize,
+    /// A real API server to spare, as its administrator, in place of the embedded one; not with `--many`
+    #[arg(long, requires = "audit_log", conflicts_with = "many")]
+    kubeconfig: Option<PathBuf>,
+    /// Where that API server writes its audit log
+    #[arg(long, requires = "kubeconfig")]
+    audit_log: Option<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -117,7 +127,10 @@ async fn measure(args: &Args) -> Result<(), BoxError> {
         if args.json { say(&found.json(args).to_string()) } else { found.table(args) }
     } else {
         let folder = tempfile::tempdir()?;
-        let world = World::raise(folder.path(), args.objects, &[]).await?;
+        let elsewhere = args.kubeconfig.clone().zip(args.audit_log.clone());
+        let elsewhere =
+            elsewhere.map(|(kubeconfig, audit_log)| Elsewhere { kubeconfig, audit_log });
+        let world = World::raise(folder.path(), args.objects, &[], elsewhere).await?;
         let measured = one_by_one(&world, args).await;
         let (chain, drift) = world.end(measured).await?;
         if args.json {

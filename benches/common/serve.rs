@@ -13,8 +13,19 @@ pub(crate) fn start(stage: &Stage, folder: &Path, arguments: &[&str]) -> Result<
     let Some(at) = &stage.addresses else { return Err("the stage has no addresses".into()) };
     let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
     let token = stage.cluster.user_token(&service_account(), &groups);
+    start_with(stage, folder, &stage.cluster.kubeconfig(&at.cluster.to_string(), &token), arguments)
+}
+
+/// The same with a kubeconfig of its own.
+pub(crate) fn start_with(
+    stage: &Stage,
+    folder: &Path,
+    kubeconfig_text: &str,
+    arguments: &[&str],
+) -> Result<Child, BoxError> {
+    let Some(at) = &stage.addresses else { return Err("the stage has no addresses".into()) };
     let kubeconfig = folder.join("serve.kubeconfig");
-    std::fs::write(&kubeconfig, stage.cluster.kubeconfig(&at.cluster.to_string(), &token))?;
+    std::fs::write(&kubeconfig, kubeconfig_text)?;
     let child = Command::new(env!("CARGO_BIN_EXE_bivouac"))
         .args(["serve", "--instance", "demo", "--allow-http"])
         .args(["--listen", &at.service.to_string()])

@@ -86,7 +86,7 @@ pub(crate) async fn measure(
         let took = baseline::apply_plainly(&world.client, &plain_objects, &namespace).await?;
         if counts {
             found.plain.0.add(took);
-            found.plain.1.add(trace::span(&world.stage, &namespace).ok_or("nothing was applied")?);
+            found.plain.1.add(trace::span(world, &namespace)?);
         }
         world.delete(&namespace).await?;
     }
@@ -128,7 +128,7 @@ async fn chain(
     }
     let camp = status.namespace.ok_or("a camp without a namespace")?;
     if counts {
-        let events = trace::of_service(&world.stage, at);
+        let events = trace::of_service(world, at)?;
         let mut stages = trace::stages(&events, &camp, at);
         stages.insert(READY, ready);
         let (Some(first), Some(last)) = (stages.get(FIRST_OBJECT), stages.get(LAST_OBJECT)) else {

@@ -73,7 +73,7 @@ pub(crate) async fn measure(args: &Args) -> Result<Found, BoxError> {
             let folder = tempfile::tempdir()?;
             let helm = Helm::new(folder.path())?;
             let path = helm.path();
-            let world = World::raise(folder.path(), args.objects, &["--helm", &path]).await?;
+            let world = World::raise(folder.path(), args.objects, &["--helm", &path], None).await?;
             let measured = one(&world, args, bad.then_some(&helm)).await;
             let time = world.end(measured).await?;
             if bad { found.beside.push(time) } else { found.alone.push(time) }
@@ -156,7 +156,7 @@ async fn raise(
         }
     }
     let all_ready = began.elapsed();
-    let mut events = trace::of_service(&world.stage, at);
+    let mut events = trace::of_service(world, at)?;
     events.retain(|event| event.at <= last_applied);
     let parts = parts(&events, &camps)?;
     let requests = trace::counts(&events);

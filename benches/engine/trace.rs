@@ -1,4 +1,4 @@
-//! The cluster's audit list in, the times of one camp's stages out. No I/O but the look at the list.
+//! The cluster's audit list, or its audit log, in, the times of one camp's stages out. No I/O but the look at the list.
 //!
 //! A stage is over when the request that ends it was answered. So the times are the API server's, and the measurement
 //! costs the service nothing.
@@ -7,11 +7,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bivouac::app::stage::Stage;
 use bivouac::sandbox::cluster::api::AuditEvent;
+use bivouac::seams::BoxError;
 use chrono::{DateTime, Utc};
 
 use crate::serve::service_account;
+use crate::world::World;
 
 /// Stages in their order, as they end. The last is seen by a watch.
 pub(crate) const STAGES: [&str; 11] = [
@@ -34,17 +35,31 @@ pub(crate) const LAST_OBJECT: &str = STAGES[8];
 /// Seen by a watch.
 pub(crate) const READY: &str = STAGES[10];
 
-/// Requests of the service since then that were answered well.
-pub(crate) fn of_service(stage: &Stage, since: DateTime<Utc>) -> Vec<AuditEvent> {
-    let (user, found) = (service_account(), RefCell::new(Vec::new()));
-    stage.cluster.count_requests(|event| {
-        let ours = event.at >= since && event.user == user && event.resource != "leases";
-        if ours {
+/// Those of the requests for which `is_one` holds.
+fn requests(
+    world: &World,
+    is_one: impl Fn(&AuditEvent) -> bool,
+) -> Result<Vec<AuditEvent>, BoxError> {
+    if let Some(elsewhere) = &world.elsewhere {
+        let mut events = elsewhere.events()?;
+        events.retain(is_one);
+        return Ok(events);
+    }
+    let found = RefCell::new(Vec::new());
+    world.stage.cluster.count_requests(|event| {
+        let counts = is_one(event);
+        if counts {
             found.borrow_mut().push(event.clone());
         }
-        ours
+        counts
     });
-    found.into_inner()
+    Ok(found.into_inner())
+}
+
+/// Requests of the service since then.
+pub(crate) fn of_service(world: &World, since: DateTime<Utc>) -> Result<Vec<AuditEvent>, BoxError> {
+    let user = service_account();
+    requests(world, |event| event.at >= since && event.user == user && event.resource != "leases")
 }
 
 /// Something was to be stored.
@@ -131,19 +146,15 @@ pub(crate) fn ways(events: &[AuditEvent]) -> BTreeMap<&str, Way> {
 }
 
 /// From the first to the last answer to a plain client's applies in a namespace.
-pub(crate) fn span(stage: &Stage, namespace: &str) -> Option<Duration> {
-    let times = RefCell::new(Vec::new());
-    stage.cluster.count_requests(|event| {
-        let applied = event.namespace == namespace
+pub(crate) fn span(world: &World, namespace: &str) -> Result<Duration, BoxError> {
+    let applied = requests(world, |event| {
+        event.namespace == namespace
             && event.field_manager == crate::baseline::MANAGER
-            && writes(event);
-        if applied {
-            times.borrow_mut().push(event.at);
-        }
-        applied
-    });
-    let times = times.into_inner();
-    (*times.iter().max()? - *times.iter().min()?).to_std().ok()
+            && writes(event)
+    })?;
+    let times = || applied.iter().map(|event| event.at);
+    let (first, last) = times().min().zip(times().max()).ok_or("nothing was applied")?;
+    Ok((last - first).to_std()?)
 }
 
 /// How many of the requests were sent, by whom they were sent for and what they were.

@@ -20,6 +20,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 
 use crate::baseline;
+use crate::elsewhere::Elsewhere;
 use crate::numbers::say;
 use crate::{preview, serve};
 
@@ -33,6 +34,8 @@ pub(crate) struct World {
     /// An administrator who keeps his connections, as any client has them.
     pub(crate) client: Client,
     pub(crate) folder: PathBuf,
+    /// The API server, when it is not the embedded one.
+    pub(crate) elsewhere: Option<Elsewhere>,
 }
 
 impl World {
@@ -41,8 +44,15 @@ impl World {
         folder: &Path,
         objects: usize,
         arguments: &[&str],
+        elsewhere: Option<Elsewhere>,
     ) -> Result<Self, BoxError> {
-        let stage = Stage::without_service(folder, Clock::system(), Rng::system()).await?;
+        let (clock, rng) = (Clock::system(), Rng::system());
+        let stage = match &elsewhere {
+            None => Stage::without_service(folder, clock, rng).await?,
+            Some(Elsewhere { kubeconfig, .. }) => {
+                Stage::without_service_elsewhere(folder, kubeconfig, clock, rng).await?
+            }
+        };
         // GitHub's 5,000 requests an hour are for people; here they would end the measurement.
         stage.github.set_rate_limit(Some(10_000_000));
         let mut files = preview::preview(objects);
@@ -54,8 +64,14 @@ impl World {
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         let client = Client::try_from(config)?;
-        let serve = serve::start(&stage, folder, arguments)?;
-        let world = Self { stage, serve, client, folder: folder.to_owned() };
+        let serve = match &elsewhere {
+            None => serve::start(&stage, folder, arguments)?,
+            Some(elsewhere) => {
+                let kubeconfig = elsewhere.kubeconfig_of_service(&stage.admin).await?;
+                serve::start_with(&stage, folder, &kubeconfig, arguments)?
+            }
+        };
+        let world = Self { stage, serve, client, folder: folder.to_owned(), elsewhere };
         let served = world
             .stage
             .until("the service is there", async || serve::is_served(&world.stage).await);

@@ -12,7 +12,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::waves::{self, Apply, Camp, Paused};
-use super::{Context, dry_run, guardrails, history, urls};
+use super::{Context, changes, dry_run, guardrails, history, urls};
 use crate::apply::{self, ApplyError, Deployer, Sharing};
 use crate::crd::Phase;
 use crate::domain::bundle::Bundle;
@@ -128,6 +128,7 @@ pub(super) async fn apply(
         Err(error) => return Err(error),
     };
     deployer.end_run();
+    changes::note(context, record, bundle).await;
     note_applied(context, record, inputs, bundle, &applied, pinned.as_ref());
     urls::note_routes(record, bundle);
     record.save(context).await?;

@@ -63,7 +63,9 @@ pub(super) async fn build(
         timeout: FETCH_TIME,
     };
     let tree_limits = TreeLimits::of(&policy.limits);
+    let began = context.clock.now();
     let files = fetching::files(context, &served.forge, request, tree_limits).await;
+    let brought = context.clock.now();
     let Prepared { tree, base } = match files {
         Ok(prepared) => prepared,
         Err(Unfetched::NoToken(error)) => return Err(Unbuilt::Failed(error)),
@@ -88,6 +90,12 @@ pub(super) async fn build(
     camp::hosts_into(inputs, record);
     let rendered =
         render::render(&tree, inputs, limits, context.tools.as_ref()).await.map_err(unrendered)?;
+    tracing::debug!(
+        environment.name = record.name(),
+        "fetched in {} ms, rendered in {} ms",
+        (brought - began).num_milliseconds(),
+        (context.clock.now() - brought).num_milliseconds()
+    );
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
     record.status.expires_at = observe::end_of(record, policy).map(Into::into);

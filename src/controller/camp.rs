@@ -148,6 +148,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
         .hooks
         .retain(|hook| hook.moment == HookMoment::BeforeDelete && hook.state == HookPhase::Failed);
     status.contested.clear();
+    status.changes = None;
     status.inputs_digest = None;
     status.revision = None;
     status.short_revision = None;

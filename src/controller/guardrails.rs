@@ -21,8 +21,11 @@ use crate::domain::render_inputs::{self, RenderInputs};
 
 /// A camp that can't be used after this long is reported as an error and tried again.
 const PREPARE: Duration = Duration::from_secs(15);
-/// Pause between two tries to prepare a camp.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Pause before a camp is tried to prepare once more. A quota is counted and a right in force within some ten
+/// milliseconds mostly.
+const AGAIN: Duration = Duration::from_millis(20);
+/// The pause doubles with each try, up to this.
+const AGAIN_AT_MOST: Duration = Duration::from_millis(320);
 /// A camp on its way is looked at all the time; its guardrails not more often than this.
 const AT_MOST: TimeDelta = TimeDelta::seconds(10);
 
@@ -95,7 +98,7 @@ pub(super) async fn keep(
         return Ok(());
     }
     let mut preparation = Preparation::new(&context.target, &guardrails);
-    let deadline = now + PREPARE;
+    let (deadline, mut pause) = (now + PREPARE, AGAIN);
     loop {
         match preparation.keep().await {
             Ok(put_back) => {
@@ -103,7 +106,7 @@ pub(super) async fn keep(
                 context.kept.note(record.name(), digest, now);
                 return Ok(());
             }
-            Err(error) => wait(context, error, deadline).await?,
+            Err(error) => wait(context, error, deadline, &mut pause).await?,
         }
     }
 }
@@ -118,7 +121,7 @@ pub(super) async fn prepared(
 ) -> Result<(Prepared, Vec<Value>), ReconcileError> {
     let guardrails = wanted(context, record, served, Some(inputs)).await?;
     let mut preparation = Preparation::new(&context.target, &guardrails);
-    let deadline = context.clock.now() + PREPARE;
+    let (deadline, mut pause) = (context.clock.now() + PREPARE, AGAIN);
     loop {
         match preparation.prepare().await {
             Ok(prepared) => {
@@ -131,7 +134,7 @@ pub(super) async fn prepared(
                 if matches!(error, ApplyError::NotPrepared { .. }) && !fence.holds().await {
                     return Err(ReconcileError::Apply(ApplyError::Superseded));
                 }
-                wait(context, error, deadline).await?;
+                wait(context, error, deadline, &mut pause).await?;
             }
         }
     }
@@ -142,10 +145,12 @@ async fn wait(
     context: &Context,
     error: ApplyError,
     deadline: DateTime<Utc>,
+    pause: &mut Duration,
 ) -> Result<(), ReconcileError> {
     match error {
         ApplyError::NotPrepared { .. } if context.clock.now() < deadline => {
-            context.clock.sleep(AGAIN).await;
+            context.clock.sleep(*pause).await;
+            *pause = (*pause * 2).min(AGAIN_AT_MOST);
             Ok(())
         }
         ApplyError::NotPrepared { what } => {

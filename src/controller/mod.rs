@@ -5,6 +5,8 @@
 mod applying;
 mod build;
 mod camp;
+mod changes;
+mod counts;
 mod credentials;
 mod deploy;
 mod drift;
@@ -185,7 +187,7 @@ const SIDE_BY_SIDE: u16 = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let (facts_stop, drift_stop) = (stop.clone(), stop.clone());
+    let (facts_stop, drift_stop, counts_stop) = (stop.clone(), stop.clone(), stop.clone());
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -228,7 +230,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
-        futures::future::join(facts::run(&context, facts_stop), overrides).await;
+        let counted = counts::run(&context, counts_stop);
+        futures::future::join3(facts::run(&context, facts_stop), overrides, counted).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();

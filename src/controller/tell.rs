@@ -1,6 +1,8 @@
 //! Stage *report*: what the record says, as the text of the one comment on the pull request. No I/O: `teller` writes it,
 //! beside the runs, and notes in the condition `Reported` what came of it.
 
+mod notes;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ use super::teller::Job;
 use super::urls::Silent;
 use super::{Context, merge, pin};
 use crate::apply::CampHealth;
-use crate::crd::{FindingEntry, NoteEntry, Phase, set_condition};
+use crate::crd::{FindingEntry, Phase, set_condition};
 use crate::domain::comment::{
     AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, Problem,
     RenderedFrom,
@@ -260,7 +262,9 @@ fn text_of(
             .iter()
             .map(|from| RenderedFrom { path: from.path.clone(), guessed: from.guessed })
             .collect(),
-        notes: pin::answer(record).into_iter().chain(status.notes.iter().map(note)).collect(),
+        changes: status.changes.as_ref().and_then(|changes| notes::changes(web, changes)),
+        notes: notes::notes(record),
+        log_of_end: notes::log_of_end(record).filter(|_| with_log),
         why: status.why.iter().map(|why| format!("{}: {}", why.rule, why.answer)).collect(),
     };
     crate::domain::comment::render(&view)
@@ -357,18 +361,6 @@ fn finding(entry: &FindingEntry) -> Finding {
         message: entry.message.clone(),
         hint: entry.hint.clone(),
     }
-}
-
-/// A note as one line.
-fn note(entry: &NoteEntry) -> String {
-    let NoteEntry { rule, file, line, message } = entry;
-    let place = match (file, line) {
-        (Some(file), Some(line)) => format!("{file}:{line}: "),
-        (Some(file), None) => format!("{file}: "),
-        _ => String::new(),
-    };
-    let rule = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
-    format!("{place}{message}{rule}")
 }
 
 /// From the commit being seen to ready for the first time, in whole seconds; for the running head only. Other rules or

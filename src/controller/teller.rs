@@ -426,7 +426,9 @@ mod tests {
             expires_at: None,
             took: None,
             rendered_from: Vec::new(),
+            changes: None,
             notes: Vec::new(),
+            log_of_end: None,
             why: Vec::new(),
         };
         let text = render(&view);

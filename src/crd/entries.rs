@@ -45,6 +45,36 @@ pub struct TroubleEntry {
     pub pods: i32,
 }
 
+/// What a bundle changed in a camp.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangesStatus {
+    /// The commit that ran before.
+    #[schemars(length(max = 40))]
+    pub since: String,
+    /// Objects that were not there.
+    #[serde(default)]
+    pub added: ChangedObjects,
+    /// Objects that were there, and otherwise.
+    #[serde(default)]
+    pub changed: ChangedObjects,
+    /// Objects that were there and are in the bundle no more.
+    #[serde(default)]
+    pub removed: ChangedObjects,
+}
+
+/// Objects with which one thing happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedObjects {
+    /// How many.
+    pub count: i32,
+    /// `Kind/name` of the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 320)))]
+    pub named: Vec<String>,
+}
+
 /// A field that is left to another manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

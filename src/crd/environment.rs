@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::entries::{
-    ApplyingStatus, Condition, ContestedEntry, FindingEntry, HistoryEntry, HookEntry,
-    InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, TroubleEntry, UrlEntry,
-    WhyLine, YieldedField,
+    ApplyingStatus, ChangesStatus, Condition, ContestedEntry, FindingEntry, HistoryEntry,
+    HookEntry, InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, TroubleEntry,
+    UrlEntry, WhyLine, YieldedField,
 };
 use super::time::Timestamp;
 
@@ -255,6 +255,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub contested: Vec<ContestedEntry>,
+    /// What the running bundle changed in the camp, when another ran there before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesStatus>,
     /// The camp before this one, or the one that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_camp: Option<LastCamp>,

@@ -14,9 +14,9 @@ pub mod time;
 
 pub use convert::{InvalidPolicy, set_condition};
 pub use entries::{
-    ApplyingStatus, Cause, CommentRecord, Condition, ContestedEntry, FindingEntry, HistoryEntry,
-    HookEntry, HookMoment, HookPhase, InventoryEntry, LastCamp, NoteEntry, Outcome, RenderedPath,
-    ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
+    ApplyingStatus, Cause, ChangedObjects, ChangesStatus, CommentRecord, Condition, ContestedEntry,
+    FindingEntry, HistoryEntry, HookEntry, HookMoment, HookPhase, InventoryEntry, LastCamp,
+    NoteEntry, Outcome, RenderedPath, ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
 };
 pub use environment::{
     Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, Phase, Pin,

@@ -530,7 +530,7 @@ pub struct RepositoryStatus {
     /// When the open pull requests were last compared with the records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sweep: Option<Timestamp>,
-    /// Number of camps that stand.
+    /// Number of camps that stand; a minute old at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camps: Option<i32>,
     /// What the last sweep did not do, because it would have ended too many camps at once.

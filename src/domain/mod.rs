@@ -18,6 +18,8 @@ pub mod lifetime;
 
 pub mod decision;
 
+pub mod changes;
+
 pub mod definitions;
 
 pub mod dns;

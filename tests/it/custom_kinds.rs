@@ -95,7 +95,7 @@ async fn a_kind_that_the_cluster_lacks_is_named_with_its_group_and_works_within_
     assert!(!maps.contains(&"page".to_owned()), "nothing of the bundle is written: {maps:?}");
 
     // It is looked for by one question each three seconds, and nothing else.
-    world.sleep(Duration::from_secs(60)).await;
+    world.sleep(Duration::from_secs(90)).await;
     let since = world.stage.clock.now();
     world.sleep(Duration::from_secs(60)).await;
     let audit = world.stage.cluster.audit();

@@ -319,6 +319,8 @@ async fn a_fight_is_noticed_told_and_slowed_down_and_its_end_is_noticed_too() {
         told[0].starts_with("ConfigMap/page: \"rival\" changes .data.index.html each time"),
         "{told:?}"
     );
+    let comment = world.told(number, "changes .data.index.html each time").await;
+    assert!(comment.contains("ConfigMap/page: rival changes"), "{comment}");
 
     // An hour of it: six repairs and some, not thousands.
     fight(3600, &mut changed).await;
@@ -336,6 +338,12 @@ async fn a_fight_is_noticed_told_and_slowed_down_and_its_end_is_noticed_too() {
             let status = world.status(number).await?;
             let over = status.contested.is_empty() && !status.holds("Contested");
             (over && page().await == ours).then_some(())
+        })
+        .await;
+    world
+        .until("the comment speaks of it no more", async || {
+            let comment = world.comment(number)?;
+            (!comment.contains("rival")).then_some(())
         })
         .await;
     edit(&maps, "page", "kubectl-edit", &json!({"data": {"index.html": "mine"}})).await;

@@ -304,7 +304,10 @@ async fn no_hook_before_the_end_keeps_a_camp_longer_than_its_time() {
         assert_eq!(hook(&status, "dump").state, HookPhase::Failed);
         let message = &hook(&status, "dump").message;
         assert!(message.contains(why), "{message}");
-        world.told(number, "### Preview is gone").await;
+        // Nobody waits for it, and whoever looks for the dump is told.
+        let told = world.told(number, "### Preview is gone").await;
+        assert!(told.contains("failed") && told.contains("dump"), "{told}");
+        assert!(told.contains(why), "{told}");
     }
 }
 

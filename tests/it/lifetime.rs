@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bivouac::crd::{Phase, Want};
+use bivouac::app::stage::{NAME, NAMESPACE};
+use bivouac::crd::{Phase, Repository, Want};
+use kube::Api;
 use serde_json::json;
 
 use crate::support::{SERVICE, SWEEP, World, golden, one};
@@ -47,7 +49,7 @@ async fn an_expired_environment_stays_down_through_twenty_sweeps_until_a_push() 
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_environment_stays_down_through_twenty_sweeps_until_a_reopening() {
-    let world = World::anywhere(2).await;
+    let world = World::new(2).await;
     let (number, head) = an_expired_camp(&world).await;
     world.close(number);
     world.closed(number).await;
@@ -130,4 +132,25 @@ async fn a_camp_that_stands_costs_one_write_an_hour_that_shows_the_sweeps() {
     let told: Vec<_> = requests.iter().filter(|r| r.at >= since && r.method != "GET").collect();
     assert!(told.is_empty(), "{told:#?}");
     world.ready(number, &head).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_says_within_a_minute_how_many_camps_it_has() {
+    let world = World::new(8).await;
+    let repositories: Api<Repository> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
+    let says = async |camps: i32| {
+        world
+            .within(Duration::from_secs(70), &format!("{camps} camps are counted"), async || {
+                let status = repositories.get(NAME).await.expect("a Repository").status?;
+                (status.camps == Some(camps)).then_some(())
+            })
+            .await;
+    };
+    says(0).await;
+    let (first, _) = world.camp("sparks").await;
+    let (_, _) = world.camp("kettle").await;
+    says(2).await;
+    world.close(first);
+    world.gone(first).await;
+    says(1).await;
 }

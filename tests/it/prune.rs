@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::support::{World, one};
+use crate::support::{SWEEP, World, one};
 
 const EXTRA: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata: {a: b}\n";
 
@@ -38,6 +38,38 @@ async fn an_object_that_leaves_the_commit_is_deleted() {
     assert_eq!(world.config_maps(number).await, ["bivouac-env", "kube-root-ca.crt", "page"]);
     assert_eq!(listed().await, ["ConfigMap/page", "Deployment/web", "Ingress/web", "Service/web"]);
     assert_eq!(world.camp_uid(number).await, before, "in the same camp");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_comment_says_what_a_push_changed_in_the_camp() {
+    let world = World::new(14).await;
+    let (number, head) = world.open("sparks", &one("deploy/preview/extra.yaml", EXTRA));
+    world.ready(number, &head).await;
+    let first = world.told(number, "### Preview is ready").await;
+    assert!(!first.contains("Since"), "nothing ran before: {first}");
+
+    // One object comes, one goes, and the page shows its commit.
+    let other = EXTRA.replace("name: extra", "name: other").into_bytes();
+    let files = BTreeMap::from([
+        ("deploy/preview/extra.yaml".to_owned(), None),
+        ("deploy/preview/other.yaml".to_owned(), Some(other)),
+    ]);
+    let push =
+        |files| world.stage.github.commit_bytes(REPOSITORY, "sparks", files, "x\n", MAINTAINER);
+    let second = push(&files).expect("a commit");
+    world.ready(number, &second).await;
+    let told = world.told(number, "* removed: `ConfigMap/extra`").await;
+    assert!(told.contains(&format!("Since [`{}`]", &head[..7])), "{told}");
+    assert!(told.contains("* added: `ConfigMap/other`\n"), "{told}");
+    assert!(told.contains("* changed: `ConfigMap/page`"), "{told}");
+
+    // It stays said while nothing new comes, and goes with the camp.
+    world.sleep(SWEEP * 2).await;
+    assert_eq!(world.comment(number).as_deref(), Some(told.as_str()));
+    world.close(number);
+    let gone = world.told(number, "### Preview is gone").await;
+    assert!(!gone.contains("Since"), "{gone}");
+    assert_eq!(world.status(number).await.and_then(|status| status.changes), None);
 }
 
 #[tokio::test(start_paused = true)]

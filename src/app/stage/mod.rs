@@ -150,6 +150,18 @@ impl Stage {
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
+    /// The world without the service on the API server of a kubeconfig, as its administrator: a real one, to spare. What
+    /// worlds of before left there is removed first.
+    pub async fn without_service_elsewhere(
+        folder: &Path,
+        kubeconfig: &Path,
+        clock: Clock,
+        rng: Rng,
+    ) -> Result<Self, BoxError> {
+        let parts = Parts { service: false, agents: true, elsewhere: Some(kubeconfig) };
+        Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
+    }
+
     /// Builds the world below `folder` and waits until the service has looked at its Repository.
     pub async fn build(
         folder: &Path,
@@ -223,9 +235,8 @@ impl Stage {
         let (addresses, service_listener, serving) = match listeners {
             None => (None, None, None),
             Some(listeners) => {
-                let kubeconfig = folder.join("kubeconfig");
-                let address = listeners.cluster.local_addr()?.to_string();
-                std::fs::write(&kubeconfig, cluster.kubeconfig(&address, &cluster.admin_token()))?;
+                let address = listeners.cluster.local_addr()?;
+                let kubeconfig = kubeconfig(folder, &cluster, address, parts.elsewhere)?;
                 let door = parts.agents.then_some(&ingress);
                 let (addresses, listener, serving) =
                     listeners.serve(&cluster, &github, door, kubeconfig, &stop, &mut tasks)?;
@@ -449,6 +460,23 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         // Names below .localhost are this machine.
         probe_address: None,
     })
+}
+
+/// Writes a kubeconfig of the administrator, and says where.
+fn kubeconfig(
+    folder: &Path,
+    cluster: &ApiServer,
+    address: SocketAddr,
+    elsewhere: Option<&Path>,
+) -> std::io::Result<PathBuf> {
+    let file = folder.join("kubeconfig");
+    if let Some(given) = elsewhere {
+        std::fs::copy(given, &file)?;
+    } else {
+        let own = cluster.kubeconfig(&address.to_string(), &cluster.admin_token());
+        std::fs::write(&file, own)?;
+    }
+    Ok(file)
 }
 
 /// A world of its own starts no process.

@@ -9,6 +9,7 @@ use crate::controller::Context;
 use crate::controller::deploy::judge;
 use crate::controller::events::{Told, Weight};
 use crate::controller::record::Record;
+use crate::controller::retry;
 use crate::crd::{ContestedEntry, InventoryEntry};
 use crate::domain::contest::next_repair;
 use crate::domain::drift::Change;
@@ -48,7 +49,12 @@ pub(super) fn settle(context: &Context, record: &mut Record, suspects: &[Invento
     let goes_on = |one: &ContestedEntry| {
         now < next_repair(one.repaired_at.0) || suspects.iter().any(|entry| is_of(one, entry))
     };
+    let before = record.status.contested.len();
     record.status.contested.retain(goes_on);
+    if record.status.contested.len() < before {
+        // The comment names those that are.
+        retry::look_now(context, record.name());
+    }
     let next = record.status.contested.iter().map(|one| next_repair(one.repaired_at.0)).min();
     if let Some(next) = next.filter(|next| *next > now) {
         context.drift.check_at(record.name(), next, Depth::Seen);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CommentView, Commit, Finding, LogTail, Phase, Problem, words};
+use super::{Changes, CommentView, Commit, Finding, LogTail, Objects, Phase, Problem, words};
 
 /// How much of each kind is shown. Later ones are tried when the text is still too long.
 #[derive(Clone, Copy)]
@@ -50,6 +50,7 @@ pub(super) struct Context {
     expires: Option<String>,
     took: Option<String>,
     rendered_from: Vec<PathContext>,
+    changes: Option<ChangesContext>,
     notes: Vec<NoteContext>,
     why: Option<String>,
     reason: Option<String>,
@@ -92,6 +93,21 @@ struct NoteContext {
 }
 
 #[derive(Serialize)]
+struct ChangesContext {
+    since: CommitContext,
+    /// One for each thing that happened to objects.
+    lines: Vec<ChangeContext>,
+}
+
+#[derive(Serialize)]
+struct ChangeContext {
+    /// Words of ours.
+    change: &'static str,
+    objects: Vec<String>,
+    objects_left: Option<usize>,
+}
+
+#[derive(Serialize)]
 struct LogContext {
     of: String,
     text: String,
@@ -124,7 +140,9 @@ impl Context {
             expires_at,
             took,
             rendered_from,
+            changes,
             notes,
+            log_of_end,
             why,
         } = view;
         let commit = |commit: &Commit| CommitContext {
@@ -152,6 +170,7 @@ impl Context {
                 .take(10)
                 .map(|from| PathContext { path: caps.text(&from.path), guessed: from.guessed })
                 .collect(),
+            changes: changes.as_ref().map(|changes| ChangesContext::new(changes, caps)),
             notes: notes
                 .iter()
                 .take(caps.findings.min(20))
@@ -161,7 +180,7 @@ impl Context {
             reason: None,
             hint: None,
             incident: None,
-            log: None,
+            log: log_of_end.as_ref().and_then(|log| LogContext::new(log, caps)),
             overdue: None,
             problems: Vec::new(),
             problems_left: None,
@@ -235,6 +254,27 @@ impl Context {
                 self.last_url = last_url.as_deref().map(|url| caps.text(url));
             }
             Phase::Ready | Phase::Down => {}
+        }
+    }
+}
+
+impl ChangesContext {
+    fn new(changes: &Changes, caps: Caps) -> Self {
+        let Changes { since, added, changed, removed } = changes;
+        let most = caps.findings.min(10);
+        let line = |change, objects: &Objects| ChangeContext {
+            change,
+            objects: objects.named.iter().take(most).map(|name| caps.text(name)).collect(),
+            objects_left: left(objects.count, objects.named.len().min(most)),
+        };
+        let all = [("added", added), ("changed", changed), ("removed", removed)];
+        let lines = all.into_iter().filter(|(_, objects)| objects.count > 0);
+        Self {
+            since: CommitContext {
+                short: since.revision.short().to_owned(),
+                url: caps.text(&since.url),
+            },
+            lines: lines.map(|(change, objects)| line(change, objects)).collect(),
         }
     }
 }

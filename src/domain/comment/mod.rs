@@ -53,8 +53,12 @@ pub struct CommentView {
     pub took: Option<Duration>,
     /// What was rendered and how it was found.
     pub rendered_from: Vec<RenderedFrom>,
-    /// What people should know about the commit, though it is not refused for it.
+    /// What the running commit changed in the camp.
+    pub changes: Option<Changes>,
+    /// What people should know about the preview, though nothing is refused for it.
     pub notes: Vec<String>,
+    /// The log of what failed when the camp ended.
+    pub log_of_end: Option<LogTail>,
     /// The rules that were asked, with their answers.
     pub why: Vec<String>,
 }
@@ -75,6 +79,28 @@ pub struct AppUrl {
     pub app: String,
     /// Its address.
     pub url: String,
+}
+
+/// What a commit changed in a camp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The commit that ran before.
+    pub since: Commit,
+    /// Objects that were not there before.
+    pub added: Objects,
+    /// Objects that are otherwise now.
+    pub changed: Objects,
+    /// Objects that are there no more.
+    pub removed: Objects,
+}
+
+/// Objects with which one thing happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// `Kind/name` of the first ones.
+    pub named: Vec<String>,
+    /// How many there are in all.
+    pub count: usize,
 }
 
 /// A path that was rendered.
@@ -239,6 +265,7 @@ macro_rules! templates {
 
 templates!(
     "awaiting-approval",
+    "changes",
     "closed",
     "closing",
     "commit",

@@ -27,7 +27,9 @@ fn view(phase: Phase) -> CommentView {
         expires_at: None,
         took: None,
         rendered_from: Vec::new(),
+        changes: None,
         notes: Vec::new(),
+        log_of_end: None,
         why: vec![
             "source: open".into(),
             "approval: not needed".into(),
@@ -64,6 +66,21 @@ fn awaiting() -> Phase {
     }
 }
 
+fn changes() -> Changes {
+    let objects = |count: usize, names: &[&str]| Objects {
+        named: names.iter().map(|name| (*name).to_owned()).collect(),
+        count,
+    };
+    let many: Vec<String> = (1..=20).map(|n| format!("ConfigMap/page-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    Changes {
+        since: commit(BASE),
+        added: objects(23, &many),
+        changed: objects(2, &["Deployment/web", "Job/`x` @octocat"]),
+        removed: Objects::default(),
+    }
+}
+
 /// One view of each phase; some have a variant.
 #[expect(clippy::too_many_lines, reason = "a list: one entry for each phase")]
 fn gallery() -> Vec<(&'static str, CommentView)> {
@@ -87,6 +104,19 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
         ("queued", view(Phase::Queued { reason: "10 of 10 camps stand".into() })),
         ("working", standing(Phase::Working { stage: "fetching the commit".into() })),
         ("ready", standing(Phase::Ready)),
+        ("ready-changed", CommentView { changes: Some(changes()), ..standing(Phase::Ready) }),
+        (
+            "ready-unchanged",
+            CommentView {
+                changes: Some(Changes {
+                    since: commit(BASE),
+                    added: Objects::default(),
+                    changed: Objects::default(),
+                    removed: Objects::default(),
+                }),
+                ..standing(Phase::Ready)
+            },
+        ),
         ("ready-merged", CommentView { merged_with: Some(commit(BASE)), ..standing(Phase::Ready) }),
         (
             "conflict",
@@ -187,6 +217,17 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
             }),
         ),
         (
+            "closed-hook-failed",
+            CommentView {
+                notes: vec![
+                    "hook Job/dump, which runs before the end, failed: exit code 1; the preview ended without it"
+                        .into(),
+                ],
+                log_of_end: Some(log()),
+                ..view(Phase::Closed { lived: Some(Duration::from_secs(60)), revisions: 1, last_url: None })
+            },
+        ),
+        (
             "closed-never-stood",
             CommentView {
                 revision: None,
@@ -265,6 +306,8 @@ fn every_template_escapes_whatever_it_shows() {
                     "apps_left",
                     "findings_left",
                     "problems_left",
+                    "objects_left",
+                    "change",
                 ];
                 assert!(words.contains(&&inner[5..]), "{name}: {inner} comes from outside");
             }
@@ -458,6 +501,13 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
             apps,
             environment,
             namespace,
+            changes: Some(Changes {
+                since: commit(BASE),
+                added: Objects { named: why.clone(), count: 30 },
+                changed: Objects { named: why.clone(), count: 0 },
+                removed: Objects { named: Vec::new(), count: 3 },
+            }),
+            log_of_end: Some(LogTail { of: path.clone(), lines: why.clone() }),
             notes: why.clone(),
             why,
             rendered_from: vec![RenderedFrom { path, guessed: false }],
@@ -552,6 +602,7 @@ proptest! {
         let body = render(&view).body(&Marker::new("main", "x", 3));
         // The commit's page, and the address of each app that has one of the web.
         let mut urls = vec![view.revision.as_ref().unwrap().url.clone()];
+        urls.extend(view.changes.iter().map(|changes| changes.since.url.clone()));
         urls.extend(view.apps.iter().map(|app| encoded(&app.url)));
         prop_assert_eq!(intruders(&body, &urls), Vec::<String>::new(), "{}", body);
         prop_assert_eq!(body.matches("<!--").count(), 1, "one marker: {}", body);

@@ -56,7 +56,9 @@ impl World {
             expires_at: None,
             took: None,
             rendered_from: Vec::new(),
+            changes: None,
             notes: Vec::new(),
+            log_of_end: None,
             why: Vec::new(),
         };
         CommentPlan {

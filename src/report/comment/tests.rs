@@ -16,7 +16,9 @@ fn plan(stage: &str, recorded: Option<Recorded>) -> CommentPlan {
         expires_at: None,
         took: None,
         rendered_from: Vec::new(),
+        changes: None,
         notes: Vec::new(),
+        log_of_end: None,
         why: Vec::new(),
     };
     CommentPlan {
