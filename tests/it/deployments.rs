@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::support::{SWEEP, World, one, start};
 
-const EXTRA: &str = "deploy/preview/extra.yaml";
 
 fn deployments(world: &World) -> Vec<DeploymentView> {
     world.stage.github.deployments(REPOSITORY).expect("deployments")
