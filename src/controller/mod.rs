@@ -26,6 +26,7 @@ mod kinds;
 pub mod leader;
 pub mod leftovers;
 mod look;
+mod marks;
 mod merge;
 mod observe;
 mod pin;
@@ -134,6 +135,7 @@ pub struct Context {
     promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
+    marks: marks::Marks,
     drift: drift::Drift,
     events: events::Events,
     rotations: rotation::Rotations,
@@ -162,6 +164,7 @@ impl Context {
             promises: Mutex::default(),
             gates: Mutex::default(),
             teller: teller::Teller::default(),
+            marks: marks::Marks::default(),
             drift: drift::Drift::default(),
             events: events::Events::default(),
             rotations: rotation::Rotations::default(),
@@ -240,8 +243,9 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());
+    let marked = marks::run(&context, quiet.clone());
     let said = events::run(&context, quiet.clone());
-    Box::pin(futures::future::join3(runs, told, said)).await;
+    Box::pin(futures::future::join4(runs, told, marked, said)).await;
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

@@ -187,6 +187,9 @@ async fn stages(
                 Login::App(_) => "the forge accepts the App",
             };
             context.credentials.set(name, Some(credential));
+            if rotated {
+                context.marks.forgive(name);
+            }
             accepted
         }
         Err(Unusable { reason, message }) => {

@@ -13,7 +13,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::teller::Job;
 use super::urls::Silent;
-use super::{Context, merge, pin};
+use super::{Context, marks, merge, pin};
 use crate::apply::CampHealth;
 use crate::crd::{FindingEntry, Phase, set_condition};
 use crate::domain::comment::{
@@ -194,6 +194,11 @@ pub(super) fn tell_failure(context: &Context, record: &Record, served: &Served, 
 
 /// Makes the comment say what the record says, soon and beside the run.
 pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling: &Telling) {
+    marks::offer(context, record, served);
+    if !served.repository.spec.report.comment {
+        context.teller.withdraw(record.name());
+        return;
+    }
     let report = record.status.report.as_ref();
     let recorded = report.and_then(|report| report.comment.clone());
     // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.

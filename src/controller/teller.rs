@@ -19,7 +19,7 @@ use super::Context;
 use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::tell::note_ready;
-use crate::crd::{CommentRecord, ReportStatus};
+use crate::crd::CommentRecord;
 use crate::domain::comment::CommentText;
 use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State as Source;
@@ -240,6 +240,15 @@ impl Teller {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(record);
     }
 
+    /// Whether a comment of the Repository waits or is on its way: it goes before everything else.
+    pub(super) fn owes(&self, repository: &str) -> bool {
+        let state = self.state();
+        // One that the forge did not take a moment ago holds up nothing.
+        let mut waiting = state.waiting.values().filter(|waiting| waiting.not_before.is_none());
+        waiting.any(|waiting| waiting.job.repository == repository)
+            || state.writing.values().any(|(of, _)| of == repository)
+    }
+
     /// Waits for one's turn at a record: a run and the note of what was told never write its status side by side.
     pub(super) async fn turn(&self, record: &str) -> OwnedMutexGuard<()> {
         let turn = {
@@ -282,6 +291,7 @@ pub(super) async fn run(context: &Context, quiet: CancellationToken) {
             }
             Some((job, outcome)) = writes.next(), if !writes.is_empty() => {
                 context.teller.ended(&job, &outcome);
+                context.marks.wake();
                 notes.push(Box::pin(note(context, job, outcome)));
             }
             Some(()) = notes.next(), if !notes.is_empty() => {}
@@ -387,7 +397,7 @@ async fn try_to_note(
     let mut record = Record::new(stored);
     match outcome {
         Outcome::Written(comment) => {
-            record.status.report = Some(ReportStatus { comment: Some(comment.clone()) });
+            record.status.report.get_or_insert_default().comment = Some(comment.clone());
             let told = Judgement::yes("Reported", "Written", "the comment says what is");
             note_ready(context, &mut record, told);
         }

@@ -39,6 +39,8 @@ impl RepositorySpec {
             parameters,
             // In `guardrails`.
             secrets: _,
+            // Its values need no other form.
+            report: _,
         } = self;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {

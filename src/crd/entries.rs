@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::report::{CheckRecord, DeploymentRecord};
 use super::time::Timestamp;
 
 /// One URL of a camp.
@@ -378,6 +379,12 @@ pub struct ReportStatus {
     /// The one comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<CommentRecord>,
+    /// The check of the head commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckRecord>,
+    /// The deployments of the pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentRecord>,
 }
 
 /// The sticky comment.

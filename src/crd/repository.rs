@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
+use super::report::ReportPolicy;
 use super::time::Timestamp;
 
 /// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
@@ -72,6 +73,9 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub secrets: Vec<Grant>,
+    /// What the forge is told.
+    #[serde(default)]
+    pub report: ReportPolicy,
 }
 
 /// What the platform team says about one parameter.

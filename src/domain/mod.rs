@@ -59,4 +59,6 @@ pub mod status;
 pub mod stuck;
 pub mod waves;
 
+pub mod check;
 pub mod comment;
+pub mod deployment;

@@ -380,6 +380,14 @@ impl Api {
         }
     }
 
+    pub(super) fn is_app(&self) -> bool {
+        matches!(self.0.auth, Auth::App(_))
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.0.governor.is_short()
+    }
+
     pub(super) async fn app_slug(&self) -> Result<Option<String>, ForgeError> {
         match &self.0.auth {
             Auth::Token(_) => Ok(None),

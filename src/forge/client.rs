@@ -14,7 +14,7 @@ use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 
 /// GitHub's most.
-const PER_PAGE: usize = 100;
+pub(super) const PER_PAGE: usize = 100;
 /// 10,000 open pull requests, or comments on one: nobody reads more, and neither do we.
 const MOST_PAGES: usize = 100;
 
@@ -72,7 +72,7 @@ pub struct Comment {
 /// One repository at one API with one login.
 #[derive(Clone, Debug)]
 pub struct Forge {
-    api: Api,
+    pub(super) api: Api,
     repository: RepoName,
 }
 
@@ -93,7 +93,7 @@ impl Forge {
         Self { api: self.api.clone(), repository }
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(super) fn path(&self, rest: &str) -> String {
         format!("/repos/{}/{}{rest}", self.repository.owner(), self.repository.name())
     }
 
@@ -290,7 +290,7 @@ impl Forge {
         self.path(&format!("/issues/comments/{id}"))
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         method: Method,
         path: &str,
@@ -319,6 +319,18 @@ impl Forge {
         self.api.app_permissions().await
     }
 
+    /// The login is an App's: it has rights that no token has, and lacks others.
+    #[must_use]
+    pub fn is_app(&self) -> bool {
+        self.api.is_app()
+    }
+
+    /// Whether the rate gets short: what nobody would miss is better left out.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.api.is_short()
+    }
+
     /// What git sends as password of `x-access-token`. An App's is good for some minutes at least.
     pub async fn fetch_token(&self) -> Result<SecretString, ForgeError> {
         self.api.fetch_token().await
@@ -344,15 +356,15 @@ fn comment(reply: &Reply) -> Result<Comment, ForgeError> {
     Ok(reply.json::<wire::IssueComment>()?.into())
 }
 
-fn too_many(what: &str, path: &str) -> ForgeError {
+pub(super) fn too_many(what: &str, path: &str) -> ForgeError {
     ForgeError::TooLarge {
         call: format!("GET {path}"),
         limit: format!("{} {what}", MOST_PAGES * PER_PAGE),
     }
 }
 
-/// `text` as one part of a path: what could end or leave the part is percent-encoded.
-fn path_part(text: &str) -> String {
+/// `text` as one part of a path or value of a query: what could end or leave it is percent-encoded.
+pub(super) fn path_part(text: &str) -> String {
     let mut part = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {

@@ -15,11 +15,16 @@ const SECONDARY: chrono::Duration = chrono::Duration::seconds(60);
 /// No limit of GitHub's lasts longer than an hour; a header that says more is not believed.
 const LONGEST: chrono::Duration = chrono::Duration::hours(2);
 
+/// Below this share of an hour's points, what nobody would miss is left out: one in so many.
+const SPARE: i64 = 10;
+
 /// The state of one token.
 #[derive(Debug)]
 pub(super) struct Governor {
     clock: Clock,
     blocked_until: Mutex<Option<DateTime<Utc>>>,
+    /// Until when few points are left.
+    short_until: Mutex<Option<DateTime<Utc>>>,
     last_write: tokio::sync::Mutex<Option<DateTime<Utc>>>,
 }
 
@@ -37,7 +42,8 @@ impl Drop for WriteTurn<'_> {
 
 impl Governor {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, blocked_until: Mutex::new(None), last_write: tokio::sync::Mutex::new(None) }
+        let (blocked_until, short_until) = (Mutex::default(), Mutex::default());
+        Self { clock, blocked_until, short_until, last_write: tokio::sync::Mutex::default() }
     }
 
     /// May a request go out now? The error says from when on.
@@ -46,6 +52,24 @@ impl Governor {
             Some(until) if until > self.clock.now() => Err(until),
             _ => Ok(()),
         }
+    }
+
+    /// Whether few points are left of this hour, or nothing may go out at all.
+    pub(super) fn is_short(&self) -> bool {
+        let short = *self.short_until.lock().unwrap_or_else(PoisonError::into_inner);
+        short.is_some_and(|until| until > self.clock.now()) || self.admit().is_err()
+    }
+
+    fn note_points(&self, headers: &HeaderMap, now: DateTime<Utc>) {
+        let limit = number(headers, "x-ratelimit-limit");
+        let Some((left, limit)) = number(headers, "x-ratelimit-remaining").zip(limit) else {
+            return;
+        };
+        let reset =
+            number(headers, "x-ratelimit-reset").and_then(|s| DateTime::from_timestamp(s, 0));
+        let short = left < limit / SPARE;
+        *self.short_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            reset.filter(|_| short).map(|reset| reset.min(now + LONGEST));
     }
 
     /// Waits for the turn of a content write.
@@ -68,6 +92,7 @@ impl Governor {
         message: &str,
     ) -> Option<DateTime<Utc>> {
         let now = self.clock.now();
+        self.note_points(headers, now);
         let spent = number(headers, "x-ratelimit-remaining") == Some(0);
         let reset =
             number(headers, "x-ratelimit-reset").and_then(|s| DateTime::from_timestamp(s, 0));
@@ -156,6 +181,27 @@ mod tests {
         assert_eq!(governor.admit(), Err(now + s(900)));
         tokio::time::sleep(Duration::from_secs(900)).await;
         assert_eq!(governor.admit(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_tenth_of_an_hour_is_short() {
+        let now = start();
+        let governor = Governor::new(Clock::simulated(now));
+        let answer = |left: i64| {
+            let reset = (now + chrono::Duration::seconds(600)).timestamp().to_string();
+            let pairs = [
+                ("x-ratelimit-limit", "5000".to_owned()),
+                ("x-ratelimit-remaining", left.to_string()),
+                ("x-ratelimit-reset", reset),
+            ];
+            governor.observe(StatusCode::OK, &headers(&pairs), "");
+            governor.is_short()
+        };
+        assert!(!governor.is_short() && !answer(500) && answer(499));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert!(!governor.is_short(), "the next hour has begun");
+        governor.observe(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), "");
+        assert!(governor.is_short());
     }
 
     #[tokio::test(start_paused = true)]

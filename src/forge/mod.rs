@@ -6,7 +6,9 @@
 mod adapter;
 mod api;
 mod app;
+mod checks;
 mod client;
+mod deployments;
 mod error;
 mod etag;
 mod governor;
@@ -23,6 +25,8 @@ mod tests_app;
 
 pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
 pub use app::{AppLogin, AppProblem, InvalidApp, Login, Missing};
+pub use checks::CheckRun;
 pub use client::{Comment, Forge, Permission, RepositoryInfo};
+pub use deployments::{Deployment, DeploymentText};
 pub use error::{Class, ForgeError};
 pub use transport::{TransportError, https_transport};

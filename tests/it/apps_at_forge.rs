@@ -21,10 +21,10 @@ const NEEDED: &[(&str, &str)] =
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An App at the forge, installed for one repository.
-struct App {
+pub(crate) struct App {
     id: u64,
     installation: u64,
-    slug: &'static str,
+    pub(crate) slug: &'static str,
 }
 
 impl App {
@@ -33,9 +33,19 @@ impl App {
     }
 
     fn made(world: &World, slug: &'static str, key: &str, repository: &str) -> Self {
+        Self::made_with(world, slug, key, repository, NEEDED)
+    }
+
+    fn made_with(
+        world: &World,
+        slug: &'static str,
+        key: &str,
+        repository: &str,
+        permissions: &[(&str, &str)],
+    ) -> Self {
         let github = &world.stage.github;
         let (owner, _) = repository.split_once('/').expect("owner and name");
-        let id = github.register_app(slug, owner, Some(key), NEEDED).expect("an App");
+        let id = github.register_app(slug, owner, Some(key), permissions).expect("an App");
         let installation = github.install_app(id, owner, Some(&[repository]));
         Self { id, installation: installation.expect("an installation"), slug }
     }
@@ -78,8 +88,13 @@ async fn is(world: &World, repository: &str, kind: &str, wanted: &str) -> String
 
 /// The world with an App in the place of the token, which counts no longer; its hook in the place of the repository's.
 async fn as_an_app(seed: u64) -> (World, App) {
+    as_an_app_with(seed, NEEDED).await
+}
+
+/// The same with more permissions than it needs.
+pub(crate) async fn as_an_app_with(seed: u64, permissions: &[(&str, &str)]) -> (World, App) {
     let world = World::new(seed).await;
-    let app = App::made(&world, "camper", KEY, REPOSITORY);
+    let app = App::made_with(&world, "camper", KEY, REPOSITORY, permissions);
     app.hook(&world, &world.stage.webhook_secret);
     world.lose_webhooks(true);
     world.stage.github.revoke_token(&world.stage.tokens.service);

@@ -1,4 +1,4 @@
-//! `bivouac doctor orphans`: namespaces and comments of an installation that belong to no Environment.
+//! `bivouac doctor orphans`: namespaces, comments and deployments of an installation that belong to no Environment.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -13,7 +13,8 @@ use crate::apply::Target;
 use crate::cli::cluster::{self, Cluster};
 use crate::cli::{Trouble, causes_of, output, runtime};
 use crate::controller::leftovers::{
-    self, OrphanNamespace, Orphans as Found, Search, remove_comments, remove_namespaces,
+    self, OrphanNamespace, Orphans as Found, Search, end_deployments, remove_comments,
+    remove_namespaces,
 };
 use crate::forge::Apis;
 use crate::seams::Clock;
@@ -24,11 +25,12 @@ const LOOK: Duration = Duration::from_secs(1);
 const LISTED: u8 = 3;
 
 /// Find what belongs to no environment: namespaces that carry the label of this installation and that no Environment has,
-/// and comments with its marker on pull requests that no Environment speaks for.
+/// comments with its marker on pull requests that no Environment speaks for, and deployments of such pull requests that
+/// are still active.
 ///
 /// It runs with your rights, not with the service's: it lists namespaces, the Environments of all namespaces, and the
-/// Repositories with their Secrets. Forges are asked with the token of each Repository. Deployments at the forge are not
-/// looked at: this version makes none.
+/// Repositories with their Secrets. Forges are asked with the token of each Repository. A deployment is not deleted but
+/// made inactive.
 ///
 /// Exit codes: 0 there is nothing, or --delete removed all of it; 3 there is something and --delete was not given; 1 it
 /// failed, could not look at everything, or could not remove everything in time; 2 it was called wrongly.
@@ -136,6 +138,9 @@ async fn remove(
     for (url, error) in remove_comments(search, &found.comments).await {
         removed.failed.push(format!("comment {url}: {error}"));
     }
+    for (name, error) in end_deployments(&found.deployments).await {
+        removed.failed.push(format!("deployment {name}: {error}"));
+    }
     for (name, error) in remove_namespaces(search, &found.namespaces).await {
         let causes = causes_of(&error).map(|causes| format!(": {causes}")).unwrap_or_default();
         removed.failed.push(format!("namespace {name}: {error}{causes}"));
@@ -174,22 +179,28 @@ fn text_of(found: &Found, removed: Option<&Removed>) -> String {
             let _ = writeln!(text, "    held up: {held_up_by}");
         }
     }
+    let state = |what: &str| match removed {
+        None => "orphan",
+        Some(removed) if removed.failed.iter().any(|line| line.starts_with(what)) => "not removed",
+        Some(_) => "removed",
+    };
     for comment in &found.comments {
-        let failed = removed.is_some_and(|removed| {
-            removed.failed.iter().any(|line| line.starts_with(&format!("comment {}:", comment.url)))
-        });
-        let state = match removed {
-            None => "orphan",
-            Some(_) if failed => "not removed",
-            Some(_) => "removed",
-        };
-        let _ = writeln!(text, "comment {}  {state}: {}", comment.url, comment.reason);
+        let what = format!("comment {}", comment.url);
+        let _ = writeln!(text, "{what}  {}: {}", state(&format!("{what}:")), comment.reason);
+    }
+    for deployment in &found.deployments {
+        let what = format!("deployment {}", deployment.name());
+        let _ = writeln!(text, "{what}  {}: {}", state(&format!("{what}:")), deployment.reason);
     }
     let (namespaces, comments) = (found.namespaces.len(), found.comments.len());
+    let deployments = found.deployments.len();
     if found.is_empty() {
         text.push_str("everything belongs to an environment\n");
     } else {
-        let _ = writeln!(text, "{namespaces} namespaces, {comments} comments");
+        let _ = writeln!(
+            text,
+            "{namespaces} namespaces, {comments} comments, {deployments} deployments"
+        );
         if removed.is_none() {
             text.push_str("--delete removes them\n");
         }
@@ -202,6 +213,7 @@ fn json_of(found: &Found, removed: Option<&Removed>) -> String {
         "version": 1,
         "namespaces": found.namespaces,
         "comments": found.comments,
+        "deployments": found.deployments,
         "notLookedAt": found.not_looked_at,
         "deleted": removed.is_some(),
     });

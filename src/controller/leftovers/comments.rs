@@ -148,7 +148,7 @@ fn orphaned(
     Some(format!("Environment {name} has another comment; this is {whose}"))
 }
 
-async fn forge_of(search: &Search, repository: &Repository) -> Result<Forge, String> {
+pub(super) async fn forge_of(search: &Search, repository: &Repository) -> Result<Forge, String> {
     let github = &repository.spec.forge.github;
     let secret_name = &github.credentials.secret_name;
     let api: Api<Secret> = Api::namespaced(search.home.clone(), &search.namespace);

@@ -3,6 +3,7 @@
 //! rights of the person who does.
 
 mod comments;
+mod deployments;
 mod namespaces;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use crate::crd::Environment;
 use crate::forge::Apis;
 
 pub use comments::OrphanComment;
+pub use deployments::OrphanDeployment;
 pub use namespaces::OrphanNamespace;
 
 /// Where to look.
@@ -28,7 +30,7 @@ pub struct Search {
     pub instance: String,
     /// The namespace of its own resources.
     pub namespace: String,
-    /// Clients of the forges; `None`: comments are not looked at.
+    /// Clients of the forges; `None`: comments and deployments are not looked at.
     pub forges: Option<Apis>,
     /// Plain `http://` to a forge is allowed.
     pub allow_http: bool,
@@ -44,6 +46,8 @@ pub struct Orphans {
     pub namespaces: Vec<OrphanNamespace>,
     /// Comments at the forges, by Repository and number.
     pub comments: Vec<OrphanComment>,
+    /// Active deployments at the forges, by Repository and number.
+    pub deployments: Vec<OrphanDeployment>,
     /// What could not be looked at, as sentences.
     pub not_looked_at: Vec<String>,
 }
@@ -69,7 +73,7 @@ impl Orphans {
     /// Nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty() && self.comments.is_empty()
+        self.namespaces.is_empty() && self.comments.is_empty() && self.deployments.is_empty()
     }
 }
 
@@ -84,6 +88,7 @@ pub async fn find(
     orphans.namespaces = namespaces::find(search).await?;
     if search.forges.is_some() {
         comments::find(search, progress, &mut orphans).await?;
+        deployments::find(search, progress, &mut orphans).await?;
     }
     Ok(orphans)
 }
@@ -118,4 +123,9 @@ pub async fn still_there(
 /// Removes comments. Gives what could not be removed, with the reason.
 pub async fn remove_comments(search: &Search, found: &[OrphanComment]) -> Vec<(String, String)> {
     comments::remove(search, found).await
+}
+
+/// Makes deployments inactive. Gives what could not be, with the reason.
+pub async fn end_deployments(found: &[OrphanDeployment]) -> Vec<(String, String)> {
+    deployments::remove(found).await
 }

@@ -12,7 +12,7 @@ const PROSE: &str = " .,;:'\"()/-%+=?";
 
 /// `text` on one line, visible: control characters and line ends become spaces, characters that turn the direction
 /// of writing or have no width go.
-fn one_line(text: &str) -> String {
+pub(in crate::domain) fn one_line(text: &str) -> String {
     text.chars()
         .filter(|c| !is_invisible(*c))
         .map(|c| if c.is_control() || is_line_end(c) { ' ' } else { c })
@@ -41,7 +41,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// `text` as a code span.
-pub(super) fn code(text: &str) -> String {
+pub(in crate::domain) fn code(text: &str) -> String {
     let text = no_marker(one_line(text).trim());
     if text.is_empty() {
         return "`(empty)`".to_owned();
@@ -58,7 +58,7 @@ fn cell(text: &str) -> String {
 }
 
 /// `text` as prose when it is harmless, else as a code span. Never for the beginning of a line.
-fn prose(text: &str) -> String {
+pub(in crate::domain) fn prose(text: &str) -> String {
     let text = one_line(text);
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
@@ -93,7 +93,7 @@ fn fence(text: &str, language: &str) -> String {
 }
 
 /// A link with a code span as its text; code alone when the address is not one of the web.
-fn link(label: &str, url: &str, as_cell: bool) -> String {
+pub(in crate::domain) fn link(label: &str, url: &str, as_cell: bool) -> String {
     let show = if as_cell { cell } else { code };
     let lower = url.to_ascii_lowercase();
     if !(lower.starts_with("https://") || lower.starts_with("http://")) {

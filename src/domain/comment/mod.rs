@@ -5,9 +5,9 @@
 //! neither end its code span or fence, nor mention anybody, nor become a link, an image, HTML or a marker.
 
 mod context;
-mod escape;
+pub(in crate::domain) mod escape;
 mod marker;
-mod words;
+pub(in crate::domain) mod words;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 /// `2026-11-22 05:06 UTC`. GitHub shows no countdown, so the time is absolute.
-pub(super) fn time(at: DateTime<Utc>) -> String {
+pub(in crate::domain) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 

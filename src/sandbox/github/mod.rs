@@ -36,7 +36,10 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::faults::DeliveryFaults;
-pub use self::handle::{Census, CommentView, Content, DeliveryView, HookConfig, PullView};
+pub use self::handle::{
+    AnnotationView, Census, CheckView, CommentView, Content, DeliveryView, DeploymentView, HookConfig, PullView,
+    StatusView,
+};
 pub use self::hooks::Outcome;
 pub use self::model::Role;
 pub use self::ops::pulls::NewPull;

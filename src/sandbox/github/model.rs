@@ -267,6 +267,26 @@ pub(super) struct CheckRun {
     pub(super) summary: Option<String>,
     pub(super) text: Option<String>,
     pub(super) actions: Vec<CheckAction>,
+    /// They are only ever added.
+    pub(super) annotations: Vec<CheckAnnotation>,
+}
+
+/// A remark at lines of a file, as a client sends it.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+pub(super) struct CheckAnnotation {
+    pub(super) path: String,
+    pub(super) start_line: u64,
+    pub(super) end_line: u64,
+    #[serde(default)]
+    pub(super) start_column: Option<u64>,
+    #[serde(default)]
+    pub(super) end_column: Option<u64>,
+    pub(super) annotation_level: String,
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) title: Option<String>,
+    #[serde(default)]
+    pub(super) raw_details: Option<String>,
 }
 
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]

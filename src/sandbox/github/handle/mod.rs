@@ -5,8 +5,11 @@
 mod observe;
 mod people;
 mod pulls;
+mod reports;
 mod repos;
 mod webhooks;
+
+pub use reports::{AnnotationView, CheckView, DeploymentView, StatusView};
 
 use std::collections::BTreeMap;
 

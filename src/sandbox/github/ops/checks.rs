@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::sandbox::github::model::{CheckAction, CheckRun, Repo, Status, Time};
+use crate::sandbox::github::model::{
+    CheckAction, CheckAnnotation, CheckRun, Repo, Status, Time,
+};
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
 use crate::sandbox::github::views::{node_id, time};
@@ -20,6 +22,10 @@ const CONCLUSIONS: &[&str] = &[
     "stale",
     "timed_out",
 ];
+/// Annotations that one request may bring.
+const ANNOTATIONS: usize = 50;
+/// Statuses of one context that a commit may have.
+const STATUSES_OF_ONE: usize = 1000;
 /// Longest summary and text of a check run, in bytes.
 const LONGEST: usize = 65_535;
 
@@ -45,6 +51,7 @@ struct CheckOutput {
     title: Option<String>,
     summary: Option<String>,
     text: Option<String>,
+    annotations: Vec<CheckAnnotation>,
 }
 
 fn invalid(field: &str, words: &str) -> Refusal {
@@ -84,6 +91,15 @@ impl CheckInput {
             if long(&output.summary) || long(&output.text) {
                 return Err(invalid("summary", "is too long (maximum is 65535 characters)"));
             }
+            let count = output.annotations.len();
+            if count > ANNOTATIONS {
+                return Err(Refusal::unprocessable(format!(
+                    "Invalid request.\n\nNo more than {ANNOTATIONS} items are allowed; {count} were supplied."
+                )));
+            }
+            for annotation in &output.annotations {
+                annotation.check()?;
+            }
         }
         Ok(())
     }
@@ -113,8 +129,9 @@ impl CheckInput {
         if let Some(actions) = actions {
             run.actions = actions;
         }
-        if let Some(CheckOutput { title, summary, text }) = output {
+        if let Some(CheckOutput { title, summary, text, annotations }) = output {
             (run.title, run.summary) = (title, summary);
+            run.annotations.extend(annotations);
             run.text = text.or(run.text.take());
         }
         run.details_url = details_url.or(run.details_url.take());
@@ -132,7 +149,44 @@ impl CheckInput {
     }
 }
 
+impl CheckAnnotation {
+    fn check(&self) -> Result<(), Refusal> {
+        let wrong = |field, words| Refusal::invalid("CheckAnnotation", field, "custom", Some(words));
+        if !matches!(self.annotation_level.as_str(), "notice" | "warning" | "failure") {
+            return Err(wrong("annotation_level", "is not included in the list"));
+        }
+        if self.path.is_empty() {
+            return Err(Refusal::invalid("CheckAnnotation", "path", "missing_field", None));
+        }
+        if self.message.is_empty() || self.message.len() > 65_536 {
+            return Err(wrong("message", "is empty or longer than 64 KB"));
+        }
+        if self.title.as_ref().is_some_and(|title| title.chars().count() > 255) {
+            return Err(wrong("title", "is too long (maximum is 255 characters)"));
+        }
+        if self.start_line == 0 || self.end_line < self.start_line {
+            return Err(wrong("end_line", "must not be before start_line"));
+        }
+        let columns = self.start_column.is_some() || self.end_column.is_some();
+        if columns && self.start_line != self.end_line {
+            return Err(wrong("start_column", "is for annotations of one line"));
+        }
+        Ok(())
+    }
+}
+
 impl State {
+    /// The annotations of a run, as they are listed.
+    pub(in crate::sandbox::github) fn annotations_json(&self, repo: &Repo, run: &CheckRun) -> Vec<Value> {
+        let blob = |path: &str| format!("{}/blob/{}/{path}", self.repo_html(repo), run.head_sha);
+        let rows = run.annotations.iter().map(|annotation| {
+            let mut row = serde_json::to_value(annotation).unwrap_or_default();
+            row["blob_href"] = blob(&annotation.path).into();
+            row
+        });
+        rows.collect()
+    }
+
     pub(in crate::sandbox::github) fn create_check_run(
         &mut self,
         repo: u64,
@@ -174,6 +228,7 @@ impl State {
             summary: None,
             text: None,
             actions: Vec::new(),
+            annotations: Vec::new(),
         };
         input.put_into(&mut run, now);
         self.repo_mut(repo)?.check_runs.insert(id, run);
@@ -264,7 +319,7 @@ impl State {
             "completed_at": run.completed_at.map(time),
             "output": {
                 "title": run.title, "summary": run.summary, "text": run.text,
-                "annotations_count": 0, "annotations_url": format!("{api}/annotations"),
+                "annotations_count": run.annotations.len(), "annotations_url": format!("{api}/annotations"),
             },
             "check_suite": { "id": run.suite, "head_sha": run.head_sha },
             "app": self.apps.get(&run.app).map(|app| self.app_json(app)),
@@ -293,11 +348,18 @@ impl State {
             let words = Some("description is too long (maximum is 140 characters)");
             return Err(Refusal::invalid("Status", "description", "custom", words));
         }
+        let context = text("context").unwrap_or_else(|| "default".to_owned());
+        let statuses = &self.repo(repo)?.statuses;
+        let same = statuses.iter().filter(|other| other.sha == sha && other.context == context);
+        if same.count() >= STATUSES_OF_ONE {
+            let words = "This SHA and context has reached the maximum number of statuses.";
+            return Err(Refusal::invalid("Status", "base", "custom", Some(words)));
+        }
         let status = Status {
             id: self.id(),
             sha: sha.to_owned(),
             state: state.to_owned(),
-            context: text("context").unwrap_or_else(|| "default".to_owned()),
+            context,
             description: text("description"),
             target_url: text("target_url"),
             creator: by,

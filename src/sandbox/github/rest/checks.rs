@@ -16,6 +16,11 @@ pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) ->
         ("GET", ["check-runs", id]) => {
             number(id).and_then(|id| shown(state, repo, id)).map(Reply::ok)
         }
+        ("GET", ["check-runs", id, "annotations"]) => number(id).and_then(|id| {
+            let found = state.repo(repo)?;
+            let run = found.check_runs.get(&id).ok_or_else(Refusal::not_found)?;
+            Ok(call.list(&state.api(), state.annotations_json(found, run)))
+        }),
         ("PATCH", ["check-runs", id]) => number(id).and_then(|id| update(state, call, repo, id)),
         ("GET", ["commits", name, "check-runs"]) => list(state, call, repo, name),
         ("GET", ["commits", name, "status"]) => state

@@ -1,0 +1,263 @@
+//! What the forge shows beside the comment: the check of each head and the deployments of each pull request. Written
+//! beside the runs and behind the comments, from what is stored of a record, so that nothing here has to outlive the
+//! process: each look finds by the recorded hashes what is not told. I/O with the forge, and with home for the status.
+
+mod check;
+mod deployment;
+mod note;
+mod queue;
+mod standing;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::error::{ReconcileError, chain};
+use super::reconcile::Served;
+use super::record::Record;
+use crate::crd::{CheckRecord, DeploymentRecord, Environment, ReportPolicy, ReportStatus};
+use crate::forge::{Class, Forge, ForgeError};
+pub(super) use queue::Marks;
+use queue::{Kind, Refusal, Scope};
+
+/// Pause before something is tried again that the forge could not take.
+const AGAIN: Duration = Duration::from_secs(30);
+/// The same for what it will not take: somebody has to give a right first.
+const NOT_SOON: Duration = Duration::from_secs(900);
+/// What has not come to an end after so long is tried again later.
+const LONGEST: Duration = Duration::from_secs(60);
+/// What is under way at the end of the runs has so long.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A record of which something may have to be told.
+#[derive(Clone)]
+struct Job {
+    /// As it was stored when it was offered; counts when the record is gone meanwhile.
+    stored: Environment,
+    forge: Forge,
+    policy: ReportPolicy,
+    /// The repository's page for people.
+    web: String,
+}
+
+impl Job {
+    fn record(&self) -> &str {
+        self.stored.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    fn uid(&self) -> &str {
+        self.stored.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn repository(&self) -> &str {
+        &self.stored.spec.repository
+    }
+
+    /// The page of the pull request.
+    fn page(&self, record: &Environment) -> String {
+        format!("{}/pull/{}", self.web, record.spec.source.pull_request.number)
+    }
+}
+
+/// What is to be noted of a write: check records by name and UID of their record, and the rest for the job's own.
+#[derive(Default)]
+struct Told {
+    checks: Vec<(String, String, Option<CheckRecord>)>,
+    deployment: Option<DeploymentRecord>,
+    no_comment: bool,
+    /// Kinds that went well, or what stands in the way.
+    outcomes: Vec<(Kind, Result<(), String>)>,
+}
+
+/// When a job is done.
+enum End {
+    Done,
+    /// Not before this.
+    Again(DateTime<Utc>),
+}
+
+/// What came of one kind.
+enum Brought {
+    Done,
+    /// The rate is short, and this is what is left out then.
+    LeftOut,
+    /// Nothing may or should be told for a while, and that is as somebody wanted it.
+    NotWanted(Scope),
+}
+
+fn report_of(record: &Environment) -> Option<&ReportStatus> {
+    record.status.as_ref()?.report.as_ref()
+}
+
+/// Lets what the forge shows of a record follow what is stored of it, soon and beside the run. Without anything to do it
+/// costs nothing.
+pub(super) fn offer(context: &Context, record: &Record, served: &Served) {
+    let web = context.clone_url(&served.repository);
+    let job = Job {
+        stored: record.stored().clone(),
+        forge: served.forge.clone(),
+        policy: served.repository.spec.report.clone(),
+        web: web.trim_end_matches(".git").to_owned(),
+    };
+    let now = context.clock.now();
+    if is_due(context, &job, &job.stored, now) {
+        context.marks.put(job);
+    } else {
+        context.marks.withdraw(record.name());
+    }
+}
+
+/// Whether something is due of a record and not refused.
+fn is_due(context: &Context, job: &Job, record: &Environment, now: DateTime<Utc>) -> bool {
+    let fine = |kind, basis: &str| !context.marks.is_refused(job, kind, basis, now);
+    let check = check::due(context, job, record, false);
+    let deployment = deployment::due(job, record, false);
+    check.is_some_and(|basis| fine(Kind::Check, &basis))
+        || deployment.is_some_and(|basis| fine(Kind::Deployment, &basis))
+        || (comment_is_unwanted(job, record) && fine(Kind::Comment, ""))
+}
+
+/// The comment was switched off after it was written.
+fn comment_is_unwanted(job: &Job, record: &Environment) -> bool {
+    !job.policy.comment && report_of(record).is_some_and(|report| report.comment.is_some())
+}
+
+/// Tells until `quiet`; what is under way then has a bounded time.
+pub(super) async fn run(context: &Context, quiet: CancellationToken) {
+    let mut work: FuturesUnordered<BoxFuture<'_, (Job, Told, End)>> = FuturesUnordered::new();
+    let mut notes: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
+    let mut end: Option<DateTime<Utc>> = None;
+    loop {
+        let now = context.clock.now();
+        let owes = |repository: &str| context.teller.owes(repository);
+        while end.is_none()
+            && let Some(job) = context.marks.next(now, &owes)
+        {
+            work.push(Box::pin(carry_out(context, job)));
+        }
+        let due = match end {
+            None => context.marks.due(now),
+            Some(_) if work.is_empty() && notes.is_empty() => return,
+            Some(end) => Some(end),
+        };
+        let timer = async {
+            match due {
+                Some(due) => context.clock.sleep((due - now).to_std().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = quiet.cancelled(), if end.is_none() => end = Some(now + DRAIN),
+            Some((job, told, ended)) = work.next(), if !work.is_empty() => {
+                context.marks.ended(&job, &ended, context.clock.now());
+                notes.push(Box::pin(async move {
+                    note::note(context, &job, &told).await;
+                    job.record().to_owned()
+                }));
+            }
+            Some(record) = notes.next(), if !notes.is_empty() => context.marks.noted(&record),
+            () = context.marks.changed() => {}
+            () = timer => {
+                if end.is_some_and(|end| end <= context.clock.now()) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One job in bounded time.
+async fn carry_out(context: &Context, job: Job) -> (Job, Told, End) {
+    let mut told = Told::default();
+    let end = match tokio::time::timeout(LONGEST, tell(context, &job, &mut told)).await {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => {
+            let name = job.record();
+            tracing::warn!(environment.name = name, "nothing is told of it: {}", chain(&error));
+            End::Again(context.clock.now() + AGAIN)
+        }
+        Err(_) => End::Again(context.clock.now() + AGAIN),
+    };
+    (job, told, end)
+}
+
+async fn tell(context: &Context, job: &Job, told: &mut Told) -> Result<End, ReconcileError> {
+    let found = context.environments().get_opt(job.record()).await;
+    let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
+    let found = found.filter(|found| found.metadata.uid.as_deref() == Some(job.uid()));
+    let gone = found.is_none();
+    let record = found.unwrap_or_else(|| job.stored.clone());
+    let mut end = End::Done;
+    let now = context.clock.now();
+    if comment_is_unwanted(job, &record) && !context.marks.is_refused(job, Kind::Comment, "", now) {
+        let comment = report_of(&record).and_then(|report| report.comment.as_ref());
+        let id = comment.and_then(|comment| u64::try_from(comment.id).ok()).unwrap_or_default();
+        let outcome = job.forge.delete_comment(id).await.map(|()| Brought::Done);
+        told.no_comment = outcome.is_ok();
+        judge(context, job, (Kind::Comment, ""), outcome, told, &mut end);
+    }
+    if let Some(basis) = check::due(context, job, &record, gone)
+        && !context.marks.is_refused(job, Kind::Check, &basis, now)
+    {
+        let outcome = check::bring(context, job, &record, gone, told).await;
+        judge(context, job, (Kind::Check, &basis), outcome, told, &mut end);
+    }
+    if let Some(basis) = deployment::due(job, &record, gone)
+        && !context.marks.is_refused(job, Kind::Deployment, &basis, now)
+    {
+        let outcome = deployment::bring(context, job, &record, gone, told).await;
+        judge(context, job, (Kind::Deployment, &basis), outcome, told, &mut end);
+    }
+    Ok(end)
+}
+
+/// What an outcome means for the next try.
+fn judge(
+    context: &Context,
+    job: &Job,
+    (kind, basis): (Kind, &str),
+    outcome: Result<Brought, ForgeError>,
+    told: &mut Told,
+    end: &mut End,
+) {
+    let now = context.clock.now();
+    let until = now + NOT_SOON;
+    let error = match outcome {
+        Ok(Brought::Done) => {
+            told.outcomes.push((kind, Ok(())));
+            return;
+        }
+        Ok(Brought::LeftOut) => return,
+        Ok(Brought::NotWanted(scope)) => {
+            context.marks.refuse(job, kind, Refusal { scope, until });
+            return;
+        }
+        Err(error) => error,
+    };
+    match error.class() {
+        Class::Transient { not_before } => {
+            let until = not_before.unwrap_or(now + AGAIN);
+            *end = match end {
+                End::Again(earlier) => End::Again(until.max(*earlier)),
+                End::Done => End::Again(until),
+            };
+        }
+        Class::UserMustAct => {
+            // What is wrong with one text is not wrong with another; a right that lacks, lacks for all.
+            let scope = match error {
+                ForgeError::Invalid { .. } | ForgeError::TooLarge { .. } => {
+                    Scope::Text(basis.to_owned())
+                }
+                _ => Scope::Repository,
+            };
+            context.marks.refuse(job, kind, Refusal { scope, until });
+            told.outcomes.push((kind, Err(chain(&error))));
+        }
+    }
+}
