@@ -15,7 +15,7 @@ use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
 use super::{Context, halt, retry};
-use crate::crd::{At, ForgeStatus, Repository, RepositoryStatus, set_condition};
+use crate::crd::{At, ForgeStatus, HINT_ANNOTATION, Repository, RepositoryStatus, set_condition};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
 use crate::forge::{ApiUrl, Forge, ForgeError, Login};
@@ -26,6 +26,8 @@ const FINALIZER: &str = "bivouac.dev/camps";
 const SWEEP_SHOWN: Duration = Duration::from_secs(3600);
 /// A Repository that is deleted and waits for its camps looks after them at least so often.
 const SLOWEST: Duration = Duration::from_secs(15);
+/// Hints let a Repository be looked at once in this time.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// And says for which it waits after so long.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// GitHub's own API.
@@ -141,6 +143,18 @@ fn swept(name: &str) -> String {
     format!("sweep/{name}")
 }
 
+/// The key by which the time of the last look is remembered, whatever came of it.
+fn looked(name: &str) -> String {
+    format!("look/{name}")
+}
+
+/// What a sweep is made for: what was allowed to go, and the last hint.
+fn wanted(repository: &Repository) -> String {
+    let annotations = repository.metadata.annotations.as_ref();
+    let hint = annotations.and_then(|all| all.get(HINT_ANNOTATION)).map_or("", String::as_str);
+    format!("{}\n{hint}", halt::allowed(repository))
+}
+
 /// One run.
 pub(super) async fn reconcile(
     repository: Arc<Repository>,
@@ -167,16 +181,21 @@ async fn stages(
     let mut status = repository.status.clone().unwrap_or_default();
     let changed = status.observed_generation != repository.metadata.generation;
     let rotated = context.rotations.is_due(name);
+    let wanted = wanted(repository);
     if context.credentials.of(name).is_some()
         && !changed
         && !rotated
-        && let Some(next) = retry::too_early(context, &swept(name), halt::allowed(repository))
+        && let Some(next) = retry::too_early(context, &swept(name), &wanted)
+            .or_else(|| retry::too_early(context, &looked(name), halt::allowed(repository)))
     {
         return Ok(match next {
             retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
             retry::Next::OnChange => Next::await_change(),
         });
     }
+    // However many hints come, also when the forge refuses.
+    let soonest = retry::Next::requeue(BETWEEN_LOOKS);
+    retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };
@@ -220,7 +239,7 @@ async fn stages(
             status.camps = Some(camps);
             status.observed_generation = repository.metadata.generation;
             let again = retry::Next::requeue(context.intervals.sweep);
-            retry::passed(context, &swept(name), halt::allowed(repository).to_owned(), again);
+            retry::passed(context, &swept(name), wanted, again);
             // A sweep that found nothing new is worth a write once in a while, so that people see that there are sweeps.
             let news = repository.status.as_ref() != Some(&status);
             let shown = chrono::Duration::from_std(SWEEP_SHOWN).unwrap_or(chrono::Duration::MAX);

@@ -12,6 +12,7 @@ use super::error::ForgeError;
 use super::wire;
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
+use crate::domain::rate::{May, WriteKind};
 
 /// GitHub's most.
 const PER_PAGE: usize = 100;
@@ -91,6 +92,18 @@ impl Forge {
     #[must_use]
     pub fn named(&self, repository: RepoName) -> Self {
         Self { api: self.api.clone(), repository }
+    }
+
+    /// Whether a write of that kind may go out now. Nothing is sent.
+    #[must_use]
+    pub fn may(&self, kind: WriteKind) -> May {
+        self.api.may(kind)
+    }
+
+    /// Whether what one of them uses of the rate is missing to the other: the same token, or the same installation.
+    #[must_use]
+    pub fn shares_rate_with(&self, other: &Self) -> bool {
+        self.api.shares_rate_with(&other.api)
     }
 
     fn path(&self, rest: &str) -> String {
