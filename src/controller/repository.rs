@@ -15,7 +15,9 @@ use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
 use super::{Context, halt, retry};
-use crate::crd::{At, ForgeStatus, HINT_ANNOTATION, Repository, RepositoryStatus, set_condition};
+use crate::crd::{
+    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
+};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
 use crate::forge::{ApiUrl, Forge, ForgeError, Login};
@@ -148,11 +150,18 @@ fn looked(name: &str) -> String {
     format!("look/{name}")
 }
 
+/// The key by which the last hint at the App's installation is remembered.
+fn installed(name: &str) -> String {
+    format!("installation/{name}")
+}
+
+fn hint(repository: &Repository) -> Option<&str> {
+    repository.metadata.annotations.as_ref()?.get(HINT_ANNOTATION).map(String::as_str)
+}
+
 /// What a sweep is made for: what was allowed to go, and the last hint.
 fn wanted(repository: &Repository) -> String {
-    let annotations = repository.metadata.annotations.as_ref();
-    let hint = annotations.and_then(|all| all.get(HINT_ANNOTATION)).map_or("", String::as_str);
-    format!("{}\n{hint}", halt::allowed(repository))
+    format!("{}\n{}", halt::allowed(repository), hint(repository).unwrap_or_default())
 }
 
 /// One run.
@@ -221,6 +230,12 @@ async fn stages(
             return finish(context, repository, status).await;
         }
     };
+    if let Some(hint) = hint(repository).filter(|hint| hint.starts_with(OF_INSTALLATION))
+        && retry::too_early(context, &installed(name), hint).is_none()
+    {
+        retry::passed(context, &installed(name), hint.to_owned(), retry::Next::await_change());
+        forge.login_changed();
+    }
     if let Err(invalid) = repository.spec.policy() {
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;

@@ -156,7 +156,10 @@ impl Teller {
             .get(&job.record)
             .is_some_and(|(basis, until)| *basis == job.basis && now < *until)
         {
-            state.waiting.remove(&job.record);
+            // The refused text itself waits for its time.
+            if state.waiting.get(&job.record).is_some_and(|next| next.job.basis != job.basis) {
+                state.waiting.remove(&job.record);
+            }
             return;
         }
         state.arrived += 1;
@@ -222,10 +225,10 @@ impl Teller {
                 state.told.insert(job.record.clone(), (job.uid.clone(), comment.clone()));
             }
             Outcome::Outdated | Outcome::LeftOut => {}
-            Outcome::Failed { reason: NOT_TOLD, until, .. } => {
-                state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
-            }
-            Outcome::Failed { until, .. } => {
+            Outcome::Failed { reason, until, .. } => {
+                if *reason == NOT_TOLD {
+                    state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
+                }
                 state.arrived += 1;
                 let arrived = state.arrived;
                 // A newer text that came meanwhile is offered at once.
@@ -408,6 +411,10 @@ async fn try_to_note(
     let found = context.environments().get_opt(&job.record).await;
     let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
     let Some(stored) = found.filter(|found| found.metadata.uid.as_ref() == Some(&job.uid)) else {
+        if matches!(outcome, Outcome::Failed { reason: NOT_TOLD, .. }) {
+            // Nobody is left to be told that it could not be told.
+            context.teller.withdraw(&job.record);
+        }
         context.teller.forget(&job.record);
         return Ok(());
     };
@@ -527,15 +534,16 @@ mod tests {
         teller.ended(&new, &failed(NOT_TOLD, 900), at(35));
         teller.offer(new.clone(), at(899));
         assert!(teller.next(at(899)).is_none());
-        teller.offer(new.clone(), at(900));
-        assert!(teller.next(at(900)).is_some());
+        assert_eq!(teller.due(at(899)), Some(at(900)), "it is tried again though nobody offers it");
+        assert_eq!(teller.next(at(900)).expect("a text").basis, new.basis);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_installation_can_not_take_all_places() {
         let teller = Teller::default();
         let (slow, fast) = (Fake::new().forge(), Fake::new().forge());
-        let another = slow.named(crate::domain::id::RepoName::parse("acme", "till").expect("a name"));
+        let another =
+            slow.named(crate::domain::id::RepoName::parse("acme", "till").expect("a name"));
         for number in 0..10 {
             let forge = if number % 2 == 0 { &slow } else { &another };
             teller.offer(job(&format!("pr-{number}"), forge, "text"), at(0));

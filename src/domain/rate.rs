@@ -180,14 +180,10 @@ mod tests {
     #[test]
     fn when_a_rate_is_short_some_is_left_out_and_the_rest_goes_until_nothing_is_left() {
         use May::{After, LeaveOut, Now};
-        let minute = |used| Budget {
-            minute: Window { used, most: 80, frees_in: seconds(40) },
-            ..plenty()
-        };
-        let hour = |used| Budget {
-            hour: Window { used, most: 500, frees_in: seconds(1800) },
-            ..plenty()
-        };
+        let minute =
+            |used| Budget { minute: Window { used, most: 80, frees_in: seconds(40) }, ..plenty() };
+        let hour =
+            |used| Budget { hour: Window { used, most: 500, frees_in: seconds(1800) }, ..plenty() };
         let points = |left| Budget {
             points: Some(Points { left, limit: 5000, reset_in: seconds(900) }),
             ..plenty()

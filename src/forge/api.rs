@@ -306,6 +306,12 @@ impl Api {
         Forge::new(self.clone(), repository)
     }
 
+    pub(super) fn outdated(&self) {
+        if let Auth::App(tokens) = &self.0.auth {
+            tokens.outdated();
+        }
+    }
+
     pub(super) fn may(&self, kind: WriteKind) -> May {
         rate::may(kind, &self.0.governor.budget())
     }

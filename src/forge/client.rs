@@ -94,6 +94,11 @@ impl Forge {
         Self { api: self.api.clone(), repository }
     }
 
+    /// What the login may do has changed at the forge: an App's next call asks for a new token.
+    pub fn login_changed(&self) {
+        self.api.outdated();
+    }
+
     /// Whether a write of that kind may go out now. Nothing is sent.
     #[must_use]
     pub fn may(&self, kind: WriteKind) -> May {

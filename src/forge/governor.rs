@@ -279,9 +279,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_way_of_saying_slow_down_is_understood() {
         let (now, s) = (start(), TimeDelta::seconds);
-        let date = |at: DateTime<Utc>| {
-            ("retry-after", at.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
-        };
+        let date =
+            |at: DateTime<Utc>| ("retry-after", at.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
         let reset = (now + s(900)).timestamp().to_string();
         let far = (now + s(900_000)).timestamp().to_string();
         let zero = || ("x-ratelimit-remaining", "0".to_owned());
@@ -374,7 +373,9 @@ mod tests {
         while times.len() < 3 {
             match governor.write_turn().await {
                 Ok(_turn) => times.push((governor.clock.now() - start()).num_seconds()),
-                Err(until) => governor.clock.sleep((until - governor.clock.now()).to_std().unwrap()).await,
+                Err(until) => {
+                    governor.clock.sleep((until - governor.clock.now()).to_std().unwrap()).await
+                }
             }
         }
         assert_eq!(times, [3600, 3601, 3602]);

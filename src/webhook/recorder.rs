@@ -157,11 +157,7 @@ impl Recorder {
     }
 
     /// Writes, together with all who want the same record written meanwhile.
-    async fn together(
-        &self,
-        target: &Target<'_>,
-        wanted: Wanted,
-    ) -> Result<(), RecordError> {
+    async fn together(&self, target: &Target<'_>, wanted: Wanted) -> Result<(), RecordError> {
         let name = target.to_string();
         let slot = Arc::clone(lock(&self.0.slots).entry(name.clone()).or_default());
         let batch = {
@@ -191,8 +187,10 @@ impl Recorder {
                         self.send(repository, *number, name, &wanted).await
                     }
                 };
-                let result = result
-                    .map_err(|source| RecordError { record: name.clone(), source: Arc::new(source) });
+                let result = result.map_err(|source| RecordError {
+                    record: name.clone(),
+                    source: Arc::new(source),
+                });
                 *lock(&batch.result) = Some(result.clone());
                 result
             }

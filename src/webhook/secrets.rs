@@ -127,10 +127,7 @@ pub(super) fn installed<'a>(
         if repositories.is_empty() {
             return served.name.owner().eq_ignore_ascii_case(account);
         }
-        served.id.map_or_else(
-            || by_name.contains_key(&served.name),
-            |id| by_id.contains_key(&id),
-        )
+        served.id.map_or_else(|| by_name.contains_key(&served.name), |id| by_id.contains_key(&id))
     })
 }
 

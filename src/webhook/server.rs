@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::recorder::{RecordError, Recorder};
 use super::secrets::{Secrets, Served, installed, named};
+use crate::crd::OF_INSTALLATION;
 use crate::domain::event::{Action, Delivery, Event, EventError, parse};
 
 /// GitHub's cap for a payload.
@@ -201,7 +202,8 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
         }
         Event::Installation { account, repositories } => {
             let about = names(installed(served, &account, &repositories));
-            looked_at(&webhook.recorder, about, headers.delivery).await
+            let hint = format!("{OF_INSTALLATION}{}", headers.delivery);
+            looked_at(&webhook.recorder, about, hint).await
         }
         Event::PullRequest { action, number } => {
             let (recorder, delivery) = (&webhook.recorder, &headers.delivery);

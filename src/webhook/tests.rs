@@ -174,10 +174,8 @@ fn pull(number: u64) -> Value {
 /// What is hinted at, as `d-1` by the secret of `hello`, which speaks for `hello` and for `merged`.
 async fn hinted(event: &str, payload: &Value) -> (u16, Vec<String>) {
     let fake = Fake::default();
-    let merged = Served {
-        follows_base: true,
-        ..served("merged", Some(186_853_003), "Codertocat/Merged")
-    };
+    let merged =
+        Served { follows_base: true, ..served("merged", Some(186_853_003), "Codertocat/Merged") };
     let secrets = Secrets::new([
         ("hello-secret".into(), served("hello", Some(186_853_002), "Codertocat/Hello-World")),
         ("hello-secret".into(), merged),
@@ -188,7 +186,9 @@ async fn hinted(event: &str, payload: &Value) -> (u16, Vec<String>) {
     let request = request(event, "d-1", "hello-secret", payload.to_string().as_bytes());
     let status = router.oneshot(request).await.unwrap().status().as_u16();
     let writes = fake.writes().into_iter().map(|(write, body)| {
-        assert_eq!(body["metadata"]["annotations"]["bivouac.dev/hint"], "d-1", "{write}");
+        let hint = body["metadata"]["annotations"]["bivouac.dev/hint"].as_str().unwrap();
+        let prefix = if event.starts_with("installation") { "installation-" } else { "" };
+        assert_eq!(hint, format!("{prefix}d-1"), "{write}");
         write.rsplit('/').next().unwrap().to_owned()
     });
     let mut writes: Vec<String> = writes.collect();
@@ -223,7 +223,11 @@ async fn a_whole_repository_is_hinted_at_when_it_or_its_installation_changed() {
             of(186_853_003, json!({"ref": "next", "ref_type": "branch"})),
             (202, vec!["merged"]),
         ),
-        ("installation", installation(json!({"action": "suspend"})), (202, vec!["hello", "merged"])),
+        (
+            "installation",
+            installation(json!({"action": "suspend"})),
+            (202, vec!["hello", "merged"]),
+        ),
         (
             "installation",
             installation(json!({"action": "deleted", "repositories": [repository(186_853_003)]})),

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bivouac::app::stage::{BOT, DOMAIN, FILES, NAME, NAMESPACE, REPOSITORY, STRANGER};
 use bivouac::crd::{Environment, EnvironmentStatus, Repository};
-use bivouac::sandbox::github::{
-    Fault, HookConfig, NewPull, Outcome, RequestRecord, RetryAfter,
-};
+use bivouac::sandbox::github::{Fault, HookConfig, NewPull, Outcome, RequestRecord, RetryAfter};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};

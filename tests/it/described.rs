@@ -12,6 +12,19 @@ use serde_json::{Value, json};
 use crate::support::openapi::judge;
 use crate::support::{SWEEP, World, one};
 
+/// What is read of a payload.
+const READ: &[&str] = &[
+    "action",
+    "number",
+    "pull_request",
+    "repository",
+    "ref",
+    "ref_type",
+    "installation",
+    "repositories",
+    "repositories_added",
+    "repositories_removed",
+];
 /// Where the examples are: `api.github.com/index.json` of npm's `@octokit/webhooks-examples`.
 const EXAMPLES: &str = "BIVOUAC_WEBHOOK_EXAMPLES";
 
@@ -61,7 +74,8 @@ async fn every_request_and_every_answer_of_a_life_is_as_github_describes_it() {
 fn the_judge_finds_what_is_not_as_described() {
     let Some(judge) = judge("the judge's own test") else { return };
     let comments = "/repos/acme/shop/issues/7/comments";
-    let good = || Exchange {
+    let good = || {
+        Exchange {
         method: "POST".into(),
         path: comments.into(),
         query: String::new(),
@@ -69,8 +83,10 @@ fn the_judge_finds_what_is_not_as_described() {
         status: 422,
         answer: r#"{"message": "Validation Failed", "documentation_url": "https://docs.github.com/rest"}"#.into(),
         fault: false,
+    }
     };
-    let found = |exchange: Exchange| judge.all(&[exchange]).violations.into_iter().collect::<Vec<_>>();
+    let found =
+        |exchange: Exchange| judge.all(&[exchange]).violations.into_iter().collect::<Vec<_>>();
     assert_eq!(found(good()), Vec::<String>::new());
     let get = || Exchange {
         method: "GET".into(),
@@ -119,7 +135,8 @@ fn every_published_example_of_an_event_is_read_and_each_decision_is_known() {
             let decision = decision(name, example);
             writeln!(table, "{name} {index} {action}: {decision}").expect("a text");
             // The same with each part of it missing: an answer, and never a panic.
-            for field in example.as_object().expect("an object").keys() {
+            let fields = example.as_object().expect("an object").keys();
+            for field in fields.filter(|field| READ.contains(&field.as_str())) {
                 for instead in [Value::Null, json!([]), json!({}), json!("x"), json!(-1)] {
                     let mut broken = example.clone();
                     broken[field] = instead;

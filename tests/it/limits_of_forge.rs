@@ -274,7 +274,7 @@ async fn when_the_points_are_short_progress_is_left_out_and_the_url_is_not() {
         let since = world.stage.clock.now();
         let host = format!("{NAME}-pr-{number}.preview.localhost");
         let slow = bivouac::app::stage::PreviewFault::Answer(503, String::new());
-        world.stage.previews.fail(&host, slow, 12);
+        world.stage.previews.fail(&host, slow, 60);
         let head = world.push("sparks", &one("CHANGES.md", "more sparks"));
         told(&world, number, &head).await;
         let written = written(&world, since);

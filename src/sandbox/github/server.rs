@@ -190,7 +190,8 @@ impl State {
             rows: state.faults.rows,
             moving: state.faults.moving,
         };
-        let content = if makes_content(method, path) { state.limits.write(actor, now) } else { Ok(()) };
+        let content =
+            if makes_content(method, path) { state.limits.write(actor, now) } else { Ok(()) };
         let mut reply = match content {
             Ok(()) if state.is_unborn(&call.segments()) => Reply::refused(&Refusal::not_found()),
             Ok(()) => rest::route(state, &call).unwrap_or_else(|refusal| Reply::refused(&refusal)),
