@@ -14,6 +14,10 @@ use crate::domain::policy::{At, Policy};
 use crate::domain::pull_request::{PullRequest, State};
 use crate::domain::selection::{Subject, select};
 use crate::domain::status::{Judgement, bounded};
+use crate::forge::ForgeError;
+
+/// A pull request that is not found may be on its way so many seconds after its record was made.
+const YOUNG: i64 = 60;
 
 /// Number of the pull request of a record.
 pub(super) fn number_of(record: &Record) -> PrNumber {
@@ -40,8 +44,8 @@ pub(super) async fn observe_source(
     let hint = record.stored().open_hint().map(str::to_owned);
     let before = seen(record);
     if hint.is_some() || record.status.head.is_none() || merge::is_due(record, policy.at, now) {
-        let pull_request =
-            forge.pull_request(number_of(record)).await.map_err(ReconcileError::Forge)?;
+        let pull_request = forge.pull_request(number_of(record)).await;
+        let pull_request = pull_request.map_err(|error| not_there_yet(record, error, now))?;
         let found = pull_request.base.repository_id;
         if u64::try_from(expected).ok() != Some(found) {
             return Err(ReconcileError::AnotherRepository {
@@ -68,6 +72,19 @@ pub(super) async fn observe_source(
         record.status.expired_at = None;
     }
     Ok(())
+}
+
+/// A webhook may be faster than the replica of the forge that answers: what was just opened is soon asked for again.
+fn not_there_yet(record: &Record, error: ForgeError, now: DateTime<Utc>) -> ReconcileError {
+    let made = record.stored().metadata.creation_timestamp.as_ref();
+    let young = made.is_some_and(|made| now.timestamp() < made.0.as_second() + YOUNG);
+    ReconcileError::Forge(match error {
+        ForgeError::NotFound { call } if young && record.status.head.is_none() => {
+            let reason = "it is not there yet".to_owned();
+            ForgeError::Unavailable { call, reason, source: None }
+        }
+        other => other,
+    })
 }
 
 fn seen(record: &Record) -> Option<Seen> {

@@ -15,7 +15,9 @@ use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
 use super::{Context, halt, retry};
-use crate::crd::{At, ForgeStatus, Repository, RepositoryStatus, set_condition};
+use crate::crd::{
+    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
+};
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
 use crate::forge::{ApiUrl, Forge, ForgeError, Login};
@@ -26,6 +28,8 @@ const FINALIZER: &str = "bivouac.dev/camps";
 const SWEEP_SHOWN: Duration = Duration::from_secs(3600);
 /// A Repository that is deleted and waits for its camps looks after them at least so often.
 const SLOWEST: Duration = Duration::from_secs(15);
+/// Hints let a Repository be looked at once in this time.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// And says for which it waits after so long.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// GitHub's own API.
@@ -141,6 +145,25 @@ fn swept(name: &str) -> String {
     format!("sweep/{name}")
 }
 
+/// The key by which the time of the last look is remembered, whatever came of it.
+fn looked(name: &str) -> String {
+    format!("look/{name}")
+}
+
+/// The key by which the last hint at the App's installation is remembered.
+fn installed(name: &str) -> String {
+    format!("installation/{name}")
+}
+
+fn hint(repository: &Repository) -> Option<&str> {
+    repository.metadata.annotations.as_ref()?.get(HINT_ANNOTATION).map(String::as_str)
+}
+
+/// What a sweep is made for: what was allowed to go, and the last hint.
+fn wanted(repository: &Repository) -> String {
+    format!("{}\n{}", halt::allowed(repository), hint(repository).unwrap_or_default())
+}
+
 /// One run.
 pub(super) async fn reconcile(
     repository: Arc<Repository>,
@@ -167,16 +190,21 @@ async fn stages(
     let mut status = repository.status.clone().unwrap_or_default();
     let changed = status.observed_generation != repository.metadata.generation;
     let rotated = context.rotations.is_due(name);
+    let wanted = wanted(repository);
     if context.credentials.of(name).is_some()
         && !changed
         && !rotated
-        && let Some(next) = retry::too_early(context, &swept(name), halt::allowed(repository))
+        && let Some(next) = retry::too_early(context, &swept(name), &wanted)
+            .or_else(|| retry::too_early(context, &looked(name), halt::allowed(repository)))
     {
         return Ok(match next {
             retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
             retry::Next::OnChange => Next::await_change(),
         });
     }
+    // However many hints come, also when the forge refuses.
+    let soonest = retry::Next::requeue(BETWEEN_LOOKS);
+    retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };
@@ -205,6 +233,12 @@ async fn stages(
             return finish(context, repository, status).await;
         }
     };
+    if let Some(hint) = hint(repository).filter(|hint| hint.starts_with(OF_INSTALLATION))
+        && retry::too_early(context, &installed(name), hint).is_none()
+    {
+        retry::passed(context, &installed(name), hint.to_owned(), retry::Next::await_change());
+        forge.login_changed();
+    }
     if let Err(invalid) = repository.spec.policy() {
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;
@@ -223,7 +257,7 @@ async fn stages(
             status.camps = Some(camps);
             status.observed_generation = repository.metadata.generation;
             let again = retry::Next::requeue(context.intervals.sweep);
-            retry::passed(context, &swept(name), halt::allowed(repository).to_owned(), again);
+            retry::passed(context, &swept(name), wanted, again);
             // A sweep that found nothing new is worth a write once in a while, so that people see that there are sweeps.
             let news = repository.status.as_ref() != Some(&status);
             let shown = chrono::Duration::from_std(SWEEP_SHOWN).unwrap_or(chrono::Duration::MAX);

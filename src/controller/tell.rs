@@ -23,6 +23,7 @@ use crate::domain::comment::{
 use crate::domain::decision::{Absence, Decision};
 use crate::domain::id::Revision;
 use crate::domain::pull_request::State;
+use crate::domain::rate::WriteKind;
 use crate::domain::status::{Judgement, bounded};
 use crate::source::SourceError;
 
@@ -215,8 +216,8 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
     let job = Job {
         record: record.name().to_owned(),
         uid: record.uid().to_owned(),
-        repository: record.stored().spec.repository.clone(),
         forge: served.forge.clone(),
+        kind: kind_of(&shown(record, telling, false)),
         pull_request: number_of(record),
         about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
@@ -343,6 +344,24 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
             Shown::Working { stage: "merged with the base branch by the forge, for a try".into() }
         }
         _ => Shown::Working { stage: "rendered and applied".into() },
+    }
+}
+
+/// What of it somebody waits for.
+fn kind_of(shown: &Shown) -> WriteKind {
+    match shown {
+        Shown::Working { .. } | Shown::Closing { blocked_by: None } => WriteKind::Progress,
+        Shown::Ready => WriteKind::Url,
+        Shown::Queued { .. } => WriteKind::QueueMove,
+        Shown::Degraded { .. }
+        | Shown::Failed { .. }
+        | Shown::Conflict { .. }
+        | Shown::Closing { .. } => WriteKind::Failure,
+        Shown::Refused { .. }
+        | Shown::Forbidden { .. }
+        | Shown::NotEligible { .. }
+        | Shown::AwaitingApproval { .. } => WriteKind::Refusal,
+        Shown::Closed { .. } | Shown::Down | Shown::Expired { .. } => WriteKind::Closing,
     }
 }
 

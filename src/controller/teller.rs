@@ -23,6 +23,7 @@ use crate::crd::CommentRecord;
 use crate::domain::comment::CommentText;
 use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State as Source;
+use crate::domain::rate::{May, WriteKind};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::{Class as ForgeClass, Forge};
 use crate::report::comment::{CommentPlan, Recorded, ReportError, post};
@@ -37,12 +38,15 @@ const AGAIN: Duration = Duration::from_secs(30);
 const NOT_SOON: Duration = Duration::from_secs(900);
 /// A forge that has not answered after this long will be asked again later.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Writes for one Repository that are on their way. The forge wants a second between two of them anyway.
+/// Writes for one token or installation that are on their way. The forge wants a second between two of them anyway; and
+/// one whose forge makes it wait takes no place from the others.
 const FOR_ONE: usize = 4;
 /// Writes for all Repositories.
 const FOR_ALL: usize = 32;
-/// What is not told this long after the end of the runs is told by the next process.
-const DRAIN: Duration = Duration::from_secs(5);
+/// Between two texts of one record, at least.
+const SPACE: chrono::Duration = chrono::Duration::seconds(5);
+/// What is not told this long after the end of the runs is told by the next process. Longer than [`SPACE`].
+const DRAIN: Duration = Duration::from_secs(8);
 /// A status that others write at the same time is written after so many tries, or by the next telling.
 const TRIES: u32 = 5;
 /// Pause between two of them.
@@ -55,9 +59,9 @@ pub(super) struct Job {
     pub(super) record: String,
     /// Its UID.
     pub(super) uid: String,
-    /// Name of its Repository.
-    pub(super) repository: String,
     pub(super) forge: Forge,
+    /// Whether it is left out when the forge's rate is short.
+    pub(super) kind: WriteKind,
     pub(super) pull_request: PrNumber,
     /// Head and state of the pull request that the text speaks of.
     pub(super) about: Option<(String, Source)>,
@@ -79,8 +83,10 @@ pub(super) struct Teller {
 #[derive(Default)]
 struct State {
     waiting: BTreeMap<String, Waiting>,
-    /// What is on its way, by record: its Repository and basis.
-    writing: BTreeMap<String, (String, String)>,
+    /// What is on its way, by record: its forge and basis.
+    writing: BTreeMap<String, (Forge, String)>,
+    /// Before then no other text of that record is written.
+    spaced: BTreeMap<String, DateTime<Utc>>,
     /// What was written and may not be in the status yet, by record, with its UID.
     told: BTreeMap<String, (String, CommentRecord)>,
     /// What the forge will not take, and until when it is not offered again.
@@ -94,11 +100,20 @@ struct Waiting {
     not_before: Option<DateTime<Utc>>,
 }
 
+impl State {
+    /// When a text that waits may be written; `None` is at once.
+    fn ripe(&self, waiting: &Waiting) -> Option<DateTime<Utc>> {
+        waiting.not_before.max(self.spaced.get(&waiting.job.record).copied())
+    }
+}
+
 /// What came of a write.
 enum Outcome {
     Written(CommentRecord),
     /// Somebody pushed: the next run tells about the newer head.
     Outdated,
+    /// The rate is short, and this is not worth what is left of it.
+    LeftOut,
     Failed {
         reason: &'static str,
         message: String,
@@ -141,7 +156,10 @@ impl Teller {
             .get(&job.record)
             .is_some_and(|(basis, until)| *basis == job.basis && now < *until)
         {
-            state.waiting.remove(&job.record);
+            // The refused text itself waits for its time.
+            if state.waiting.get(&job.record).is_some_and(|next| next.job.basis != job.basis) {
+                state.waiting.remove(&job.record);
+            }
             return;
         }
         state.arrived += 1;
@@ -171,44 +189,46 @@ impl Teller {
         if state.writing.len() >= FOR_ALL {
             return None;
         }
-        let mut busy: BTreeMap<&str, usize> = BTreeMap::new();
-        for (repository, _) in state.writing.values() {
-            *busy.entry(repository).or_default() += 1;
-        }
         let may = |waiting: &Waiting| {
-            let Job { record, repository, .. } = &waiting.job;
+            let Job { record, forge, .. } = &waiting.job;
+            let others = state.writing.values().filter(|(other, _)| other.shares_rate_with(forge));
             !state.writing.contains_key(record)
-                && busy.get(repository.as_str()).is_none_or(|count| *count < FOR_ONE)
-                && waiting.not_before.is_none_or(|not_before| not_before <= now)
+                && others.count() < FOR_ONE
+                && state.ripe(waiting).is_none_or(|ripe| ripe <= now)
         };
         let oldest = state.waiting.values().filter(|waiting| may(waiting));
         let record = oldest.min_by_key(|waiting| waiting.arrived)?.job.record.clone();
         let job = state.waiting.remove(&record)?.job;
-        state.writing.insert(record, (job.repository.clone(), job.basis.clone()));
+        state.writing.insert(record, (job.forge.clone(), job.basis.clone()));
         Some(job)
     }
 
     /// When the next one that waits for its time is due. What is due already waits for the end of a write.
     fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let state = self.state();
-        let times = state.waiting.values().filter_map(|waiting| waiting.not_before);
+        let times = state.waiting.values().filter_map(|waiting| state.ripe(waiting));
         times.filter(|time| *time > now).min()
     }
 
     /// A write has ended. Another for the same record may begin.
-    fn ended(&self, job: &Job, outcome: &Outcome) {
+    fn ended(&self, job: &Job, outcome: &Outcome, now: DateTime<Utc>) {
         let mut state = self.state();
         state.writing.remove(&job.record);
+        state.spaced.retain(|_, ripe| *ripe > now);
+        // One that failed may have been written all the same.
+        if matches!(outcome, Outcome::Written(_) | Outcome::Failed { .. }) {
+            state.spaced.insert(job.record.clone(), now + SPACE);
+        }
         match outcome {
             Outcome::Written(comment) => {
                 state.refused.remove(&job.record);
                 state.told.insert(job.record.clone(), (job.uid.clone(), comment.clone()));
             }
-            Outcome::Outdated => {}
-            Outcome::Failed { reason: NOT_TOLD, until, .. } => {
-                state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
-            }
-            Outcome::Failed { until, .. } => {
+            Outcome::Outdated | Outcome::LeftOut => {}
+            Outcome::Failed { reason, until, .. } => {
+                if *reason == NOT_TOLD {
+                    state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
+                }
                 state.arrived += 1;
                 let arrived = state.arrived;
                 // A newer text that came meanwhile is offered at once.
@@ -240,13 +260,13 @@ impl Teller {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(record);
     }
 
-    /// Whether a comment of the Repository waits or is on its way: it goes before everything else.
-    pub(super) fn owes(&self, repository: &str) -> bool {
+    /// Whether a comment waits, or is on its way, for which the same rate is needed: it goes before everything else.
+    pub(super) fn owes(&self, forge: &Forge) -> bool {
         let state = self.state();
         // One that the forge did not take a moment ago holds up nothing.
         let mut waiting = state.waiting.values().filter(|waiting| waiting.not_before.is_none());
-        waiting.any(|waiting| waiting.job.repository == repository)
-            || state.writing.values().any(|(of, _)| of == repository)
+        waiting.any(|waiting| waiting.job.forge.shares_rate_with(forge))
+            || state.writing.values().any(|(of, _)| of.shares_rate_with(forge))
     }
 
     /// Waits for one's turn at a record: a run and the note of what was told never write its status side by side.
@@ -272,10 +292,12 @@ pub(super) async fn run(context: &Context, quiet: CancellationToken) {
                 (job, outcome)
             }));
         }
-        let due = match end {
-            None => context.teller.due(now),
-            Some(_) if writes.is_empty() && notes.is_empty() => return,
-            Some(end) => Some(end),
+        let due = match (context.teller.due(now), end) {
+            (due, None) => due,
+            // What waits for a moment only is waited for.
+            (Some(due), Some(end)) if due <= end => Some(due),
+            (_, Some(_)) if writes.is_empty() && notes.is_empty() => return,
+            (_, Some(end)) => Some(end),
         };
         let pause = due.map(|due| (due - now).to_std().unwrap_or_default());
         let timer = async {
@@ -290,7 +312,7 @@ pub(super) async fn run(context: &Context, quiet: CancellationToken) {
                 end = Some(now + DRAIN);
             }
             Some((job, outcome)) = writes.next(), if !writes.is_empty() => {
-                context.teller.ended(&job, &outcome);
+                context.teller.ended(&job, &outcome, context.clock.now());
                 context.marks.wake();
                 notes.push(Box::pin(note(context, job, outcome)));
             }
@@ -312,6 +334,14 @@ async fn write(context: &Context, job: &Job) -> Outcome {
         message,
         until: context.clock.now() + pause,
     };
+    match job.forge.may(job.kind) {
+        May::Now => {}
+        May::LeaveOut => return Outcome::LeftOut,
+        May::After(wait) => {
+            let message = "the forge's rate limit is reached".to_owned();
+            return failed(OWED, message, wait);
+        }
+    }
     match tokio::time::timeout(LONGEST, posted(context, job)).await {
         Ok(Ok(Some(Recorded { id, url, hash, sequence }))) => Outcome::Written(CommentRecord {
             id: i64::try_from(id).unwrap_or_default(),
@@ -361,7 +391,7 @@ async fn posted(context: &Context, job: &Job) -> Result<Option<Recorded>, Report
 
 /// What came of it, into the status.
 async fn note(context: &Context, job: Job, outcome: Outcome) {
-    if matches!(outcome, Outcome::Outdated) {
+    if matches!(outcome, Outcome::Outdated | Outcome::LeftOut) {
         return;
     }
     for _ in 0..TRIES {
@@ -391,6 +421,10 @@ async fn try_to_note(
     let found = context.environments().get_opt(&job.record).await;
     let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
     let Some(stored) = found.filter(|found| found.metadata.uid.as_ref() == Some(&job.uid)) else {
+        if matches!(outcome, Outcome::Failed { reason: NOT_TOLD, .. }) {
+            // Nobody is left to be told that it could not be told.
+            context.teller.withdraw(&job.record);
+        }
         context.teller.forget(&job.record);
         return Ok(());
     };
@@ -401,7 +435,7 @@ async fn try_to_note(
             let told = Judgement::yes("Reported", "Written", "the comment says what is");
             note_ready(context, &mut record, told);
         }
-        Outcome::Outdated => {}
+        Outcome::Outdated | Outcome::LeftOut => {}
         Outcome::Failed { reason, message, .. } => {
             note_ready(context, &mut record, Judgement::no("Reported", reason, message.clone()));
         }
@@ -424,7 +458,7 @@ mod tests {
         DateTime::from_timestamp(second, 0).expect("a time")
     }
 
-    fn job(record: &str, repository: &str, text: &str) -> Job {
+    fn job(record: &str, forge: &Forge, text: &str) -> Job {
         let view = CommentView {
             instance: "demo".into(),
             namespace: "bivouac-system".into(),
@@ -445,8 +479,8 @@ mod tests {
         Job {
             record: record.into(),
             uid: format!("uid of {record}"),
-            repository: repository.into(),
-            forge: Fake::new().forge(),
+            forge: forge.clone(),
+            kind: WriteKind::Url,
             pull_request: PrNumber(7),
             about: None,
             recorded: None,
@@ -470,8 +504,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_newest_text_wins_and_one_record_has_one_write_at_a_time() {
-        let teller = Teller::default();
-        let [first, second, third] = ["1", "2", "3"].map(|text| job("pr-1", "shop", text));
+        let (teller, forge) = (Teller::default(), Fake::new().forge());
+        let [first, second, third] = ["1", "2", "3"].map(|text| job("pr-1", &forge, text));
         teller.offer(first.clone(), at(0));
         teller.offer(second.clone(), at(0));
         assert_eq!(teller.next(at(0)).expect("a text").basis, second.basis);
@@ -479,47 +513,67 @@ mod tests {
         assert!(teller.next(at(1)).is_none(), "one is on its way");
         // Back to what is on its way: what waited is not wanted any more.
         teller.offer(second.clone(), at(1));
-        teller.ended(&second, &written(&second, 1));
+        teller.ended(&second, &written(&second, 1), at(1));
         assert!(teller.next(at(2)).is_none());
         // The record that a run has read may be older than what was told.
         teller.offer(second.clone(), at(2));
         assert!(teller.next(at(2)).is_none(), "it is told");
         assert_eq!(teller.told(&second.uid, None).map(|told| told.sequence), Some(1));
-        teller.offer(first.clone(), at(3));
-        assert_eq!(teller.next(at(3)).expect("a text").basis, first.basis);
+        teller.offer(third.clone(), at(3));
+        assert!(teller.next(at(3)).is_none(), "the last one was written two seconds ago");
+        assert_eq!(teller.due(at(3)), Some(at(6)));
+        teller.offer(first.clone(), at(5));
+        assert!(teller.next(at(5)).is_none());
+        assert_eq!(teller.next(at(6)).expect("a text").basis, first.basis);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_text_that_was_not_taken_is_offered_again_later_and_another_at_once() {
-        let teller = Teller::default();
-        let (old, new) = (job("pr-1", "shop", "old"), job("pr-1", "shop", "new"));
+        let (teller, forge) = (Teller::default(), Fake::new().forge());
+        let (old, new) = (job("pr-1", &forge, "old"), job("pr-1", &forge, "new"));
         teller.offer(old.clone(), at(0));
-        teller.ended(&teller.next(at(0)).expect("a text"), &failed(OWED, 30));
+        teller.ended(&teller.next(at(0)).expect("a text"), &failed(OWED, 30), at(0));
         assert_eq!(teller.due(at(0)), Some(at(30)));
         assert_eq!(teller.due(at(30)), None);
         teller.offer(old.clone(), at(10));
         assert!(teller.next(at(29)).is_none());
         assert_eq!(teller.next(at(30)).expect("a text").basis, old.basis);
-        teller.ended(&old, &failed(OWED, 60));
+        teller.ended(&old, &failed(OWED, 60), at(30));
         teller.offer(new.clone(), at(31));
-        assert_eq!(teller.next(at(31)).expect("a text").basis, new.basis);
+        assert!(teller.next(at(34)).is_none(), "what failed may have been written");
+        assert_eq!(teller.next(at(35)).expect("a text").basis, new.basis);
         // One that will not be taken is left alone, until its time.
-        teller.ended(&new, &failed(NOT_TOLD, 900));
+        teller.ended(&new, &failed(NOT_TOLD, 900), at(35));
         teller.offer(new.clone(), at(899));
         assert!(teller.next(at(899)).is_none());
-        teller.offer(new.clone(), at(900));
-        assert!(teller.next(at(900)).is_some());
+        assert_eq!(teller.due(at(899)), Some(at(900)), "it is tried again though nobody offers it");
+        assert_eq!(teller.next(at(900)).expect("a text").basis, new.basis);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_repository_can_not_take_all_places() {
+    async fn one_installation_can_not_take_all_places() {
         let teller = Teller::default();
+        let (slow, fast) = (Fake::new().forge(), Fake::new().forge());
+        let another =
+            slow.named(crate::domain::id::RepoName::parse("acme", "till").expect("a name"));
         for number in 0..10 {
-            teller.offer(job(&format!("pr-{number}"), "slow", "text"), at(0));
+            let forge = if number % 2 == 0 { &slow } else { &another };
+            teller.offer(job(&format!("pr-{number}"), forge, "text"), at(0));
         }
-        teller.offer(job("other", "fast", "text"), at(0));
+        teller.offer(job("other", &fast, "text"), at(0));
         let taken: Vec<_> =
             std::iter::from_fn(|| teller.next(at(0))).map(|job| job.record).collect();
         assert_eq!(taken, ["pr-0", "pr-1", "pr-2", "pr-3", "other"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_left_out_is_not_queued_and_may_be_offered_again() {
+        let (teller, forge) = (Teller::default(), Fake::new().forge());
+        let text = job("pr-1", &forge, "text");
+        teller.offer(text.clone(), at(0));
+        teller.ended(&teller.next(at(0)).expect("a text"), &Outcome::LeftOut, at(0));
+        assert!(teller.next(at(60)).is_none());
+        teller.offer(text.clone(), at(60));
+        assert_eq!(teller.next(at(60)).expect("a text").basis, text.basis);
     }
 }

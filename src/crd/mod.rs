@@ -44,6 +44,8 @@ pub const GROUP: &str = "bivouac.dev";
 /// Annotation that says a source should be looked at again. Its value is the id of the delivery that said so; an
 /// annotation does not raise `metadata.generation`.
 pub const HINT_ANNOTATION: &str = "bivouac.dev/hint";
+/// What a hint at a Repository begins with when it is about the installation of an App, whose tokens may be outdated.
+pub(crate) const OF_INSTALLATION: &str = "installation-";
 
 /// Annotation on a Repository: the digest of `status.halted`, whose camps may end all the same.
 pub const ALLOW_TEARDOWN_ANNOTATION: &str = "bivouac.dev/allow-teardown";

@@ -34,6 +34,17 @@ pub enum Event {
         /// Its number.
         number: PrNumber,
     },
+    /// Something happened to `Delivery::repository` as a whole, which its next look finds out.
+    Repository,
+    /// A branch of `Delivery::repository` is another commit, or gone: pull requests into it merge otherwise.
+    Branch,
+    /// An App can do something else at an account than before.
+    Installation {
+        /// Login of the account, which owns the repositories.
+        account: String,
+        /// Those that are named; when none is, all of the account.
+        repositories: Vec<RepositoryRef>,
+    },
     /// GitHub tries whether the address answers.
     Ping,
     /// Nothing is to be done.
@@ -89,6 +100,11 @@ pub enum EventError {
     },
 }
 
+const OTHER_ACTION: &str = "no action that we listen to";
+const NO_BRANCH: &str = "about no branch";
+/// Repositories that are read of one event of an installation.
+const MOST_NAMED: usize = 10_000;
+
 #[derive(Deserialize)]
 struct RawRepository {
     id: u64,
@@ -129,9 +145,33 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
     let event = match name {
         "ping" => Event::Ping,
         "pull_request" => pull_request(&raw)?,
+        "repository" => match action(&raw)? {
+            "renamed" | "transferred" | "archived" | "unarchived" | "deleted" | "publicized"
+            | "privatized" => Event::Repository,
+            // A default branch, a description, topics.
+            _ => Event::Ignored { reason: OTHER_ACTION },
+        },
+        "push" => branch(&raw, "refs/heads/")?,
+        "delete" => match raw.get("ref_type").and_then(Value::as_str) {
+            Some("branch") => branch(&raw, "")?,
+            _ => Event::Ignored { reason: NO_BRANCH },
+        },
+        "installation" => match action(&raw)? {
+            "created" | "deleted" | "suspend" | "unsuspend" | "new_permissions_accepted" => {
+                installation(&raw, &["repositories"])?
+            }
+            _ => Event::Ignored { reason: OTHER_ACTION },
+        },
+        "installation_repositories" => match action(&raw)? {
+            "added" | "removed" => {
+                installation(&raw, &["repositories_added", "repositories_removed"])?
+            }
+            _ => Event::Ignored { reason: OTHER_ACTION },
+        },
         _ => Event::Ignored { reason: "no event that we listen to" },
     };
-    if matches!(event, Event::PullRequest { .. }) && repository.is_none() {
+    let of_one = matches!(event, Event::PullRequest { .. } | Event::Repository | Event::Branch);
+    if of_one && repository.is_none() {
         return Err(EventError::Missing { field: "repository" });
     }
     Ok(Delivery { repository, event })
@@ -143,10 +183,33 @@ fn repository(value: &Value) -> Option<RepositoryRef> {
     Some(RepositoryRef { id: raw.id, name: RepoName::parse(owner, name).ok()? })
 }
 
-fn pull_request(raw: &Map<String, Value>) -> Result<Event, EventError> {
+fn action(raw: &Map<String, Value>) -> Result<&str, EventError> {
     let action = raw.get("action").and_then(Value::as_str);
-    let Some(action) = Action::parse(action.ok_or(EventError::Missing { field: "action" })?) else {
-        return Ok(Event::Ignored { reason: "no action that we listen to" });
+    action.ok_or(EventError::Missing { field: "action" })
+}
+
+/// `ref` names a branch after `prefix`: what it is now is read from the forge.
+fn branch(raw: &Map<String, Value>, prefix: &str) -> Result<Event, EventError> {
+    let found = raw.get("ref").and_then(Value::as_str);
+    let found = found.ok_or(EventError::Missing { field: "ref" })?;
+    Ok(match found.strip_prefix(prefix).filter(|name| !name.is_empty()) {
+        Some(_) => Event::Branch,
+        None => Event::Ignored { reason: NO_BRANCH },
+    })
+}
+
+fn installation(raw: &Map<String, Value>, lists: &[&str]) -> Result<Event, EventError> {
+    let account = || raw.get("installation")?.get("account")?.get("login")?.as_str();
+    let account = account().filter(|login| !login.is_empty());
+    let account = account.ok_or(EventError::Missing { field: "installation.account.login" })?;
+    let named = lists.iter().filter_map(|list| raw.get(*list)?.as_array()).flatten();
+    let repositories = named.filter_map(repository).take(MOST_NAMED).collect();
+    Ok(Event::Installation { account: account.to_owned(), repositories })
+}
+
+fn pull_request(raw: &Map<String, Value>) -> Result<Event, EventError> {
+    let Some(action) = Action::parse(action(raw)?) else {
+        return Ok(Event::Ignored { reason: OTHER_ACTION });
     };
     let inner = || raw.get("pull_request")?.get("number")?.as_u64();
     let number = raw.get("number").and_then(Value::as_u64).or_else(inner);
@@ -221,9 +284,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_happens_to_a_whole_repository_or_branch_has_only_its_repository() {
+        for (name, change, expected) in [
+            ("repository", json!({"action": "renamed"}), Some(Event::Repository)),
+            ("repository", json!({"action": "transferred"}), Some(Event::Repository)),
+            ("repository", json!({"action": "archived"}), Some(Event::Repository)),
+            ("repository", json!({"action": "deleted"}), Some(Event::Repository)),
+            ("repository", json!({"action": "edited"}), None),
+            ("push", json!({"ref": "refs/heads/main"}), Some(Event::Branch)),
+            ("push", json!({"ref": "refs/tags/v1"}), None),
+            ("push", json!({"ref": "refs/heads/"}), None),
+            ("delete", json!({"ref": "main", "ref_type": "branch"}), Some(Event::Branch)),
+            ("delete", json!({"ref": "v1", "ref_type": "tag"}), None),
+            ("create", json!({"ref": "v1", "ref_type": "branch"}), None),
+        ] {
+            let mut payload = body("opened");
+            json_patch::merge(&mut payload, &change);
+            let event = read(name, &payload).unwrap().event;
+            match expected {
+                Some(expected) => assert_eq!(event, expected, "{name} {change}"),
+                None => assert!(matches!(event, Event::Ignored { .. }), "{name} {change}"),
+            }
+            if name == "push" {
+                payload["ref"] = json!(null);
+                assert_eq!(read(name, &payload), Err(EventError::Missing { field: "ref" }));
+            }
+        }
+    }
+
+    #[test]
+    fn an_installation_names_its_account_and_the_repositories_that_can_be_read() {
+        let payload = json!({
+            "action": "removed", "installation": {"id": 1, "account": {"login": "acme"}},
+            "repositories_added": [],
+            "repositories_removed": [{"id": 7, "full_name": "acme/shop"}, {"id": 8}, 9],
+        });
+        let shop = RepositoryRef { id: 7, name: RepoName::parse("acme", "shop").unwrap() };
+        let event = Event::Installation { account: "acme".into(), repositories: vec![shop] };
+        let expected = Delivery { repository: None, event };
+        assert_eq!(read("installation_repositories", &payload), Ok(expected));
+        let nobody = json!({"action": "deleted", "installation": {"id": 1}});
+        let field = "installation.account.login";
+        assert_eq!(read("installation", &nobody), Err(EventError::Missing { field }));
+    }
+
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(name in "\\PC{0,20}|pull_request|ping", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_body_makes_it_panic(name in "\\PC{0,20}|pull_request|ping|push|delete|repository|installation|installation_repositories", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&name, &bytes);
         }
 

@@ -51,6 +51,7 @@ pub mod quota;
 pub mod halt;
 pub mod health;
 pub mod hosts;
+pub mod rate;
 pub mod reachable;
 pub mod redact;
 

@@ -25,6 +25,7 @@ use super::pass::Pass;
 use super::wire::ErrorBody;
 use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
+use crate::domain::rate::{self, May, WriteKind};
 use crate::seams::{BoxError, Clock, Transport};
 
 /// A call ends within this time, whatever the transport does. GitHub itself gives up after 10 s.
@@ -305,6 +306,20 @@ impl Api {
         Forge::new(self.clone(), repository)
     }
 
+    pub(super) fn outdated(&self) {
+        if let Auth::App(tokens) = &self.0.auth {
+            tokens.outdated();
+        }
+    }
+
+    pub(super) fn may(&self, kind: WriteKind) -> May {
+        rate::may(kind, &self.0.governor.budget())
+    }
+
+    pub(super) fn shares_rate_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0.governor, &other.0.governor)
+    }
+
     /// The API's address.
     #[must_use]
     pub fn url(&self) -> &ApiUrl {
@@ -340,7 +355,10 @@ impl Api {
         let name = call.name();
         let _turn = match call.method {
             Method::GET => None,
-            _ => Some(self.0.governor.write_turn().await),
+            _ => {
+                let turn = self.0.governor.write_turn().await;
+                Some(turn.map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?)
+            }
         };
         let pass = self.pass().await?;
         let outcome = self.carry(&call, &name, &pass).await;
@@ -382,10 +400,6 @@ impl Api {
 
     pub(super) fn is_app(&self) -> bool {
         matches!(self.0.auth, Auth::App(_))
-    }
-
-    pub(super) fn is_short(&self) -> bool {
-        self.0.governor.is_short()
     }
 
     pub(super) async fn app_slug(&self) -> Result<Option<String>, ForgeError> {
@@ -438,9 +452,9 @@ impl Api {
     ) -> Result<(StatusCode, HeaderMap, Bytes), ForgeError> {
         let mut target = self.target(call.path, name)?;
         for _ in 0..=MOST_REDIRECTS {
-            governor
-                .admit()
-                .map_err(|until| ForgeError::RateLimited { call: name.to_owned(), until })?;
+            let limited = |until| ForgeError::RateLimited { call: name.to_owned(), until };
+            governor.admit().map_err(limited)?;
+            governor.pace(if call.method == Method::GET { 1 } else { 5 }).await.map_err(limited)?;
             let (status, headers, bytes) =
                 tokio::time::timeout(CALL, self.once(call, &target, pass))
                     .await

@@ -12,6 +12,7 @@ use super::error::ForgeError;
 use super::wire;
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
+use crate::domain::rate::{May, WriteKind};
 
 /// GitHub's most.
 pub(super) const PER_PAGE: usize = 100;
@@ -91,6 +92,23 @@ impl Forge {
     #[must_use]
     pub fn named(&self, repository: RepoName) -> Self {
         Self { api: self.api.clone(), repository }
+    }
+
+    /// What the login may do has changed at the forge: an App's next call asks for a new token.
+    pub fn login_changed(&self) {
+        self.api.outdated();
+    }
+
+    /// Whether a write of that kind may go out now. Nothing is sent.
+    #[must_use]
+    pub fn may(&self, kind: WriteKind) -> May {
+        self.api.may(kind)
+    }
+
+    /// Whether what one of them uses of the rate is missing to the other: the same token, or the same installation.
+    #[must_use]
+    pub fn shares_rate_with(&self, other: &Self) -> bool {
+        self.api.shares_rate_with(&other.api)
     }
 
     pub(super) fn path(&self, rest: &str) -> String {
@@ -328,7 +346,7 @@ impl Forge {
     /// Whether the rate gets short: what nobody would miss is better left out.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.api.is_short()
+        self.may(WriteKind::DeploymentStatus) == May::LeaveOut
     }
 
     /// What git sends as password of `x-access-token`. An App's is good for some minutes at least.

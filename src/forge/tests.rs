@@ -121,9 +121,10 @@ async fn each_refusal_has_its_name_and_class() {
         (302, "Unexpected"),
     ] {
         let fake = Fake::new();
+        // Without such a header a 403 would be taken for a limit.
         fake.answer_instead(
             status,
-            &[],
+            &[("x-ratelimit-remaining", "4999")],
             "{\"message\": \"no\", \"errors\": [{\"message\": \"why\"}]}",
         );
         let error = fake.forge().repository().await.unwrap_err();

@@ -60,10 +60,7 @@ impl RecordedDeployment {
 }
 
 /// Brings the plan about. Doing it twice writes once.
-pub async fn post_deployment(
-    forge: &Forge,
-    plan: &DeploymentPlan,
-) -> Result<Deployed, ForgeError> {
+pub async fn post_deployment(forge: &Forge, plan: &DeploymentPlan) -> Result<Deployed, ForgeError> {
     let recorded = plan.recorded.clone().unwrap_or_default();
     if plan.recorded.is_some() && recorded.satisfies(&plan.wish) {
         return Ok(Deployed::Done(recorded));
@@ -158,8 +155,7 @@ async fn active(
         if deployment.creator != Some(me) || deployment.task != plan.task {
             continue;
         }
-        let known =
-            recorded.id == Some(deployment.id) || recorded.earlier.contains(&deployment.id);
+        let known = recorded.id == Some(deployment.id) || recorded.earlier.contains(&deployment.id);
         if known || forge.deployment_is_active(deployment.id).await? {
             active.push((deployment.id, deployment.revision));
         }

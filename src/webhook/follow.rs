@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use super::secrets::{Secrets, Served};
-use crate::crd::Repository;
+use crate::crd::{At, Repository};
 use crate::domain::id::RepoName;
 use crate::seams::{Clock, Rng};
 
@@ -158,6 +158,7 @@ struct Entry {
     name: RepoName,
     id: Option<u64>,
     secret: String,
+    follows_base: bool,
 }
 
 impl Entry {
@@ -173,6 +174,7 @@ impl Entry {
             name: RepoName::parse(&github.owner, &github.name).ok().filter(|_| !twin)?,
             id: id.and_then(|id| u64::try_from(id).ok()),
             secret: github.credentials.secret_name.clone(),
+            follows_base: repository.spec.source.at == At::Merge,
         })
     }
 }
@@ -192,9 +194,10 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret })| {
+        .map(|(resource, Entry { name, id, secret, follows_base })| {
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
-            (signed, Served { resource: resource.clone(), id: *id, name: name.clone() })
+            let (name, follows_base) = (name.clone(), *follows_base);
+            (signed, Served { resource: resource.clone(), id: *id, name, follows_base })
         })
         .collect()
 }
@@ -249,6 +252,7 @@ mod tests {
             resource: "shop".into(),
             id,
             name: RepoName::parse("acme", "shop").expect("a name"),
+            follows_base: false,
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

@@ -12,16 +12,16 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::crd::{Environment, HINT_ANNOTATION, REPOSITORY_LABEL};
+use crate::crd::{Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
 use crate::domain::id::PrNumber;
 use crate::domain::naming::environment_name;
 
 /// Why a record or a hint could not be written. The forge is told to try again.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("failed to write environment {environment}")]
+#[error("failed to write {record}")]
 pub struct RecordError {
-    /// Name of the record.
-    pub environment: String,
+    /// Kind and name of the record.
+    pub record: String,
     /// The API server's answer, or what kept us from it. Shared by all who waited for the same write.
     #[source]
     source: Arc<kube::Error>,
@@ -76,6 +76,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is written to.
+enum Target<'a> {
+    Environment { name: String, repository: &'a str, number: PrNumber },
+    Repository(&'a str),
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment { name, .. } => write!(f, "environment {name}"),
+            Self::Repository(name) => write!(f, "repository {name}"),
+        }
+    }
+}
+
+fn hint(delivery: &str) -> Patch<serde_json::Value> {
+    Patch::Merge(json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}}))
+}
+
 impl Recorder {
     /// Writes into `namespace`, where the service's own resources are.
     #[must_use]
@@ -115,6 +134,31 @@ impl Recorder {
         wanted: Wanted,
     ) -> Result<(), RecordError> {
         let name = environment_name(repository, number).to_string();
+        self.together(&Target::Environment { name, repository, number }, wanted).await
+    }
+
+    /// Leaves the hint at a Repository, so that all of it is looked at.
+    pub async fn look(&self, repository: &str, delivery: &str) -> Result<(), RecordError> {
+        let wanted = Wanted { delivery: delivery.to_owned(), create: false };
+        self.together(&Target::Repository(repository), wanted).await
+    }
+
+    async fn annotate_repository(
+        &self,
+        repository: &str,
+        delivery: &str,
+    ) -> Result<(), kube::Error> {
+        let request = Request::new(Repository::url_path(&(), Some(&self.0.namespace)));
+        match self.run(request.patch(repository, &PatchParams::default(), &hint(delivery))).await {
+            // Nobody serves it any more.
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes, together with all who want the same record written meanwhile.
+    async fn together(&self, target: &Target<'_>, wanted: Wanted) -> Result<(), RecordError> {
+        let name = target.to_string();
         let slot = Arc::clone(lock(&self.0.slots).entry(name.clone()).or_default());
         let batch = {
             let mut waiting = lock(&slot.waiting);
@@ -135,7 +179,18 @@ impl Recorder {
                 // one does it again: each write is idempotent.
                 slot.close(&batch);
                 let wanted = lock(&batch.wanted).clone();
-                let result = self.send(repository, number, &name, &wanted).await;
+                let result = match target {
+                    Target::Repository(repository) => {
+                        self.annotate_repository(repository, &wanted.delivery).await
+                    }
+                    Target::Environment { name, repository, number } => {
+                        self.send(repository, *number, name, &wanted).await
+                    }
+                };
+                let result = result.map_err(|source| RecordError {
+                    record: name.clone(),
+                    source: Arc::new(source),
+                });
                 *lock(&batch.result) = Some(result.clone());
                 result
             }
@@ -154,21 +209,17 @@ impl Recorder {
         number: PrNumber,
         name: &str,
         wanted: &Wanted,
-    ) -> Result<(), RecordError> {
-        let failed = |source: kube::Error| RecordError {
-            environment: name.to_owned(),
-            source: Arc::new(source),
-        };
+    ) -> Result<(), kube::Error> {
         if wanted.create {
             match self.create(repository, number, name).await {
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-                other => other.map_err(failed)?,
+                other => other?,
             }
         }
         match self.annotate(name, &wanted.delivery).await {
             // A closed pull request that we never heard of.
             Err(kube::Error::Api(status)) if status.is_not_found() && !wanted.create => Ok(()),
-            other => other.map_err(failed),
+            other => other,
         }
     }
 
@@ -195,8 +246,7 @@ impl Recorder {
     }
 
     async fn annotate(&self, name: &str, delivery: &str) -> Result<(), kube::Error> {
-        let patch = json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}});
-        let request = self.request().patch(name, &PatchParams::default(), &Patch::Merge(patch));
+        let request = self.request().patch(name, &PatchParams::default(), &hint(delivery));
         self.run(request).await
     }
 

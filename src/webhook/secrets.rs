@@ -21,6 +21,8 @@ pub struct Served {
     pub id: Option<u64>,
     /// Owner and name; they count while the id is not known.
     pub name: RepoName,
+    /// Its previews are of test merges: a commit on a base branch changes them.
+    pub follows_base: bool,
 }
 
 impl Served {
@@ -111,6 +113,24 @@ pub(super) fn named<'a>(
     served.iter().filter(|served| served.is(repository))
 }
 
+/// Those of `served` that an event of an installation is about: those that it names, else all of the account.
+pub(super) fn installed<'a>(
+    served: &'a [Served],
+    account: &'a str,
+    repositories: &'a [RepositoryRef],
+) -> impl Iterator<Item = &'a Served> {
+    let by_id: BTreeMap<u64, &RepositoryRef> =
+        repositories.iter().map(|named| (named.id, named)).collect();
+    let by_name: BTreeMap<&RepoName, &RepositoryRef> =
+        repositories.iter().map(|named| (&named.name, named)).collect();
+    served.iter().filter(move |served| {
+        if repositories.is_empty() {
+            return served.name.owner().eq_ignore_ascii_case(account);
+        }
+        served.id.map_or_else(|| by_name.contains_key(&served.name), |id| by_id.contains_key(&id))
+    })
+}
+
 /// The 32 bytes of `sha256=<64 hex>`.
 fn parse(header: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
@@ -133,7 +153,8 @@ mod tests {
     use super::*;
 
     fn served(resource: &str, id: Option<u64>) -> Served {
-        Served { resource: resource.into(), id, name: RepoName::parse("acme", resource).unwrap() }
+        let name = RepoName::parse("acme", resource).unwrap();
+        Served { resource: resource.into(), id, name, follows_base: false }
     }
 
     #[test]

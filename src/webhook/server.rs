@@ -8,13 +8,15 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::recorder::{RecordError, Recorder};
-use super::secrets::{Secrets, Served, named};
+use super::secrets::{Secrets, Served, installed, named};
+use crate::crd::OF_INSTALLATION;
 use crate::domain::event::{Action, Delivery, Event, EventError, parse};
 
 /// GitHub's cap for a payload.
@@ -25,6 +27,8 @@ const TO_WRITE: Duration = Duration::from_secs(4);
 /// The annotation's value becomes `status.handledHint`, which holds 100 characters. GitHub sends a UUID.
 const LONGEST_DELIVERY: usize = 100;
 
+/// Repositories that are hinted at at once.
+const SIDE_BY_SIDE: usize = 8;
 /// Bytes of bodies that are held at once. Whoever sends them has not shown yet that he may.
 const MOST_AT_ONCE: usize = 64 << 20;
 /// When somebody who was sent away may come again.
@@ -186,29 +190,62 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             tracing::debug!(event = headers.event, delivery = headers.delivery, reason, "ignored");
             Ok(reason)
         }
+        Event::Repository => {
+            looked_at(&webhook.recorder, names(mine.into_iter()), headers.delivery).await
+        }
+        Event::Branch => {
+            let following = names(mine.into_iter().filter(|served| served.follows_base));
+            if following.is_empty() {
+                return Ok("no preview is of a merge with a branch");
+            }
+            looked_at(&webhook.recorder, following, headers.delivery).await
+        }
+        Event::Installation { account, repositories } => {
+            let about = names(installed(served, &account, &repositories));
+            let hint = format!("{OF_INSTALLATION}{}", headers.delivery);
+            looked_at(&webhook.recorder, about, hint).await
+        }
         Event::PullRequest { action, number } => {
+            let (recorder, delivery) = (&webhook.recorder, &headers.delivery);
             let write = async {
-                for served in mine {
+                for Served { resource, .. } in mine {
                     match action {
-                        Action::Closed => {
-                            webhook.recorder.hint(&served.resource, number, &headers.delivery).await
-                        }
-                        _ => {
-                            webhook
-                                .recorder
-                                .record(&served.resource, number, &headers.delivery)
-                                .await
-                        }
+                        Action::Closed => recorder.hint(resource, number, delivery).await,
+                        _ => recorder.record(resource, number, delivery).await,
                     }?;
                 }
                 Ok(())
             };
-            match tokio::time::timeout(TO_WRITE, write).await {
-                Ok(Ok(())) => Ok("recorded"),
-                Ok(Err(error)) => Err(Refusal::NotWritten(Some(error))),
-                Err(_) => Err(Refusal::NotWritten(None)),
-            }
+            in_time(write).await
         }
+    }
+}
+
+fn names<'a>(served: impl Iterator<Item = &'a Served>) -> Vec<String> {
+    served.map(|served| served.resource.clone()).collect()
+}
+
+/// Has whole repositories looked at; side by side, because an installation may have many.
+async fn looked_at(
+    recorder: &Recorder,
+    repositories: Vec<String>,
+    delivery: String,
+) -> Result<&'static str, Refusal> {
+    let looks = repositories.into_iter().map(|name| {
+        let (recorder, delivery) = (recorder.clone(), delivery.clone());
+        async move { recorder.look(&name, &delivery).await }
+    });
+    let looks = futures::stream::iter(looks).buffer_unordered(SIDE_BY_SIDE);
+    in_time(looks.try_collect::<()>()).await
+}
+
+async fn in_time(
+    write: impl Future<Output = Result<(), RecordError>>,
+) -> Result<&'static str, Refusal> {
+    match tokio::time::timeout(TO_WRITE, write).await {
+        Ok(Ok(())) => Ok("recorded"),
+        Ok(Err(error)) => Err(Refusal::NotWritten(Some(error))),
+        Err(_) => Err(Refusal::NotWritten(None)),
     }
 }
 

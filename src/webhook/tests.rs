@@ -73,6 +73,9 @@ impl Fake {
                     None => status(404, "NotFound"),
                 }
             }
+            ("PATCH", None) if path.contains("/repositories/") && !path.ends_with("/shop") => {
+                axum::Json(json!({"kind": "Repository"})).into_response()
+            }
             _ => status(405, "MethodNotAllowed"),
         }
     }
@@ -102,7 +105,8 @@ struct World {
 
 fn served(resource: &str, id: Option<u64>, full_name: &str) -> Served {
     let (owner, name) = full_name.split_once('/').unwrap();
-    Served { resource: resource.into(), id, name: RepoName::parse(owner, name).unwrap() }
+    let name = RepoName::parse(owner, name).unwrap();
+    Served { resource: resource.into(), id, name, follows_base: false }
 }
 
 /// `hello` is the repository of GitHub's examples, `shop` another one with its own secret.
@@ -165,6 +169,88 @@ fn pull(number: u64) -> Value {
         "action": "opened", "number": number,
         "repository": {"id": 186_853_002, "full_name": "Codertocat/Hello-World"},
     })
+}
+
+/// What is hinted at, as `d-1` by the secret of `hello`, which speaks for `hello` and for `merged`.
+async fn hinted(event: &str, payload: &Value) -> (u16, Vec<String>) {
+    let fake = Fake::default();
+    let merged =
+        Served { follows_base: true, ..served("merged", Some(186_853_003), "Codertocat/Merged") };
+    let secrets = Secrets::new([
+        ("hello-secret".into(), served("hello", Some(186_853_002), "Codertocat/Hello-World")),
+        ("hello-secret".into(), merged),
+        ("shop-secret".into(), served("shop", Some(7), "Codertocat/shop")),
+    ]);
+    let (_sender, secrets) = watch::channel(Arc::new(secrets));
+    let router = router(Webhook::new(secrets, Recorder::new(fake.client(), "bivouac")));
+    let request = request(event, "d-1", "hello-secret", payload.to_string().as_bytes());
+    let status = router.oneshot(request).await.unwrap().status().as_u16();
+    let writes = fake.writes().into_iter().map(|(write, body)| {
+        let hint = body["metadata"]["annotations"]["bivouac.dev/hint"].as_str().unwrap();
+        let prefix = if event.starts_with("installation") { "installation-" } else { "" };
+        assert_eq!(hint, format!("{prefix}d-1"), "{write}");
+        write.rsplit('/').next().unwrap().to_owned()
+    });
+    let mut writes: Vec<String> = writes.collect();
+    writes.sort();
+    (status, writes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_repository_is_hinted_at_when_it_or_its_installation_changed() {
+    let repository = |id: u64| json!({"id": id, "full_name": "Codertocat/any"});
+    let of = |id: u64, more: Value| {
+        let mut payload = more;
+        payload["repository"] = repository(id);
+        payload
+    };
+    let installation = |more: Value| {
+        let mut payload = more;
+        payload["installation"] = json!({"id": 1, "account": {"login": "codertocat"}});
+        payload
+    };
+    // The fake API knows `hello` alone; what is not there any more is no error.
+    for (event, payload, expected) in [
+        ("repository", of(186_853_002, json!({"action": "renamed"})), (202, vec!["hello"])),
+        ("repository", of(186_853_002, json!({"action": "edited"})), (202, vec![])),
+        ("repository", of(7, json!({"action": "renamed"})), (401, vec![])),
+        ("push", of(186_853_002, json!({"ref": "refs/heads/main"})), (202, vec![])),
+        ("push", of(186_853_003, json!({"ref": "refs/heads/main"})), (202, vec!["merged"])),
+        ("push", of(186_853_003, json!({"ref": "refs/tags/v1"})), (202, vec![])),
+        ("push", of(7, json!({"ref": "refs/heads/main"})), (401, vec![])),
+        (
+            "delete",
+            of(186_853_003, json!({"ref": "next", "ref_type": "branch"})),
+            (202, vec!["merged"]),
+        ),
+        (
+            "installation",
+            installation(json!({"action": "suspend"})),
+            (202, vec!["hello", "merged"]),
+        ),
+        (
+            "installation",
+            installation(json!({"action": "deleted", "repositories": [repository(186_853_003)]})),
+            (202, vec!["merged"]),
+        ),
+        (
+            "installation_repositories",
+            installation(json!({
+                "action": "added", "repositories_added": [repository(7), repository(186_853_002)],
+                "repositories_removed": [],
+            })),
+            (202, vec!["hello"]),
+        ),
+        (
+            "installation",
+            json!({"action": "suspend", "installation": {"account": {"login": "somebody"}}}),
+            (202, vec![]),
+        ),
+    ] {
+        let (status, writes) = hinted(event, &payload).await;
+        let writes: Vec<&str> = writes.iter().map(String::as_str).collect();
+        assert_eq!((status, writes), expected, "{event} {payload}");
+    }
 }
 
 const LISTED: &[&str] = &[
@@ -277,8 +363,17 @@ async fn no_other_example_writes() {
         let status = world.deliver(&event, &payload).await;
         // An example that names another repository is refused; that it is read at all was shown above.
         assert_eq!(status, if foreign { 401 } else { 202 }, "{event} {action}");
-        let wrote = !world.fake.writes().is_empty();
-        assert_eq!(wrote, listed && !foreign, "{event} {action}");
+        let writes = world.fake.writes();
+        // A whole repository is looked at by a hint at it, and at nothing else.
+        let look = |(write, _): &(String, Value)| write.ends_with("/repositories/hello");
+        assert!(writes.iter().all(|write| listed || look(write)), "{event} {action}: {writes:?}");
+        let looked = writes.iter().any(look);
+        let changes = ["renamed", "transferred", "archived", "unarchived", "deleted"];
+        let changed = [&changes[..], &["publicized", "privatized"]].concat().contains(&action);
+        let about = event.starts_with("installation") || (event == "repository" && changed);
+        assert!(about || !looked, "{event} {action}");
+        assert!(foreign || event != "repository" || !changed || looked, "{event} {action}");
+        assert_eq!(writes.len() > usize::from(looked), listed && !foreign, "{event} {action}");
     }
 }
 

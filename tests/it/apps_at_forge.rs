@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bivouac::app::stage::{BOT, DOMAIN, FILES, NAME, NAMESPACE, REPOSITORY, STRANGER};
 use bivouac::crd::{Environment, EnvironmentStatus, Repository};
-use bivouac::sandbox::github::{HookConfig, NewPull, Outcome, RequestRecord};
+use bivouac::sandbox::github::{Fault, HookConfig, NewPull, Outcome, RequestRecord, RetryAfter};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -18,6 +18,7 @@ const SECOND_KEY: &str = include_str!("../../src/sandbox/github/testdata/app-2.p
 const THIRD_KEY: &str = include_str!("../../src/sandbox/github/testdata/app-3.pem");
 const NEEDED: &[(&str, &str)] =
     &[("metadata", "read"), ("contents", "read"), ("pull_requests", "write")];
+const LAKE: &str = "glade/lake";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An App at the forge, installed for one repository.
@@ -56,7 +57,7 @@ impl App {
             url: "http://bivouac.test/webhook".into(),
             transport: Some(world.stage.receiver.clone()),
             secret: secret.into(),
-            events: vec!["pull_request".into()],
+            events: vec!["pull_request".into(), "repository".into()],
         };
         world.stage.github.add_app_hook(self.id, config).expect("a hook")
     }
@@ -342,18 +343,15 @@ async fn a_missing_permission_is_named_and_tears_nothing_down() {
     camps_stay(7, HOUR + SWEEP, less, "AppPermissionMissing", words, accept(NEEDED)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn two_apps_side_by_side_see_each_only_its_own() {
-    let (world, camper) = as_an_app(8).await;
-    let github = &world.stage.github;
-    // Another organisation with a private repository, and an App of its own.
-    let lake = "glade/lake";
+/// Another organisation with a private repository, and an App of its own.
+async fn another_served(world: &World) -> (App, u64) {
+    let (github, lake) = (&world.stage.github, LAKE);
     github.create_org("glade", STRANGER).expect("an organisation");
     github.create_private_repo(lake).expect("a repository");
     let files = FILES.iter().copied().collect();
     github.commit(lake, "main", &files, "Still water\n", STRANGER).expect("a commit");
-    let lantern = App::made(&world, "lantern", SECOND_KEY, lake);
-    let hook = lantern.hook(&world, "the lantern's");
+    let lantern = App::made(world, "lantern", SECOND_KEY, lake);
+    let hook = lantern.hook(world, "the lantern's");
     let secrets: Api<Secret> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
     let secret = serde_json::from_value(json!({
         "metadata": {"name": "lake"},
@@ -380,21 +378,36 @@ async fn two_apps_side_by_side_see_each_only_its_own() {
     }));
     let repository = repository.expect("a Repository");
     repositories.create(&PostParams::default(), &repository).await.expect("a Repository");
-    is(&world, "lake", "Accessible", "True Accessible").await;
+    is(world, "lake", "Accessible", "True Accessible").await;
+    (lantern, hook)
+}
 
-    // Both serve, over each other's head.
-    let first = github.requests().len();
-    let (_, campfire) = camp(&world, &camper, "sparks").await;
-    let head = github.commit(lake, "ripples", &one("CHANGES.md", "ripples"), "Throw\n", STRANGER);
-    let head = head.expect("a commit");
+/// A pull request there.
+fn proposed(world: &World, branch: &str) -> (u64, String) {
+    let github = &world.stage.github;
+    let head = github.commit(LAKE, branch, &one("CHANGES.md", branch), "Throw\n", STRANGER);
     let pull = NewPull {
-        head: "ripples".into(),
+        head: branch.into(),
         base: "main".into(),
         title: "Ripples".into(),
         body: None,
         draft: false,
     };
-    let number = github.open_pull_request(lake, &pull, STRANGER).expect("a pull request");
+    let number = github.open_pull_request(LAKE, &pull, STRANGER).expect("a pull request");
+    (number, head.expect("a commit"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_apps_side_by_side_see_each_only_its_own() {
+    let (world, camper) = as_an_app(8).await;
+    let github = &world.stage.github;
+    let (lake, (lantern, hook)) = (LAKE, another_served(&world).await);
+    let repositories: Api<Repository> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
+
+    // Both serve, over each other's head.
+    let first = github.requests().len();
+    let (_, campfire) = camp(&world, &camper, "sparks").await;
+    let (number, head) = proposed(&world, "ripples");
     let record = format!("lake-pr-{number}");
     ready(&world, &lantern, lake, &record, &head).await;
     world.sleep(HOUR * 2).await;
@@ -453,4 +466,70 @@ async fn camp_of(world: &World, record: &str) -> Option<String> {
     let name = status_of(world, record).await?.namespace?;
     let api: Api<Namespace> = Api::all(world.stage.admin.clone());
     api.get_opt(&name).await.expect("an answer")?.metadata.uid
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_an_installation_is_known_at_once() {
+    let (world, app) = as_an_app(9).await;
+    let github = &world.stage.github;
+    let (_, record) = camp(&world, &app, "sparks").await;
+    let uid = camp_of(&world, &record).await;
+    let at_once = async |wanted: &str| {
+        world
+            .within(Duration::from_secs(20), &format!("Accessible is {wanted}"), async || {
+                (condition(&world, NAME, "Accessible").await.0 == wanted).then_some(())
+            })
+            .await;
+        // Not a moment that a sweep happens to be in.
+        world.sleep(Duration::from_secs(45)).await;
+    };
+    for _ in 0..2 {
+        github.suspend_app(app.installation, true).expect("suspended");
+        at_once("False AppSuspended").await;
+        github.suspend_app(app.installation, false).expect("not suspended");
+        at_once("True Accessible").await;
+        github.choose_repositories(app.installation, Some(&[])).expect("chosen");
+        at_once("False AppNotInstalled").await;
+        github.choose_repositories(app.installation, Some(&[REPOSITORY])).expect("chosen");
+        at_once("True Accessible").await;
+    }
+    github.accept_permissions(app.installation, &NEEDED[..2]).expect("accepted");
+    // The token in hand is good for some minutes more.
+    world.sleep(SWEEP).await;
+    github.accept_permissions(app.installation, NEEDED).expect("accepted");
+    at_once("True Accessible").await;
+    assert_eq!(camp_of(&world, &record).await, uid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_installation_that_has_to_wait_delays_no_other() {
+    let (world, camper) = as_an_app(10).await;
+    let (lantern, _) = another_served(&world).await;
+    let github = &world.stage.github;
+    // One hour of silence is asked of the first one's installation.
+    let fault = Fault::Limited(429, RetryAfter::Seconds(3600));
+    github.fault_next("*", "/repos/acme/", fault, 1);
+    let branches = ["one", "two", "three", "four", "five", "six"];
+    for branch in branches {
+        world.open(branch, &one("CHANGES.md", branch));
+    }
+    world.sleep(Duration::from_secs(5)).await;
+    let first = github.requests().len();
+    let (number, head) = proposed(&world, "ripples");
+    let record = format!("lake-pr-{number}");
+    world
+        .within(Duration::from_secs(20), "the other one is served", async || {
+            let status = status_of(&world, &record).await?;
+            let told = comment(&world, &lantern, LAKE, number)?;
+            (status.holds("Ready") && told.contains(&head)).then_some(())
+        })
+        .await;
+    world.sleep(Duration::from_secs(1800)).await;
+    let asked = since(&world, first);
+    assert!(asked.iter().all(|r| !r.path.contains("/acme/")), "{asked:?}");
+    world.sleep(Duration::from_secs(2400)).await;
+    for number in 1..=6 {
+        let told = comment(&world, &camper, REPOSITORY, number);
+        assert!(told.is_some_and(|told| told.contains("### Preview is ready")), "#{number}");
+    }
 }

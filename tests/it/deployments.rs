@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::support::{SWEEP, World, one, start};
 
-
 fn deployments(world: &World) -> Vec<DeploymentView> {
     world.stage.github.deployments(REPOSITORY).expect("deployments")
 }
@@ -200,10 +199,14 @@ async fn when_the_rate_is_short_deployments_are_left_out_and_the_rest_is_told() 
     world.sleep(Duration::from_secs(60)).await;
     assert_eq!(deployments(&world).iter().filter(|d| d.sha == second).count(), 0);
     github.set_rate_limit(None);
-    world.within(Duration::from_secs(2 * 3600), "it is made up for", async || {
-        deployments(&world).iter().any(|d| d.sha == second && d.states == ["success"]).then_some(())
-    })
-    .await;
+    world
+        .within(Duration::from_secs(2 * 3600), "it is made up for", async || {
+            deployments(&world)
+                .iter()
+                .any(|d| d.sha == second && d.states == ["success"])
+                .then_some(())
+        })
+        .await;
     went(&world, &first, &["success inactive"]).await;
 }
 

@@ -275,7 +275,7 @@ impl Stage {
                     Wiring::Sockets => None,
                 },
                 secret: accounts.webhook_secret.clone(),
-                events: vec!["pull_request".into()],
+                events: ["pull_request", "push", "delete", "repository"].map(String::from).into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {

@@ -134,7 +134,7 @@ pub(super) async fn run(context: &Context, quiet: CancellationToken) {
     let mut end: Option<DateTime<Utc>> = None;
     loop {
         let now = context.clock.now();
-        let owes = |repository: &str| context.teller.owes(repository);
+        let owes = |forge: &Forge| context.teller.owes(forge);
         while end.is_none()
             && let Some(job) = context.marks.next(now, &owes)
         {

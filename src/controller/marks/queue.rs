@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::{End, Job};
+use crate::forge::Forge;
 
 /// Records of all Repositories that are told of at once. Those of one Repository go one after the other: the forge wants
 /// a second between two writes, and comments go first.
@@ -122,8 +123,8 @@ impl Marks {
         self.changed.notified().await;
     }
 
-    /// The next that may be told, oldest first. `owes` says whether a comment of a Repository has to go out before.
-    pub(super) fn next(&self, now: DateTime<Utc>, owes: &dyn Fn(&str) -> bool) -> Option<Job> {
+    /// The next that may be told, oldest first. `owes` says whether a comment has to go out there before.
+    pub(super) fn next(&self, now: DateTime<Utc>, owes: &dyn Fn(&Forge) -> bool) -> Option<Job> {
         let mut state = self.state();
         if state.working.len() >= FOR_ALL {
             return None;
@@ -132,7 +133,7 @@ impl Marks {
             !state.working.contains(waiting.job.repository())
                 && !state.noting.contains(waiting.job.record())
                 && state.not_before(waiting).is_none_or(|not_before| not_before <= now)
-                && !owes(waiting.job.repository())
+                && !owes(&waiting.job.forge)
         };
         let oldest = state.waiting.values().filter(|waiting| may(waiting));
         let record = oldest.min_by_key(|waiting| waiting.arrived)?.job.record().to_owned();
@@ -181,7 +182,13 @@ impl Marks {
     }
 
     /// Whether the forge would not take it a moment ago.
-    pub(super) fn is_refused(&self, job: &Job, kind: Kind, basis: &str, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_refused(
+        &self,
+        job: &Job,
+        kind: Kind,
+        basis: &str,
+        now: DateTime<Utc>,
+    ) -> bool {
         let state = self.state();
         let text = Scope::Text(basis.to_owned());
         [Scope::Repository, text].iter().any(|scope| {
@@ -193,9 +200,7 @@ impl Marks {
     /// The credentials are others: what was refused is tried again.
     pub(in crate::controller) fn forgive(&self, repository: &str) {
         let below = format!("{repository}/");
-        self.state()
-            .refused
-            .retain(|(name, _), _| name != repository && !name.starts_with(&below));
+        self.state().refused.retain(|(name, _), _| name != repository && !name.starts_with(&below));
     }
 }
 

@@ -122,9 +122,9 @@ pub(super) fn deployed(record: &Environment) -> deployment::Standing {
         // The commit of before goes on, when there is one.
         Some(Phase::Refused | Phase::Failed) => of(Standing::Failed, head(record)),
         None
-        | Some(
-            Phase::NoCamp | Phase::WaitingForApproval | Phase::TearingDown | Phase::Closed,
-        ) => Standing::None,
+        | Some(Phase::NoCamp | Phase::WaitingForApproval | Phase::TearingDown | Phase::Closed) => {
+            Standing::None
+        }
     }
 }
 

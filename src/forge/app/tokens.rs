@@ -125,6 +125,14 @@ impl Tokens {
         }
     }
 
+    /// The installation is another one than when the token was asked for: the next call asks for a new one.
+    pub(in crate::forge) fn outdated(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_mut() {
+            kept.renew_at = self.clock.now();
+        }
+    }
+
     /// Another token than `refused`, which the forge has not taken.
     pub(in crate::forge) async fn instead_of(
         &self,

@@ -25,6 +25,10 @@ pub(super) struct Call {
     pub(super) query: BTreeMap<String, String>,
     pub(super) body: Bytes,
     pub(super) actor: Actor,
+    /// No page has more rows than this.
+    pub(super) rows: Option<usize>,
+    /// So many rows come (or go, when negative) before each later page, while the client is between two pages.
+    pub(super) moving: isize,
 }
 
 /// An answer of the API.
@@ -92,6 +96,7 @@ impl Call {
     fn page(&self) -> (usize, usize) {
         let number = |name: &str| self.query(name).and_then(|text| text.parse::<usize>().ok());
         let per_page = number("per_page").filter(|n| *n > 0).unwrap_or(PER_PAGE).min(MOST_PER_PAGE);
+        let per_page = self.rows.map_or(per_page, |rows| per_page.min(rows));
         (number("page").unwrap_or(1).max(1), per_page)
     }
 
@@ -122,7 +127,9 @@ impl Call {
         if page > 1 {
             link(1, "first");
         }
-        let rows = rows.into_iter().skip((page - 1).saturating_mul(per_page)).take(per_page);
+        let moved = if page > 1 { self.moving } else { 0 };
+        let first = (page - 1).saturating_mul(per_page).saturating_add_signed(moved);
+        let rows = rows.into_iter().skip(first).take(per_page);
         (rows.collect(), (!links.is_empty()).then(|| links.join(", ")))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trouble::Fault;
 use crate::seams::Rng;
 
 /// What is to go wrong.
@@ -12,6 +13,12 @@ pub(super) struct Faults {
     pub(super) outage: bool,
     /// Lists of pull requests are answered empty.
     pub(super) empty_lists: bool,
+    /// What is younger than this is answered 404.
+    pub(super) birth: Duration,
+    /// No page has more rows.
+    pub(super) rows: Option<usize>,
+    /// So many rows come or go before the second page of a list and before each later one.
+    pub(super) moving: isize,
     /// Every answer takes up to this long.
     pub(super) latency: Duration,
     /// Whether a pull request can be merged is known only so long after its head or base moved.
@@ -34,7 +41,7 @@ pub struct DeliveryFaults {
 struct Failure {
     method: String,
     pattern: String,
-    status: u16,
+    fault: Fault,
     times: u32,
 }
 
@@ -53,16 +60,19 @@ impl Faults {
             failures: Vec::new(),
             outage: false,
             empty_lists: false,
+            birth: Duration::ZERO,
+            rows: None,
+            moving: 0,
             latency: Duration::ZERO,
             merge_delay: Duration::ZERO,
             delivery: DeliveryFaults::default(),
         }
     }
 
-    /// The next `times` requests of `method` (`*` is any) whose path fits `pattern` are answered `status`.
-    pub(super) fn fail(&mut self, method: &str, pattern: &str, status: u16, times: u32) {
+    /// The next `times` requests of `method` (`*` is any) whose path fits `pattern` go wrong so.
+    pub(super) fn fail(&mut self, method: &str, pattern: &str, fault: Fault, times: u32) {
         let (method, pattern) = (method.to_owned(), pattern.to_owned());
-        self.failures.push(Failure { method, pattern, status, times });
+        self.failures.push(Failure { method, pattern, fault, times });
     }
 
     /// No request fails any more by [`fail`](Self::fail).
@@ -70,10 +80,10 @@ impl Faults {
         self.failures.clear();
     }
 
-    /// The status that this request has to be answered with, if any.
-    pub(super) fn strike(&mut self, method: &str, path: &str) -> Option<u16> {
+    /// How this request goes wrong, if at all.
+    pub(super) fn strike(&mut self, method: &str, path: &str) -> Option<Fault> {
         if self.outage {
-            return Some(503);
+            return Some(Fault::Status(503));
         }
         let found = self.failures.iter_mut().find(|failure| {
             failure.times > 0
@@ -81,9 +91,9 @@ impl Faults {
                 && fits(&failure.pattern, path)
         })?;
         found.times -= 1;
-        let status = found.status;
+        let fault = found.fault.clone();
         self.failures.retain(|failure| failure.times > 0);
-        Some(status)
+        Some(fault)
     }
 
     /// How long this answer takes.
@@ -160,10 +170,10 @@ mod tests {
     #[test]
     fn a_failure_strikes_as_often_as_said_and_only_where_said() {
         let mut faults = Faults::new(Rng::seeded(1));
-        faults.fail("POST", "/comments", 502, 2);
+        faults.fail("POST", "/comments", Fault::Status(502), 2);
         assert_eq!(faults.strike("GET", "/x/comments"), None);
-        assert_eq!(faults.strike("post", "/x/comments"), Some(502));
-        assert_eq!(faults.strike("POST", "/x/comments"), Some(502));
+        assert_eq!(faults.strike("post", "/x/comments"), Some(Fault::Status(502)));
+        assert_eq!(faults.strike("POST", "/x/comments"), Some(Fault::Status(502)));
         assert_eq!(faults.strike("POST", "/x/comments"), None);
     }
 }

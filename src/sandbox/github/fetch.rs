@@ -42,7 +42,8 @@ fn fetch(state: &mut State, request: &FetchRequest) -> (Result<(), FetchError>, 
         url: url.clone(),
         source: cause.into(),
     };
-    if let Some(status) = state.faults.strike("FETCH", &request.url) {
+    if let Some(fault) = state.faults.strike("FETCH", &request.url) {
+        let status = fault.status().unwrap_or(504);
         let refuses = matches!(status, 401 | 403 | 404);
         let error =
             if refuses { denied() } else { failed(format!("the server answered {status}")) };

@@ -180,6 +180,45 @@ impl State {
         }
     }
 
+    /// Queues an event of an installation for its App, which gets it whether it subscribed or not.
+    pub(super) fn emit_installation(
+        &mut self,
+        event: &str,
+        found: &super::model::Installation,
+        payload: Value,
+    ) {
+        let mut payload = payload;
+        let common = json!({
+            "installation": self.installation_json(found),
+            "sender": self.user_json(found.account),
+        });
+        views::merge_into(&mut payload, common);
+        let of_app = |hook: &&Hook| hook.active && hook.scope == Scope::App(found.app);
+        let hooks: Vec<u64> = self.hooks.values().filter(of_app).map(|hook| hook.id).collect();
+        for hook in hooks {
+            self.queue(hook, event, 0, &payload);
+        }
+    }
+
+    /// As an event of an installation names repositories.
+    pub(super) fn named_json(&self, repositories: &BTreeSet<u64>) -> Value {
+        let found = repositories.iter().filter_map(|id| self.repos.get(id));
+        let rows = found.map(|repo| {
+            json!({
+                "id": repo.id, "node_id": node_id("Repository", repo.id), "name": repo.name,
+                "full_name": self.full_name(repo), "private": repo.private,
+            })
+        });
+        rows.collect::<Vec<_>>().into()
+    }
+
+    /// Repositories of an installation.
+    pub(super) fn repositories_of(&self, found: &super::model::Installation) -> BTreeSet<u64> {
+        let owned = self.repos.values().filter(|repo| repo.owner == found.account);
+        let owned: BTreeSet<u64> = owned.map(|repo| repo.id).collect();
+        found.repositories.clone().unwrap_or(owned)
+    }
+
     /// Queues one payload for one hook, with the faults of the plan.
     pub(super) fn queue(&mut self, hook: u64, event: &str, repository: u64, payload: &Value) {
         let fate = self.faults.fate();

@@ -1,6 +1,6 @@
-//! PURE · GitHub's primary rate limit: so many requests an hour for each identity.
+//! PURE · GitHub's rate limits: so many requests an hour for each identity, and so many writes of content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::model::{Actor, Bearer, Time};
 
@@ -9,6 +9,8 @@ const LOGGED_IN: u64 = 5000;
 /// Requests an hour of somebody who is not.
 const ANONYMOUS: u64 = 60;
 const WINDOW_SECONDS: i64 = 3600;
+/// Writes of content in a minute and in an hour.
+const CONTENT: (usize, usize) = (80, 500);
 
 /// Counters of all identities.
 #[derive(Debug, Default)]
@@ -16,6 +18,9 @@ pub(super) struct Limits {
     counters: BTreeMap<Actor, Counter>,
     /// Replaces both limits.
     pub(super) limit: Option<u64>,
+    writes: BTreeMap<Actor, VecDeque<i64>>,
+    /// Replaces the limits of content.
+    pub(super) content: Option<(usize, usize)>,
 }
 
 /// One identity's hour.
@@ -32,16 +37,36 @@ impl Counter {
     }
 }
 
+/// All tokens of an installation have their limits together.
+fn whole(actor: Actor) -> Actor {
+    match actor {
+        Actor::Installation(Bearer { installation, .. }) => {
+            Actor::Installation(Bearer { installation, grant: 0 })
+        }
+        other => other,
+    }
+}
+
 impl Limits {
+    /// One more write of content; the error says after how many seconds there is room for it.
+    pub(super) fn write(&mut self, actor: Actor, now: Time) -> Result<(), i64> {
+        let (minute, hour) = self.content.unwrap_or(CONTENT);
+        let now = now.timestamp();
+        let writes = self.writes.entry(whole(actor)).or_default();
+        writes.retain(|at| now - at < WINDOW_SECONDS);
+        for (span, most) in [(60, minute), (WINDOW_SECONDS, hour)] {
+            let inside = writes.iter().filter(|at| now - **at < span);
+            if inside.clone().count() >= most {
+                return Err(inside.min().map_or(span, |oldest| oldest + span - now));
+            }
+        }
+        writes.push_back(now);
+        Ok(())
+    }
+
     /// The hour that `actor` is in.
     pub(super) fn current(&mut self, actor: Actor, now: Time) -> &mut Counter {
-        // All tokens of an installation have one hour together.
-        let actor = match actor {
-            Actor::Installation(Bearer { installation, .. }) => {
-                Actor::Installation(Bearer { installation, grant: 0 })
-            }
-            other => other,
-        };
+        let actor = whole(actor);
         let usual = if actor == Actor::Anonymous { ANONYMOUS } else { LOGGED_IN };
         let limit = self.limit.unwrap_or(usual);
         let now = now.timestamp();

@@ -7,6 +7,7 @@
 
 mod call;
 mod diff;
+mod exchange;
 mod faults;
 mod fetch;
 mod git;
@@ -20,6 +21,7 @@ mod rest;
 mod server;
 mod smart_http;
 mod state;
+mod trouble;
 mod views;
 mod web;
 
@@ -35,16 +37,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::exchange::Exchange;
 pub use self::faults::DeliveryFaults;
 pub use self::handle::{
-    AnnotationView, Census, CheckView, CommentView, Content, DeliveryView, DeploymentView, HookConfig, PullView,
-    StatusView,
+    AnnotationView, Census, CheckView, CommentView, Content, DeliveryView, DeploymentView,
+    HookConfig, PullView, StatusView,
 };
 pub use self::hooks::Outcome;
 pub use self::model::Role;
 pub use self::ops::pulls::NewPull;
 pub use self::refusal::Refusal;
 use self::state::State;
+pub use self::trouble::{Fault, RetryAfter};
 use crate::seams::{Clock, Rng};
 
 /// A GitHub of one's own. Clones are handles to the same one; when the last is dropped its deliveries end.

@@ -11,9 +11,11 @@ use tokio::net::TcpListener;
 use tower::service_fn;
 
 use super::call::{self, Call, Reply};
+use super::exchange::Exchange;
 use super::model::Actor;
 use super::refusal::Refusal;
 use super::state::State;
+use super::trouble::Fault;
 use super::{GitHub, RequestRecord, rest, smart_http, web};
 use crate::seams::{BoxError, Transport, body};
 
@@ -21,6 +23,8 @@ use crate::seams::{BoxError, Transport, body};
 const MOST_BODY: usize = 8 * 1024 * 1024;
 /// Requests in the list; a day of a busy demo has a tenth of it.
 pub(super) const MOST_REQUESTS: usize = 100_000;
+
+const TOO_MUCH_CONTENT: &str = "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. Please retry your request again later.";
 
 /// What every handler gives back.
 pub(super) type Answer = Response<crate::seams::Body>;
@@ -81,46 +85,101 @@ impl GitHub {
             }
             _ => {
                 let inside = prefixed.unwrap_or(&path);
-                self.api(&method, inside, parts.uri.query(), &parts.headers, bytes)
+                let query = parts.uri.query().unwrap_or_default();
+                let fault = self.state().faults.strike(&method, inside);
+                let early = fault.as_ref().filter(|fault| !fault.is_after());
+                let answer = match early {
+                    Some(fault) => self.struck(&method, inside, query, bytes, fault),
+                    None => self.api(&method, inside, query, &parts.headers, bytes),
+                };
+                match fault {
+                    Some(fault) => fault.spoil(answer).await,
+                    None => answer,
+                }
             }
         }
     }
 
-    /// One API request, from faults to headers.
+    /// One API request that nothing is done about.
+    fn struck(&self, method: &str, path: &str, query: &str, body: Bytes, fault: &Fault) -> Answer {
+        let mut state = self.state();
+        let status = fault.status().unwrap_or_default();
+        state.record(method, &shown(path, query), None, status);
+        if state.exchanges.wants() {
+            let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+            let answer = Bytes::new();
+            let exchange = Exchange { method, path, query, body, status, answer, fault: true };
+            state.exchanges.keep(exchange);
+        }
+        fault.answer(state.now())
+    }
+
+    /// One API request, and what is kept of it.
     fn api(
         &self,
         method: &str,
         path: &str,
-        query: Option<&str>,
+        query: &str,
         headers: &HeaderMap,
         body: Bytes,
     ) -> Answer {
         let mut state = self.state();
-        let query_text = query.unwrap_or_default();
-        let shown =
-            if query_text.is_empty() { path.to_owned() } else { format!("{path}?{query_text}") };
-        if let Some(status) = state.faults.strike(method, path) {
-            state.record(method, &shown, None, status);
-            return finish(fault(status));
+        let reply = state.answer(method, path, query, headers, body.clone());
+        if state.exchanges.wants() {
+            let answer = reply.body.as_ref().map(ToString::to_string).unwrap_or_default().into();
+            let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+            let status = reply.status;
+            let exchange = Exchange { method, path, query, body, status, answer, fault: false };
+            state.exchanges.keep(exchange);
         }
+        drop(state);
+        finish(reply)
+    }
+}
+
+fn shown(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// Whether a request makes content that GitHub counts. A token is none.
+fn makes_content(method: &str, path: &str) -> bool {
+    matches!(method, "POST" | "PATCH" | "PUT" | "DELETE") && !path.starts_with("/app/")
+}
+
+impl State {
+    /// One API request, from credentials to headers.
+    fn answer(
+        &mut self,
+        method: &str,
+        path: &str,
+        query_text: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Reply {
+        let state = self;
+        let shown = shown(path, query_text);
         let actor = match credentials(headers).map(|token| state.identify(&token)) {
             None => Actor::Anonymous,
             Some(Ok(actor)) => actor,
             Some(Err(refusal)) => {
                 state.record(method, &shown, None, refusal.status);
-                return finish(Reply::refused(&refusal));
+                let now = state.now();
+                let counter = *state.limits.current(Actor::Anonymous, now);
+                let mut reply = Reply::refused(&refusal);
+                reply.headers.extend(limit_headers(counter));
+                return reply;
             }
         };
         let now = state.now();
         let limited = path == "/rate_limit";
         let counter = *state.limits.current(actor, now);
         if !limited && counter.remaining() == 0 {
-            let refusal = Refusal::forbidden(over_limit(&state, actor));
+            let refusal = Refusal::forbidden(over_limit(state, actor));
             let mut reply = Reply::refused(&refusal);
             reply.headers.extend(limit_headers(counter));
             let user = state.actor_name(actor);
             state.record(method, &shown, user, refusal.status);
-            return finish(reply);
+            return reply;
         }
         let call = Call {
             method: method.to_owned(),
@@ -128,9 +187,20 @@ impl GitHub {
             query: call::query(query_text),
             body,
             actor,
+            rows: state.faults.rows,
+            moving: state.faults.moving,
         };
-        let mut reply =
-            rest::route(&mut state, &call).unwrap_or_else(|refusal| Reply::refused(&refusal));
+        let content =
+            if makes_content(method, path) { state.limits.write(actor, now) } else { Ok(()) };
+        let mut reply = match content {
+            Ok(()) if state.is_unborn(&call.segments()) => Reply::refused(&Refusal::not_found()),
+            Ok(()) => rest::route(state, &call).unwrap_or_else(|refusal| Reply::refused(&refusal)),
+            Err(seconds) => {
+                let mut reply = Reply::refused(&Refusal::forbidden(TOO_MUCH_CONTENT));
+                reply.headers.push(("retry-after", seconds.to_string()));
+                reply
+            }
+        };
         if method == "GET" && reply.status == 200 {
             conditional(&mut reply, headers);
         }
@@ -143,7 +213,7 @@ impl GitHub {
         reply.headers.extend(limit_headers(counter));
         let user = state.actor_name(actor);
         state.record(method, &shown, user, reply.status);
-        finish(reply)
+        reply
     }
 }
 
@@ -213,33 +283,6 @@ fn limit_headers(counter: super::limits::Counter) -> [(&'static str, String); 5]
     ]
 }
 
-/// What a forge says when it is struck by `status`.
-fn fault(status: u16) -> Reply {
-    let words = match status {
-        401 => "Bad credentials",
-        403 | 429 => {
-            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        }
-        404 => "Not Found",
-        409 => "Conflict",
-        422 => "Validation Failed",
-        500 => "Server Error",
-        502 => "Bad Gateway",
-        503 => {
-            "No server is currently available to service your request. Sorry about that. Please try resubmitting your request and contact us if the problem persists."
-        }
-        504 => {
-            "We couldn't respond to your request in time. Sorry about that. Please try resubmitting your request and contact us if the problem persists."
-        }
-        _ => "fault injected by the sandbox",
-    };
-    let mut reply = Reply::refused(&Refusal::new(status, words));
-    if matches!(status, 403 | 429) {
-        reply.headers.push(("retry-after", "60".to_owned()));
-    }
-    reply
-}
-
 /// Adds the `ETag`, and turns an answer that the client has already into a 304.
 fn conditional(reply: &mut Reply, headers: &HeaderMap) {
     let Some(etag) = reply.etag() else { return };
@@ -259,7 +302,7 @@ fn conditional(reply: &mut Reply, headers: &HeaderMap) {
     reply.headers.push(("vary", "Accept, Authorization".to_owned()));
 }
 
-fn finish(reply: Reply) -> Answer {
+pub(super) fn finish(reply: Reply) -> Answer {
     let text = reply.body.as_ref().map(ToString::to_string).unwrap_or_default();
     let has_body = reply.body.is_some();
     let mut response = Response::new(body(text));

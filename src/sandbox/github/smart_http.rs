@@ -142,7 +142,8 @@ impl GitHub {
         method: &str,
     ) -> Result<(Actor, u64, Git), Box<Answer>> {
         let mut state = self.state();
-        if let Some(status) = state.faults.strike("GIT", path) {
+        if let Some(fault) = state.faults.strike("GIT", path) {
+            let status = fault.status().unwrap_or(504);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
             return refused(&mut state, method, path, status, "the sandbox fails as told", None);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
+use super::exchange::Exchanges;
 use super::faults::Faults;
 use super::git::GitError;
 use super::hooks::{Delivery, Hook};
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     pub(super) requests: VecDeque<RequestRecord>,
     pub(super) faults: Faults,
+    pub(super) exchanges: Exchanges,
     pub(super) limits: Limits,
 }
 
@@ -62,6 +64,7 @@ impl State {
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             requests: VecDeque::new(),
+            exchanges: Exchanges::default(),
             limits: Limits::default(),
         }
     }
@@ -87,6 +90,28 @@ impl State {
     /// Login of an account; GitHub's `ghost` when it is gone.
     pub(super) fn login(&self, id: u64) -> &str {
         self.accounts.get(&id).map_or("ghost", |account| &account.login)
+    }
+
+    /// Whether what a path names was made so short a time ago that the API does not find it yet.
+    pub(super) fn is_unborn(&self, segments: &[String]) -> bool {
+        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let (repo, rest) = match parts.as_slice() {
+            ["repos", owner, name, rest @ ..] => (self.find_repo(owner, name), rest),
+            ["repositories", id, rest @ ..] => (id.parse().ok(), rest),
+            _ => return false,
+        };
+        let Some(repo) = repo.and_then(|id| self.repos.get(&id)) else { return false };
+        let made = match rest {
+            ["issues", "comments", id, ..] => {
+                id.parse().ok().and_then(|id: u64| Some(repo.comments.get(&id)?.created_at))
+            }
+            ["pulls" | "issues", number, ..] => {
+                number.parse().ok().and_then(|n: u64| Some(repo.issues.get(&n)?.created_at))
+            }
+            _ => None,
+        };
+        let lag = chrono::TimeDelta::from_std(self.faults.birth).unwrap_or_default();
+        made.is_some_and(|made| self.now() < made + lag)
     }
 
     pub(super) fn find_repo(&self, owner: &str, name: &str) -> Option<u64> {

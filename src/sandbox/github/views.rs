@@ -128,6 +128,19 @@ impl State {
         json
     }
 
+    /// An account by itself, as everybody sees it.
+    pub(super) fn profile_json(&self, account: &Account) -> Value {
+        let mut json = self.account_json(account);
+        let own = self.repos.values().filter(|r| r.owner == account.id && !r.private).count();
+        let more = json!({
+            "name": account.login, "company": null, "blog": "", "location": null, "email": null,
+            "hireable": null, "bio": null, "public_repos": own, "public_gists": 0,
+            "followers": 0, "following": 0, "updated_at": time(account.created_at),
+        });
+        merge_into(&mut json, more);
+        json
+    }
+
     pub(super) fn repo_json(&self, repo: &Repo, actor: Actor) -> Value {
         let (api, html) = (self.repo_api(repo), self.repo_html(repo));
         let open = repo.issues.values().filter(|issue| issue.open).count();

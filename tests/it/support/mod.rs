@@ -2,6 +2,7 @@
 
 mod golden;
 pub(crate) mod network;
+pub(crate) mod openapi;
 mod process;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub(crate) struct World {
     pub(crate) stage: Stage,
     folder: TempDir,
     _turn: Option<MutexGuard<'static, ()>>,
+    _judged: openapi::AtTheEnd,
 }
 
 /// A kubeconfig of a real API server to spare.
@@ -75,7 +77,7 @@ impl World {
         let folder = TempDir::new().expect("a folder for the story");
         let tools = Arc::new(NoTools::because("a story starts no program"));
         let stage = Stage::build_elsewhere(folder.path(), Path::new(&kubeconfig), tools).await;
-        Self { stage: stage.expect("a world"), folder, _turn: Some(turn) }
+        Self::of(stage.expect("a world"), folder, Some(turn))
     }
 
     /// For a story that needs the embedded Kubernetes: its virtual time, its audit, faults on wish. It is never a real one.
@@ -98,7 +100,12 @@ impl World {
         let (clock, rng) = (Clock::simulated(start()), Rng::seeded(seed));
         let path = folder.path();
         let stage = Stage::build_with_tools(path, Wiring::InProcess, clock, rng, tools).await;
-        Self { stage: stage.expect("a world"), folder, _turn: None }
+        Self::of(stage.expect("a world"), folder, None)
+    }
+
+    fn of(stage: Stage, folder: TempDir, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        let judged = openapi::AtTheEnd::of(&stage.github);
+        Self { stage, folder, _turn: turn, _judged: judged }
     }
 
     // === Acting ===

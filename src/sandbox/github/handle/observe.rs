@@ -5,14 +5,51 @@ use std::time::Duration;
 
 use super::Census;
 use crate::sandbox::github::hooks::Outcome;
-use crate::sandbox::github::{DeliveryFaults, GitHub, RequestRecord};
+use crate::sandbox::github::{DeliveryFaults, Exchange, Fault, GitHub, RequestRecord};
 
 /// Faults, and what an observer wants to know.
 impl GitHub {
     /// The next `times` requests of `method` (`*` is any; `GIT` and `FETCH` are git's) whose path fits `pattern`
     /// (`*` stands for any text; without one it may be anywhere) are answered `status` and do nothing.
     pub fn fail_next(&self, method: &str, pattern: &str, status: u16, times: u32) {
-        self.state().faults.fail(method, pattern, status, times);
+        self.fault_next(method, pattern, Fault::Status(status), times);
+    }
+
+    /// As [`fail_next`](Self::fail_next), for every way in which a request can go wrong.
+    pub fn fault_next(&self, method: &str, pattern: &str, fault: Fault, times: u32) {
+        self.state().faults.fail(method, pattern, fault, times);
+    }
+
+    /// A pull request or a comment that was made less than this ago is answered 404, as by a replica that lags behind.
+    pub fn set_birth_lag(&self, lag: Duration) {
+        self.state().faults.birth = lag;
+    }
+
+    /// No page of a list has more rows than this, whatever was asked for.
+    pub fn set_page_rows(&self, rows: Option<usize>) {
+        self.state().faults.rows = rows;
+    }
+
+    /// While a client goes from one page to the next, so many rows before it go away: it never sees as many. Negative: so
+    /// many come, and it sees as many twice.
+    pub fn set_moving_rows(&self, rows: isize) {
+        self.state().faults.moving = rows;
+    }
+
+    /// Writes of content in a minute and in an hour, for every identity; `None` is GitHub's own limit.
+    pub fn set_content_limits(&self, limits: Option<(usize, usize)>) {
+        self.state().limits.content = limits;
+    }
+
+    /// From now on every request to the API is kept with its answer. Without this the first 256 are.
+    pub fn keep_exchanges(&self) {
+        self.state().exchanges.keep_all();
+    }
+
+    /// Requests to the API with their answers, word for word, since the last call.
+    #[must_use]
+    pub fn take_exchanges(&self) -> Vec<Exchange> {
+        self.state().exchanges.take()
     }
 
     /// Ends all that [`fail_next`](Self::fail_next) began.

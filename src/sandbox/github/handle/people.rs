@@ -86,8 +86,10 @@ impl GitHub {
 
     /// Takes an App away from an account; its tokens end.
     pub fn uninstall_app(&self, installation: u64) -> Result<(), Refusal> {
-        let found = self.state().installations.remove(&installation);
-        found.map(|_| ()).ok_or_else(Refusal::not_found)
+        let mut state = self.state();
+        let found = state.installations.remove(&installation).ok_or_else(Refusal::not_found)?;
+        state.tell_of_installation("deleted", &found);
+        Ok(())
     }
 
     /// Makes all tokens of an installation invalid, as GitHub does with one that was found in public; gives how many.
@@ -107,6 +109,8 @@ impl GitHub {
         let now = state.now();
         let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
         found.suspended_at = suspended.then_some(now);
+        let found = found.clone();
+        state.tell_of_installation(if suspended { "suspend" } else { "unsuspend" }, &found);
         Ok(())
     }
 
@@ -120,6 +124,8 @@ impl GitHub {
         let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
         let permissions = permissions.iter();
         found.permissions = permissions.map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let found = found.clone();
+        state.tell_of_installation("new_permissions_accepted", &found);
         Ok(())
     }
 
@@ -133,8 +139,27 @@ impl GitHub {
         let some = repositories
             .map(|names| names.iter().map(|name| state.named(name)).collect::<Result<_, _>>())
             .transpose()?;
+        let found = state.installations.get(&installation).ok_or_else(Refusal::not_found)?;
+        let before = state.repositories_of(found);
         let found = state.installations.get_mut(&installation).ok_or_else(Refusal::not_found)?;
         found.repositories = some;
+        let found = found.clone();
+        let after = state.repositories_of(&found);
+        let selection = if found.repositories.is_some() { "selected" } else { "all" };
+        for (action, list, rows) in [
+            ("added", "repositories_added", &after - &before),
+            ("removed", "repositories_removed", &before - &after),
+        ] {
+            if rows.is_empty() {
+                continue;
+            }
+            let mut payload = serde_json::json!({
+                "action": action, "repository_selection": selection, "requester": null,
+                "repositories_added": [], "repositories_removed": [],
+            });
+            payload[list] = state.named_json(&rows);
+            state.emit_installation("installation_repositories", &found, payload);
+        }
         Ok(())
     }
 

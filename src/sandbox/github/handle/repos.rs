@@ -40,6 +40,13 @@ impl GitHub {
         state.rename_repo(id, name, by)
     }
 
+    /// Gives a repository to another account.
+    pub fn transfer_repository(&self, repo: &str, to: &str, by: &str) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let ((id, by), to) = (state.named_by(repo, by)?, state.need_account(to)?);
+        state.transfer_repo(id, to, by)
+    }
+
     /// Deletes a repository and its git data.
     pub fn delete_repository(&self, repo: &str, by: &str) -> Result<(), Refusal> {
         let mut state = self.state();

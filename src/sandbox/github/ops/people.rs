@@ -104,8 +104,20 @@ impl State {
             suspended_at: None,
             created_at,
         };
-        self.installations.insert(id, installation);
+        self.installations.insert(id, installation.clone());
+        self.tell_of_installation("created", &installation);
         Ok(id)
+    }
+
+    /// Tells the App what happened to its installation.
+    pub(in crate::sandbox::github) fn tell_of_installation(
+        &mut self,
+        action: &str,
+        found: &Installation,
+    ) {
+        let repositories = self.named_json(&self.repositories_of(found));
+        let payload = json!({ "action": action, "repositories": repositories });
+        self.emit_installation("installation", found, payload);
     }
 
     /// Repositories that an installation token reaches.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::sandbox::github::git::Git;
-use crate::sandbox::github::model::{Label, Repo, Role};
+use crate::sandbox::github::model::{AccountKind, Label, Repo, Role};
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
 
@@ -100,6 +100,32 @@ impl State {
         name.clone_into(&mut self.repo_mut(id)?.name);
         let changes = json!({ "repository": { "name": { "from": old } } });
         self.emit("repository", id, by, json!({ "action": "renamed", "changes": changes }));
+        Ok(())
+    }
+
+    /// Gives a repository to another account; its old name leads there.
+    pub(in crate::sandbox::github) fn transfer_repo(
+        &mut self,
+        id: u64,
+        to: u64,
+        by: u64,
+    ) -> Result<(), Refusal> {
+        let (owner, name) = {
+            let repo = self.repo(id)?;
+            (repo.owner, repo.name.clone())
+        };
+        self.need_free_name(to, &name)?;
+        let key = |state: &Self, owner| {
+            (state.login(owner).to_ascii_lowercase(), name.to_ascii_lowercase())
+        };
+        let (old, new) = (key(self, owner), key(self, to));
+        self.moved.remove(&new);
+        self.moved.insert(old, id);
+        self.repo_mut(id)?.owner = to;
+        let kind = self.accounts.get(&owner).map(|account| account.kind);
+        let kind = if kind == Some(AccountKind::Organization) { "organization" } else { "user" };
+        let changes = json!({ "owner": { "from": { kind: self.user_json(owner) } } });
+        self.emit("repository", id, by, json!({ "action": "transferred", "changes": changes }));
         Ok(())
     }
 

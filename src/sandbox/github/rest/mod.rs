@@ -41,9 +41,8 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
         }
         ("GET", ["user"]) => match call.actor {
             Actor::User(id) => {
-                let mut json = state.user_json(id);
-                json["name"] = state.login(id).into();
-                Ok(Reply::ok(json))
+                let account = state.accounts.get(&id).ok_or_else(Refusal::not_found)?;
+                Ok(Reply::ok(state.profile_json(account)))
             }
             Actor::Anonymous => Err(Refusal::login_needed()),
             Actor::Installation(_) | Actor::App(_) => {
@@ -52,7 +51,7 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
         },
         ("GET", ["users", login]) => {
             let account = state.account(login).ok_or_else(Refusal::not_found)?;
-            Ok(Reply::ok(state.account_json(account)))
+            Ok(Reply::ok(state.profile_json(account)))
         }
         ("GET", ["rate_limit"]) => {
             let now = state.now();

@@ -13,7 +13,13 @@ use crate::sandbox::github::views::encode;
 
 pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) -> Routed {
     Some(match (call.method.as_str(), rest) {
-        ("GET", []) => state.repo(repo).map(|found| Reply::ok(state.repo_json(found, call.actor))),
+        ("GET", []) => state.repo(repo).map(|found| {
+            let mut json = state.repo_json(found, call.actor);
+            // A repository by itself has more than one in a list.
+            json["network_count"] = json["forks_count"].clone();
+            json["subscribers_count"] = 0.into();
+            Reply::ok(json)
+        }),
         ("GET", ["branches"]) => branches(state, call, repo),
         ("GET", ["branches", name @ ..]) if !name.is_empty() => {
             branch(state, repo, &name.join("/"))
