@@ -43,7 +43,11 @@ async fn a_rollback_runs_the_older_commit_until_the_next_push() {
     world.ask(number, pin(&first, &third)).await;
     runs(&world, number, &first).await;
     let comment = world.told(number, "went back to commit").await;
-    assert!(comment.contains(&first) && !comment.contains(&third), "{comment}");
+    let about = comment.lines().find(|line| line.starts_with("Commit "));
+    let about = about.expect("a line about the commit");
+    assert!(about.contains(&first) && !about.contains(&third), "{comment}");
+    let since = comment.lines().find(|line| line.starts_with("Since "));
+    assert!(since.is_some_and(|since| since.contains(&third)), "{comment}");
     assert_eq!(fetched(&world), before, "it is stored: nothing is fetched");
 
     // It holds through sweeps, hints and a restart.
