@@ -121,10 +121,9 @@ async fn stand(
     if wanted.replaces_others() {
         for earlier in std::mem::take(&mut recorded.earlier) {
             retire(forge, earlier).await?;
-            recorded.retired = recorded.retired.max(earlier);
         }
-        // What is found later than the one that counts was made after it: it is none of the retired.
-        recorded.retired = recorded.retired.min(id.saturating_sub(1));
+        // All before it were looked through when it was made.
+        recorded.retired = id.saturating_sub(1);
     }
     recorded.id = Some(id);
     wanted.revision.as_str().clone_into(&mut recorded.revision);
