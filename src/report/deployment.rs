@@ -60,10 +60,7 @@ impl RecordedDeployment {
 }
 
 /// Brings the plan about. Doing it twice writes once.
-pub async fn post_deployment(
-    forge: &Forge,
-    plan: &DeploymentPlan,
-) -> Result<Deployed, ForgeError> {
+pub async fn post_deployment(forge: &Forge, plan: &DeploymentPlan) -> Result<Deployed, ForgeError> {
     let recorded = plan.recorded.clone().unwrap_or_default();
     if plan.recorded.is_some() && recorded.satisfies(&plan.wish) {
         return Ok(Deployed::Done(recorded));
@@ -97,12 +94,11 @@ async fn stand(
         }
         let active = active(forge, plan, &recorded).await?;
         let found = active.iter().find(|(_, revision)| revision == wanted.revision.as_str());
-        let id = match found {
-            Some((id, _)) => *id,
-            None => {
-                let task = &plan.task;
-                forge.create_deployment(&wanted.revision, task, &plan.environment).await?.id
-            }
+        let id = if let Some((id, _)) = found {
+            *id
+        } else {
+            let task = &plan.task;
+            forge.create_deployment(&wanted.revision, task, &plan.environment).await?.id
         };
         recorded.earlier = active.iter().map(|(id, _)| *id).filter(|other| *other != id).collect();
         recorded.basis.clear();
@@ -157,8 +153,7 @@ async fn active(
         if deployment.creator != Some(me) || deployment.task != plan.task {
             continue;
         }
-        let known =
-            recorded.id == Some(deployment.id) || recorded.earlier.contains(&deployment.id);
+        let known = recorded.id == Some(deployment.id) || recorded.earlier.contains(&deployment.id);
         if known || forge.deployment_is_active(deployment.id).await? {
             active.push((deployment.id, deployment.revision));
         }

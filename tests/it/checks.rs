@@ -126,7 +126,8 @@ async fn findings_stand_at_file_and_line_and_go_with_the_commit() {
     let (world, _) = with_checks(2).await;
     let (number, bad) = world.open("open", &one(EXTRA, OPEN_TO_ALL));
     let run = concluded(&world, &bad, "failure", "Preview is refused").await;
-    let told: Vec<_> = run.annotations.iter().map(|a| (a.level.as_str(), a.place.as_str())).collect();
+    let told: Vec<_> =
+        run.annotations.iter().map(|a| (a.level.as_str(), a.place.as_str())).collect();
     let finding = world.status(number).await.expect("a status").findings.remove(0);
     let place = format!("{}:{}", finding.file.expect("a file"), finding.line.unwrap_or(1));
     assert_eq!(told, [("failure", place.as_str())], "{:#?}", run.annotations);
@@ -178,7 +179,9 @@ async fn two_pull_requests_with_one_head_share_one_run() {
     let (world, _) = with_checks(5).await;
     let github = &world.stage.github;
     let (first, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
-    github.commit(REPOSITORY, "release", &one("RELEASE.md", "1"), "Release\n", MAINTAINER).expect("a commit");
+    github
+        .commit(REPOSITORY, "release", &one("RELEASE.md", "1"), "Release\n", MAINTAINER)
+        .expect("a commit");
     let second = {
         let pull = bivouac::sandbox::github::NewPull {
             head: "sparks".into(),
@@ -281,7 +284,10 @@ async fn with_a_token_the_status_of_the_commit_says_it() {
         })
         .await;
     assert!(newest.description.starts_with("Preview is refused: "), "{newest:?}");
-    assert!(finding.starts_with(newest.description["Preview is refused: ".len()..].trim_end_matches('…')));
+    assert!(
+        finding
+            .starts_with(newest.description["Preview is refused: ".len()..].trim_end_matches('…'))
+    );
 
     let third = world.push("sparks", &one(EXTRA, "# nothing\n"));
     set(&world, &third, "success", "Preview is ready").await;
@@ -291,7 +297,9 @@ async fn with_a_token_the_status_of_the_commit_says_it() {
     assert_eq!(world.stage.github.census().statuses, Vec::<String>::new(), "none is pending");
     assert_eq!(runs(&world), [], "a token makes no check runs");
     // Each costs one of the commit's thousand: what was concluded is left alone when a push comes.
-    let told = |head: &str| statuses_at(&world, head).into_iter().map(|s| s.description).collect::<Vec<_>>();
+    let told = |head: &str| {
+        statuses_at(&world, head).into_iter().map(|s| s.description).collect::<Vec<_>>()
+    };
     assert_eq!(told(&first), ["Preview is ready"]);
     assert_eq!(told(&third), ["Preview is ready", "Preview is gone"]);
 }
@@ -358,14 +366,16 @@ async fn a_refusal_of_the_forge_is_shown_costs_no_camp_and_is_not_repeated_at_on
     let (number, _) = world.camp("sparks").await;
     let refused = async || {
         let status = world.status(number).await?;
-        let why = |name| status.condition(name).filter(|c| c.status == "False").map(|c| c.reason.clone());
+        let why =
+            |name| status.condition(name).filter(|c| c.status == "False").map(|c| c.reason.clone());
         Some((why("CheckReported")?, why("DeploymentReported")?))
     };
     let both = world.until("both are shown as refused", refused).await;
     assert_eq!(both, ("ForgeNotTold".to_owned(), "ForgeNotTold".to_owned()));
     let (second, _) = world.camp("kettle").await;
     world.sleep(Duration::from_secs(600)).await;
-    let tries = || github.requests().iter().filter(|r| r.method == "POST" && r.status == 404).count();
+    let tries =
+        || github.requests().iter().filter(|r| r.method == "POST" && r.status == 404).count();
     assert_eq!(tries(), 2, "a right that lacks, lacks for all pull requests");
     github.fail_no_more();
     world
@@ -393,7 +403,9 @@ async fn what_is_switched_off_is_neutral_and_then_silent() {
     ready(&world, number, &next).await;
     world.sleep(SWEEP).await;
     assert_eq!(runs_at(&world, &next), []);
-    assert!(world.status(number).await.expect("a status").report.expect("a report").check.is_none());
+    assert!(
+        world.status(number).await.expect("a status").report.expect("a report").check.is_none()
+    );
     world.policy(json!({"report": {"check": true}})).await;
     concluded(&world, &next, "success", "Preview is ready").await;
 }

@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::support::{SWEEP, World, one, start};
 
-
 fn deployments(world: &World) -> Vec<DeploymentView> {
     world.stage.github.deployments(REPOSITORY).expect("deployments")
 }
@@ -116,10 +115,22 @@ async fn whatever_ends_a_camp_ends_its_deployment() {
     all_are_over(&world);
     // What comes back is another one.
     world.ask(number, json!({"want": "Auto"})).await;
-    went(&world, &head, &["success inactive", "success"]).await;
+    let last = |deployment: &DeploymentView| deployment.states.last().cloned().unwrap_or_default();
+    let both = async |wanted: [&str; 2]| {
+        world
+            .until(&format!("the two went {wanted:?}"), async || {
+                let found = deployments(&world);
+                let last: Vec<String> = found.iter().map(last).collect();
+                let failed = found.iter().any(|d| d.states.iter().any(|state| state == "failure"));
+                assert!(!failed, "to come back is no failure: {found:#?}");
+                (last == wanted).then_some(())
+            })
+            .await;
+    };
+    both(["inactive", "success"]).await;
     world.policy(json!({"lifetime": {"ttl": "30m", "maxTtl": "14d"}})).await;
     world.sleep(Duration::from_secs(31 * 60)).await;
-    went(&world, &head, &["success inactive", "success inactive"]).await;
+    both(["inactive", "inactive"]).await;
     let next = world.push("sparks", &one("CHANGES.md", "more sparks"));
     went(&world, &next, &["success"]).await;
     world.policy(json!({"report": {"deployments": false}})).await;
@@ -209,10 +220,14 @@ async fn when_the_rate_is_short_deployments_are_left_out_and_the_rest_is_told() 
     world.sleep(Duration::from_secs(60)).await;
     assert_eq!(deployments(&world).iter().filter(|d| d.sha == second).count(), 0);
     github.set_rate_limit(None);
-    world.within(Duration::from_secs(2 * 3600), "it is made up for", async || {
-        deployments(&world).iter().any(|d| d.sha == second && d.states == ["success"]).then_some(())
-    })
-    .await;
+    world
+        .within(Duration::from_secs(2 * 3600), "it is made up for", async || {
+            deployments(&world)
+                .iter()
+                .any(|d| d.sha == second && d.states == ["success"])
+                .then_some(())
+        })
+        .await;
     went(&world, &first, &["success inactive"]).await;
 }
 

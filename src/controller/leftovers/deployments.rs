@@ -58,7 +58,8 @@ pub(super) async fn find(
             Ok((found, whole)) => {
                 orphans.deployments.extend(found);
                 if !whole {
-                    let text = format!("Repository {name}: older deployments than the newest 1,000");
+                    let text =
+                        format!("Repository {name}: older deployments than the newest 1,000");
                     orphans.not_looked_at.push(text);
                 }
             }

@@ -1,7 +1,7 @@
 //! The check of a record's head: what it is to say, and whether that was told. I/O with the forge.
 
-use super::standing::{head, row};
 use super::queue::Scope;
+use super::standing::{head, row};
 use super::{Brought, Job, Told, report_of};
 use crate::controller::Context;
 use crate::crd::{CheckRecord, Environment};
@@ -46,10 +46,8 @@ fn view(
 ) -> (CheckContent, Vec<Environment>) {
     let records = group(context, job, own, gone, at);
     // Somebody who closes what is not theirs leaves the row of those who go on.
-    let (open, closed): (Vec<_>, Vec<_>) = records
-        .iter()
-        .map(row)
-        .partition(|row| row.standing != Standing::Gone);
+    let (open, closed): (Vec<_>, Vec<_>) =
+        records.iter().map(row).partition(|row| row.standing != Standing::Gone);
     let newer = head(own).filter(|head| head != at && !gone);
     let view = CheckView {
         rows: if open.is_empty() && newer.is_none() { closed } else { open },
@@ -110,7 +108,8 @@ pub(super) async fn bring(
     let recorded = recorded(record);
     if !job.policy.check {
         if let Some(known) = recorded {
-            let off = content(&CheckView { details: Some(job.page(record)), ..CheckView::default() });
+            let off =
+                content(&CheckView { details: Some(job.page(record)), ..CheckView::default() });
             finish(context, job, known, off, kind).await?;
             note(told, record, None);
         }
@@ -146,7 +145,9 @@ pub(super) async fn bring(
         return Ok(Brought::LeftOut);
     }
     // Another pull request of the same head may have one already.
-    let known = own.or_else(|| all.iter().filter_map(self::recorded).find(|known| known.revision == at.as_str()));
+    let known = own.or_else(|| {
+        all.iter().filter_map(self::recorded).find(|known| known.revision == at.as_str())
+    });
     let posted = post(context, job, &at, content, known, kind).await?;
     for other in &all {
         note(told, other, Some(record_of(&at, &posted)));
@@ -180,9 +181,9 @@ async fn finish(
     }
     match post(context, job, &at, content, Some(known), kind).await {
         // Commits of a deleted branch go some time.
-        Err(
-            ForgeError::NotFound { .. } | ForgeError::Gone { .. } | ForgeError::Invalid { .. },
-        ) => Ok(()),
+        Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. } | ForgeError::Invalid { .. }) => {
+            Ok(())
+        }
         other => other.map(|_| ()),
     }
 }

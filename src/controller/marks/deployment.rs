@@ -1,7 +1,7 @@
 //! The deployments of a record's pull request: what is wanted, and whether that is so. I/O with the forge.
 
-use super::standing::{deployed, number, url};
 use super::queue::Scope;
+use super::standing::{deployed, number, url};
 use super::{Brought, Job, Told, report_of};
 use crate::controller::Context;
 use crate::crd::{DeploymentRecord, Environment};
@@ -14,8 +14,7 @@ fn recorded(record: &Environment) -> Option<&DeploymentRecord> {
 }
 
 fn wanted(job: &Job, record: &Environment, gone: bool) -> Wish {
-    let standing =
-        if gone || !job.policy.deployments { Standing::None } else { deployed(record) };
+    let standing = if gone || !job.policy.deployments { Standing::None } else { deployed(record) };
     let made = recorded(record).map(|known| known.revision.as_str());
     wish(&standing, url(record).as_deref(), made)
 }
@@ -29,7 +28,8 @@ pub(super) fn due(job: &Job, record: &Environment, gone: bool) -> Option<String>
         (None, Wish::Keep) => false,
         // A process may have ended between the making of one and its note.
         (None, Wish::Nothing) => {
-            let had_camp = record.status.as_ref().is_some_and(|status| status.incarnation.is_some());
+            let had_camp =
+                record.status.as_ref().is_some_and(|status| status.incarnation.is_some());
             job.policy.deployments && had_camp
         }
     };

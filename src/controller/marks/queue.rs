@@ -185,7 +185,13 @@ impl Marks {
     }
 
     /// Whether the forge would not take it a moment ago.
-    pub(super) fn is_refused(&self, job: &Job, kind: Kind, basis: &str, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_refused(
+        &self,
+        job: &Job,
+        kind: Kind,
+        basis: &str,
+        now: DateTime<Utc>,
+    ) -> bool {
         let state = self.state();
         let text = Scope::Text(basis.to_owned());
         [Scope::Repository, text].iter().any(|scope| {
@@ -197,9 +203,7 @@ impl Marks {
     /// The credentials are others: what was refused is tried again.
     pub(in crate::controller) fn forgive(&self, repository: &str) {
         let below = format!("{repository}/");
-        self.state()
-            .refused
-            .retain(|(name, _), _| name != repository && !name.starts_with(&below));
+        self.state().refused.retain(|(name, _), _| name != repository && !name.starts_with(&below));
     }
 }
 

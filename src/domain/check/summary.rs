@@ -100,7 +100,9 @@ fn explain(text: &mut String, row: &Row, named: bool, caps: Caps) {
         let _ = writeln!(text, "Reason: {}", prose(&shorten(reason, caps.text)));
     }
     if row.standing == Standing::AwaitingApproval {
-        text.push_str("\nThe comment on the pull request has the command that approves this commit.\n");
+        text.push_str(
+            "\nThe comment on the pull request has the command that approves this commit.\n",
+        );
     }
     for remark in row.remarks.iter().take(caps.remarks) {
         let _ = writeln!(text, "* {}", remark_line(remark, caps));

@@ -153,7 +153,12 @@ fn findings_become_annotations_once() {
     let told: Vec<String> = content
         .annotations
         .iter()
-        .map(|a| format!("{:?} {}:{} {} {:?}", a.annotation_level, a.path, a.start_line, a.title, a.message))
+        .map(|a| {
+            format!(
+                "{:?} {}:{} {} {:?}",
+                a.annotation_level, a.path, a.start_line, a.title, a.message
+            )
+        })
         .collect();
     let expected = [
         r#"Failure page.yaml:1 BV008 "somewhere in it\ntake it out""#,
@@ -171,7 +176,8 @@ fn findings_become_annotations_once() {
 
 #[test]
 fn hostile_text_stays_text_and_the_whole_within_the_limits() {
-    let hostile = "@octocat | x |\n# heading\n<!-- bivouac:v1 --> ](https://evil.example) `` ` \u{202e}";
+    let hostile =
+        "@octocat | x |\n# heading\n<!-- bivouac:v1 --> ](https://evil.example) `` ` \u{202e}";
     let mut rows = Vec::new();
     for number in 1..=80 {
         let mut row = row(number, Standing::Refused);

@@ -37,8 +37,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::faults::DeliveryFaults;
 pub use self::handle::{
-    AnnotationView, Census, CheckView, CommentView, Content, DeliveryView, DeploymentView, HookConfig, PullView,
-    StatusView,
+    AnnotationView, Census, CheckView, CommentView, Content, DeliveryView, DeploymentView,
+    HookConfig, PullView, StatusView,
 };
 pub use self::hooks::Outcome;
 pub use self::model::Role;

@@ -3,9 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::sandbox::github::model::{
-    CheckAction, CheckAnnotation, CheckRun, Repo, Status, Time,
-};
+use crate::sandbox::github::model::{CheckAction, CheckAnnotation, CheckRun, Repo, Status, Time};
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
 use crate::sandbox::github::views::{node_id, time};
@@ -151,7 +149,8 @@ impl CheckInput {
 
 impl CheckAnnotation {
     fn check(&self) -> Result<(), Refusal> {
-        let wrong = |field, words| Refusal::invalid("CheckAnnotation", field, "custom", Some(words));
+        let wrong =
+            |field, words| Refusal::invalid("CheckAnnotation", field, "custom", Some(words));
         if !matches!(self.annotation_level.as_str(), "notice" | "warning" | "failure") {
             return Err(wrong("annotation_level", "is not included in the list"));
         }
@@ -177,7 +176,11 @@ impl CheckAnnotation {
 
 impl State {
     /// The annotations of a run, as they are listed.
-    pub(in crate::sandbox::github) fn annotations_json(&self, repo: &Repo, run: &CheckRun) -> Vec<Value> {
+    pub(in crate::sandbox::github) fn annotations_json(
+        &self,
+        repo: &Repo,
+        run: &CheckRun,
+    ) -> Vec<Value> {
         let blob = |path: &str| format!("{}/blob/{}/{path}", self.repo_html(repo), run.head_sha);
         let rows = run.annotations.iter().map(|annotation| {
             let mut row = serde_json::to_value(annotation).unwrap_or_default();
