@@ -140,6 +140,14 @@ impl Context {
     }
 }
 
+/// What was refused with another one is tried again.
+fn take_credential(context: &Context, name: &str, credential: Credential, rotated: bool) {
+    context.credentials.set(name, Some(credential));
+    if rotated {
+        context.marks.forgive(name);
+    }
+}
+
 /// The key by which the time of the last sweep is remembered.
 fn swept(name: &str) -> String {
     format!("sweep/{name}")
@@ -214,10 +222,7 @@ async fn stages(
                 Login::Token(_) => "the forge accepts the token",
                 Login::App(_) => "the forge accepts the App",
             };
-            context.credentials.set(name, Some(credential));
-            if rotated {
-                context.marks.forgive(name);
-            }
+            take_credential(context, name, credential, rotated);
             accepted
         }
         Err(Unusable { reason, message }) => {

@@ -100,13 +100,11 @@ impl Forge {
             let page: Vec<Wire> = reply.json()?;
             let reached = page.iter().any(|found| found.id <= down_to);
             all.extend(page.into_iter().map(Deployment::from));
-            match reply.next().filter(|_| !reached) {
-                Some(next) => path = next,
-                None => {
-                    whole = true;
-                    break;
-                }
-            }
+            let Some(next) = reply.next().filter(|_| !reached) else {
+                whole = true;
+                break;
+            };
+            path = next;
         }
         all.retain(|found| found.id > down_to);
         all.sort_by_key(|found| std::cmp::Reverse(found.id));

@@ -94,12 +94,11 @@ async fn stand(
         }
         let active = active(forge, plan, &recorded).await?;
         let found = active.iter().find(|(_, revision)| revision == wanted.revision.as_str());
-        let id = match found {
-            Some((id, _)) => *id,
-            None => {
-                let task = &plan.task;
-                forge.create_deployment(&wanted.revision, task, &plan.environment).await?.id
-            }
+        let id = if let Some((id, _)) = found {
+            *id
+        } else {
+            let task = &plan.task;
+            forge.create_deployment(&wanted.revision, task, &plan.environment).await?.id
         };
         recorded.earlier = active.iter().map(|(id, _)| *id).filter(|other| *other != id).collect();
         recorded.basis.clear();
@@ -118,10 +117,9 @@ async fn stand(
     if wanted.replaces_others() {
         for earlier in std::mem::take(&mut recorded.earlier) {
             retire(forge, earlier).await?;
-            recorded.retired = recorded.retired.max(earlier);
         }
-        // What is found later than the one that counts was made after it: it is none of the retired.
-        recorded.retired = recorded.retired.min(id.saturating_sub(1));
+        // All before it were looked through when it was made.
+        recorded.retired = id.saturating_sub(1);
     }
     recorded.id = Some(id);
     wanted.revision.as_str().clone_into(&mut recorded.revision);

@@ -50,7 +50,7 @@ fn view(
         records.iter().map(row).partition(|row| row.standing != Standing::Gone);
     let newer = head(own).filter(|head| head != at && !gone);
     let view = CheckView {
-        rows: if open.is_empty() { closed } else { open },
+        rows: if open.is_empty() && newer.is_none() { closed } else { open },
         superseded_by: newer,
         details: Some(job.page(own)),
         buttons: BUTTONS,
@@ -126,7 +126,9 @@ pub(super) async fn bring(
         } else {
             let posted = post(context, job, &old, content, Some(before), kind).await?;
             for other in &others {
-                note(told, other, Some(record_of(&old, &posted)));
+                // One that is closed has no part in it any more.
+                let open = row(other).standing != Standing::Gone;
+                note(told, other, open.then(|| record_of(&old, &posted)));
             }
         }
     }

@@ -44,8 +44,8 @@ pub(super) fn due(job: &Job, record: &Environment, gone: bool) -> Option<String>
 pub(super) async fn bring(
     context: &Context,
     job: &Job,
-    record: &Environment,
-    gone: bool,
+    (record, gone): (&Environment, bool),
+    log_url: String,
     told: &mut Told,
 ) -> Result<Brought, ForgeError> {
     if let Some(granted) = job.forge.app_permissions().await?
@@ -53,13 +53,11 @@ pub(super) async fn bring(
     {
         return Ok(Brought::NotWanted(Scope::Repository));
     }
-    let comment = report_of(record).and_then(|report| report.comment.as_ref());
-    let log_url = comment.map(|comment| comment.url.clone()).filter(|url| !url.is_empty());
     let plan = DeploymentPlan {
         task: task(context.instance.name.as_str(), number(record)),
         environment: job.policy.environment.clone(),
         wish: wanted(job, record, gone),
-        log_url: log_url.or_else(|| Some(job.page(record))),
+        log_url: Some(log_url).filter(|url| !url.is_empty()),
         recorded: recorded(record).map(known_of),
     };
     match post_deployment(&job.forge, &plan).await? {

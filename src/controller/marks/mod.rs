@@ -106,7 +106,7 @@ pub(super) fn offer(context: &Context, record: &Record, served: &Served) {
     };
     let now = context.clock.now();
     if is_due(context, &job, &job.stored, now) {
-        context.marks.put(job);
+        context.marks.put(job, now);
     } else {
         context.marks.withdraw(record.name());
     }
@@ -188,6 +188,8 @@ async fn carry_out(context: &Context, job: Job) -> (Job, Told, End) {
 }
 
 async fn tell(context: &Context, job: &Job, told: &mut Told) -> Result<End, ReconcileError> {
+    // It may be written and not noted yet.
+    let comment = context.teller.told(job.uid(), None);
     let found = context.environments().get_opt(job.record()).await;
     let found = found.map_err(|error| ReconcileError::record("read the record", error))?;
     let found = found.filter(|found| found.metadata.uid.as_deref() == Some(job.uid()));
@@ -211,7 +213,9 @@ async fn tell(context: &Context, job: &Job, told: &mut Told) -> Result<End, Reco
     if let Some(basis) = deployment::due(job, &record, gone)
         && !context.marks.is_refused(job, Kind::Deployment, &basis, now)
     {
-        let outcome = deployment::bring(context, job, &record, gone, told).await;
+        let comment = comment.as_ref().or_else(|| report_of(&record)?.comment.as_ref());
+        let log_url = comment.map_or_else(|| job.page(&record), |comment| comment.url.clone());
+        let outcome = deployment::bring(context, job, (&record, gone), log_url, told).await;
         judge(context, job, (Kind::Deployment, &basis), outcome, told, &mut end);
     }
     Ok(end)

@@ -15,6 +15,8 @@ use crate::forge::Forge;
 const FOR_ALL: usize = 16;
 /// Between two jobs of one record. What changes faster is told once.
 const GAP: Duration = Duration::from_secs(5);
+/// What changes within this time is told once: a camp that comes back is in trouble for a moment.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Refusals that are remembered.
 const REFUSALS: usize = 4096;
 
@@ -95,14 +97,16 @@ impl Marks {
     }
 
     /// Takes a job; one that waits for the same record is dropped for it, and gives it its place.
-    pub(super) fn put(&self, job: Job) {
+    pub(super) fn put(&self, job: Job, now: DateTime<Utc>) {
         let mut state = self.state();
         if let Some(waiting) = state.waiting.get_mut(job.record()) {
             waiting.job = job;
         } else {
             state.arrived += 1;
             let arrived = state.arrived;
-            let not_before = None;
+            // A record that goes may be the last to remember.
+            let goes = job.stored.metadata.deletion_timestamp.is_some();
+            let not_before = (!goes).then(|| now + SETTLE);
             state.waiting.insert(job.record().to_owned(), Waiting { job, arrived, not_before });
         }
         drop(state);

@@ -295,6 +295,15 @@ impl World {
             let comment = self.comment(number).unwrap_or_default();
             writeln!(text, "#{number}: {status}\n{comment}").expect("a text can be written to");
         }
+        let github = &self.stage.github;
+        for run in github.check_runs(REPOSITORY).expect("check runs") {
+            let line = (run.id, run.sha, run.status, run.conclusion, run.title);
+            writeln!(text, "check run {line:?}").expect("a text can be written to");
+        }
+        for deployment in github.deployments(REPOSITORY).expect("deployments") {
+            let line = (deployment.id, deployment.sha, deployment.task, deployment.states);
+            writeln!(text, "deployment {line:?}").expect("a text can be written to");
+        }
         text
     }
 
