@@ -185,6 +185,34 @@ pub(super) async fn reconcile(
     result
 }
 
+/// The time left until a look at a Repository that did not change is due.
+fn too_early(
+    context: &Context,
+    name: &str,
+    repository: &Repository,
+    wanted: &str,
+) -> Option<retry::Next> {
+    context.credentials.of(name)?;
+    let soon = || {
+        // However many hints come. After an error it is the backoff that says when.
+        let fine = retry::failures(context, &format!("repository/{name}")) == 0;
+        fine.then(|| retry::too_early(context, &looked(name), halt::allowed(repository)))?
+    };
+    retry::too_early(context, &swept(name), wanted).or_else(soon)
+}
+
+/// A hint at the App's installation, once for each: the token may be of another one.
+fn hear_of_installation(context: &Context, name: &str, repository: &Repository, forge: &Forge) {
+    if let Some(hint) = hint(repository).filter(|hint| hint.starts_with(OF_INSTALLATION))
+        && retry::too_early(context, &installed(name), hint).is_none()
+    {
+        retry::passed(context, &installed(name), hint.to_owned(), retry::Next::await_change());
+        forge.login_changed();
+        // What it was not allowed to write it may be now.
+        context.marks.forgive(name);
+    }
+}
+
 async fn stages(
     context: &Context,
     name: &str,
@@ -199,18 +227,15 @@ async fn stages(
     let changed = status.observed_generation != repository.metadata.generation;
     let rotated = context.rotations.is_due(name);
     let wanted = wanted(repository);
-    if context.credentials.of(name).is_some()
-        && !changed
+    if !changed
         && !rotated
-        && let Some(next) = retry::too_early(context, &swept(name), &wanted)
-            .or_else(|| retry::too_early(context, &looked(name), halt::allowed(repository)))
+        && let Some(next) = too_early(context, name, repository, &wanted)
     {
         return Ok(match next {
             retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
             retry::Next::OnChange => Next::await_change(),
         });
     }
-    // However many hints come, also when the forge refuses.
     let soonest = retry::Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
     let mut judge = |judgement: &Judgement| {
@@ -238,12 +263,7 @@ async fn stages(
             return finish(context, repository, status).await;
         }
     };
-    if let Some(hint) = hint(repository).filter(|hint| hint.starts_with(OF_INSTALLATION))
-        && retry::too_early(context, &installed(name), hint).is_none()
-    {
-        retry::passed(context, &installed(name), hint.to_owned(), retry::Next::await_change());
-        forge.login_changed();
-    }
+    hear_of_installation(context, name, repository, &forge);
     if let Err(invalid) = repository.spec.policy() {
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;

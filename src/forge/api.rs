@@ -353,12 +353,11 @@ impl Api {
     /// Sends `call`. Writes of content wait for their turn.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, ForgeError> {
         let name = call.name();
-        let _turn = match call.method {
-            Method::GET => None,
-            _ => {
-                let turn = self.0.governor.write_turn().await;
-                Some(turn.map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?)
-            }
+        let _turn = if call.method == Method::GET {
+            None
+        } else {
+            let turn = self.0.governor.write_turn().await;
+            Some(turn.map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?)
         };
         let pass = self.pass().await?;
         let outcome = self.carry(&call, &name, &pass).await;

@@ -374,7 +374,7 @@ mod tests {
             match governor.write_turn().await {
                 Ok(_turn) => times.push((governor.clock.now() - start()).num_seconds()),
                 Err(until) => {
-                    governor.clock.sleep((until - governor.clock.now()).to_std().unwrap()).await
+                    governor.clock.sleep((until - governor.clock.now()).to_std().unwrap()).await;
                 }
             }
         }
