@@ -140,12 +140,22 @@ impl Context {
     }
 }
 
-/// What was refused with another one is tried again.
-fn take_credential(context: &Context, name: &str, credential: Credential, rotated: bool) {
+/// What was refused with another one is tried again. Gives the words for when the forge accepts it.
+fn take_credential(
+    context: &Context,
+    name: &str,
+    credential: Credential,
+    rotated: bool,
+) -> &'static str {
+    let accepted = match &credential.login {
+        Login::Token(_) => "the forge accepts the token",
+        Login::App(_) => "the forge accepts the App",
+    };
     context.credentials.set(name, Some(credential));
     if rotated {
         context.marks.forgive(name);
     }
+    accepted
 }
 
 /// The key by which the time of the last sweep is remembered.
@@ -242,14 +252,7 @@ async fn stages(
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };
     let accepted = match read_credential(context, repository).await? {
-        Ok(credential) => {
-            let accepted = match &credential.login {
-                Login::Token(_) => "the forge accepts the token",
-                Login::App(_) => "the forge accepts the App",
-            };
-            take_credential(context, name, credential, rotated);
-            accepted
-        }
+        Ok(credential) => take_credential(context, name, credential, rotated),
         Err(Unusable { reason, message }) => {
             context.credentials.set(name, None);
             judge(&Judgement::no("CredentialsValid", reason, message));
