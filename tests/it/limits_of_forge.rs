@@ -128,7 +128,7 @@ async fn is_left_alone(seed: u64, fault: Fault, wait: Duration) {
     told(&world, number, &head).await;
     let asked = asked(&world, since);
     let struck = asked.iter().position(|r| r.status == 403 || r.status == 429);
-    let struck = struck.unwrap_or_else(|| panic!("{fault:?} struck nothing"));
+    let struck = struck.expect("a request that was refused");
     let (at, next) = (asked[struck].at, &asked[struck + 1]);
     let left = next.at - at;
     assert!(left >= chrono::Duration::from_std(wait).expect("a span"), "{fault:?}: {next:?}");

@@ -20,8 +20,8 @@ const MOST_SHOWN: usize = 20;
 
 static JUDGE: LazyLock<Option<Judge>> = LazyLock::new(|| {
     let file = std::env::var_os(FILE)?;
-    let text = std::fs::read(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
-    let description = serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+    let text = std::fs::read(&file).expect("the description can be read");
+    let description = serde_json::from_slice(&text).expect("the description is JSON");
     Some(Judge::new(description))
 });
 
@@ -341,7 +341,7 @@ impl Judge {
             .with_draft(Draft::Draft7)
             .should_validate_formats(true)
             .build(&whole)
-            .unwrap_or_else(|error| panic!("{key}: {error}"));
+            .expect("GitHub's schemas are schemas");
         let made: &'static Validator = Box::leak(Box::new(made));
         validators.insert(key.to_owned(), made);
         made
@@ -394,14 +394,11 @@ fn as_json_schema(value: &mut Value) {
                 if let Some(Value::Array(values)) = fields.get_mut("enum") {
                     values.push(Value::Null);
                 }
-                match fields.get("type").cloned() {
-                    Some(kind @ Value::String(_)) => {
-                        fields.insert("type".to_owned(), json!([kind, "null"]));
-                    }
-                    _ => {
-                        let whole = std::mem::take(fields);
-                        fields.insert("anyOf".to_owned(), json!([whole, {"type": "null"}]));
-                    }
+                if let Some(kind @ Value::String(_)) = fields.get("type").cloned() {
+                    fields.insert("type".to_owned(), json!([kind, "null"]));
+                } else {
+                    let whole = std::mem::take(fields);
+                    fields.insert("anyOf".to_owned(), json!([whole, {"type": "null"}]));
                 }
             }
         }
@@ -423,15 +420,12 @@ fn plain(text: &str) -> String {
     while let Some((first, tail)) = rest.split_first() {
         let hex = (*first == b'%').then(|| tail.get(..2)).flatten();
         let hex = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match hex {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = hex {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
