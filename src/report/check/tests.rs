@@ -1,5 +1,5 @@
 //! Check runs against the sandbox's GitHub, which knows nothing of us.
-
+#[cfg(test)]
 use super::*;
 use crate::domain::check::{CheckView, Level, Remark, Row, Standing, content, external_id, name};
 use crate::domain::id::{PrNumber, RepoName};
