@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Census;
 use crate::sandbox::github::hooks::Outcome;
-use crate::sandbox::github::{DeliveryFaults, Exchange, Fault, GitHub, RequestRecord};
+use crate::sandbox::github::model::Actor;
+use crate::sandbox::github::{DeliveryFaults, Exchange, Fault, GitHub, Refusal, RequestRecord};
 
 /// Faults, and what an observer wants to know.
 impl GitHub {
@@ -34,6 +35,14 @@ impl GitHub {
     /// many come, and it sees as many twice.
     pub fn set_moving_rows(&self, rows: isize) {
         self.state().faults.moving = rows;
+    }
+
+    /// Somebody else makes so many requests with the token of `login` in this hour.
+    pub fn spend_points(&self, login: &str, points: u64) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let (account, now) = (state.need_account(login)?, state.now());
+        state.limits.current(Actor::User(account), now).used += points;
+        Ok(())
     }
 
     /// Writes of content in a minute and in an hour, for every identity; `None` is GitHub's own limit.
