@@ -74,7 +74,8 @@ async fn a_definition_that_the_cluster_lacks_is_refused_until_it_is_there() {
     assert_eq!(status.phase, Some(Phase::Refused));
     assert_eq!(status.condition("Rendered").expect("a condition").reason, "DefinitionMissing");
     assert!(world.namespace(number).await.is_none(), "nothing of it was written");
-    // It stays so, and costs nothing.
+    // It stays so, and costs nothing once all of it is told.
+    world.sleep(Duration::from_secs(30)).await;
     let since = world.stage.clock.now();
     world.sleep(Duration::from_secs(3600)).await;
     assert_eq!(world.written_by_the_service(since), Vec::<String>::new());

@@ -97,7 +97,8 @@ async fn a_bundle_is_refused_whole_with_all_that_is_wrong_at_once_and_nothing_of
     assert_eq!(stored_by_deployers(&world, since), Vec::<String>::new());
     assert_eq!(status.inventory, [], "nothing of it is there");
 
-    // It is asked again from time to time, and nothing is written or said for it.
+    // It is asked again from time to time, and nothing is written or said for it once all of it is told.
+    world.sleep(Duration::from_secs(30)).await;
     let before = (world.comment(number), world.stage.clock.now(), tried(&world, since));
     world.sleep(SWEEP * 3).await;
     assert_eq!(world.comment(number), before.0);
