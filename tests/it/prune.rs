@@ -93,8 +93,14 @@ async fn a_closed_pull_request_leaves_its_record_and_nothing_else() {
     let records = ("environments.bivouac.dev".to_owned(), NAMESPACE.to_owned());
     before.insert(records, 1);
     assert_eq!(census(), before);
-    let forge = world.stage.github.census();
-    assert_eq!((forge.pulls, forge.check_runs, forge.deployments), (vec![], vec![], vec![]));
+    // The forge is told a moment later.
+    world
+        .until("nothing is left at the forge", async || {
+            let forge = world.stage.github.census();
+            let left = [forge.pulls.len(), forge.check_runs.len(), forge.deployments.len()];
+            (left == [0, 0, 0]).then_some(())
+        })
+        .await;
 }
 
 /// Takes files out of the branch `sparks`, and waits for that.

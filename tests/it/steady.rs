@@ -24,6 +24,14 @@ async fn a_hundred_standing_camps_cost_nothing_but_the_lease_for_five_minutes() 
     for (number, head) in &opened {
         world.ready(*number, head).await;
     }
+    // Comments, checks and deployments of so many are more than the forge takes in an hour.
+    for (number, _) in &opened {
+        world
+            .within(Duration::from_secs(3 * 3600), "all of it is told", async || {
+                world.status(*number).await?.report?.deployment.map(|_| ())
+            })
+            .await;
+    }
     // One sweep counts the camps; the next finds nothing new.
     world.sleep(SWEEP).await;
 
