@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bivouac::crd::Phase;
 use chrono::{DateTime, Utc};
-
 use serde_json::json;
 
 use crate::support::{World, one};

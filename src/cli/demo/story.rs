@@ -43,6 +43,14 @@ pub(super) async fn play(stage: &Stage, narrator: &mut Narrator) -> Result {
     for number in [number, fork] {
         closing_leaves_nothing(stage, narrator, number).await?;
     }
+    narrator.begin("the forge is told that nothing runs");
+    stage
+        .until("no deployment is active and no check is open", async || {
+            let census = stage.github.census();
+            (census.deployments.is_empty() && census.statuses.is_empty()).then_some(())
+        })
+        .await?;
+    narrator.done("every deployment is inactive, no check is pending");
     narrator.begin("census of leftovers");
     let now = Census::take(stage).await?;
     if now != leftovers {
@@ -273,12 +281,14 @@ struct Census {
 impl Census {
     async fn take(stage: &Stage) -> Result<Self> {
         // Deliveries that are under way end by themselves.
-        let forge = stage
+        let mut forge = stage
             .until("all webhooks are delivered", async || {
                 let census = stage.github.census();
                 (census.deliveries == 0).then_some(census)
             })
             .await?;
+        // All pull requests share one, which stays.
+        forge.environments.clear();
         let mut cluster = stage.cluster.census();
         // Records outlive their camps by a day, and events are the cluster's diary.
         cluster.retain(|(resource, namespace), _| {
