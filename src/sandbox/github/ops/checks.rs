@@ -327,7 +327,6 @@ impl State {
             "check_suite": { "id": run.suite, "head_sha": run.head_sha },
             "app": self.apps.get(&run.app).map(|app| self.app_json(app)),
             "pull_requests": pulls,
-            "deployment": null,
         })
     }
 
