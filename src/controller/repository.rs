@@ -397,7 +397,8 @@ async fn finish(
     status.observed_generation = repository.metadata.generation;
     if repository.status.as_ref() != Some(&status) {
         let name = repository.metadata.name.as_deref().unwrap_or_default();
-        // Of this status this controller is the only writer, and it runs once at a time for each Repository.
+        // Of this status this controller is the only writer, and it runs once at a time for each Repository; but for
+        // `camps`, which `counts` corrects within a minute.
         let mut patch = json!({"status": status});
         if status.halted.is_none() {
             // What a merge patch does not name stays.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Files, World, one};
 
-const WORKER: &str = "apiVersion: apps/v1
+pub(crate) const WORKER: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: worker}
 spec:

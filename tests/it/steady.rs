@@ -11,6 +11,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use crate::conflicts::WORKER;
 use crate::hooks::job;
 use crate::support::{SERVICE, SWEEP, World, one};
 use crate::teardown::hold;
@@ -88,19 +89,6 @@ impl End {
             .await;
     }
 }
-
-const WORKER: &str = "apiVersion: apps/v1
-kind: Deployment
-metadata: {name: worker}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: worker}}
-  template:
-    metadata: {labels: {app: worker}}
-    spec:
-      containers:
-        - {name: worker, image: 'ghcr.io/acme/worker:1'}
-";
 
 /// Camps that stand and have something to say.
 async fn standing(world: &World) -> Vec<End> {

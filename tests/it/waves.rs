@@ -125,7 +125,7 @@ async fn twenty_camps_that_wait_for_a_wave_keep_no_other_one_waiting_and_a_push_
     let since = world.stage.clock.now();
     world.camp("other").await;
     let took = world.stage.clock.now() - since;
-    assert!(took <= alone * 4, "{took} beside the waiting ones, {alone} without");
+    assert!(took <= alone * 3, "{took} beside the waiting ones, {alone} without");
 
     let since = world.stage.clock.now();
     // Below the ten minutes after which a Deployment says that it does not get on.
