@@ -159,6 +159,8 @@ async fn create(
             approved: None,
             pin: None,
             parameters: BTreeMap::new(),
+            lifetime: crate::crd::LifetimeWish::default(),
+            power: crate::crd::Power::Auto,
         },
     );
     record.metadata.labels =

@@ -65,6 +65,42 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub parameters: BTreeMap<String, String>,
+    /// What somebody asked for about the camp's time.
+    #[serde(default, skip_serializing_if = "LifetimeWish::is_empty")]
+    pub lifetime: LifetimeWish,
+    /// Whether the camp sleeps: by the Repository's rules (`Auto`), never (`Awake`), until somebody wakes it (`Asleep`).
+    #[serde(default)]
+    pub power: Power,
+}
+
+/// What somebody asked for about the camp's time. The Repository's `maxTtl` bounds `until`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LifetimeWish {
+    /// The camp stands at least until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The camp has no end but `maxTtl`'s, and is never put to sleep to make room.
+    #[serde(default, skip_serializing_if = "super::entries::is_false")]
+    pub pinned: bool,
+}
+
+impl LifetimeWish {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether the camp sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Power {
+    /// As the Repository's rules say.
+    #[default]
+    Auto,
+    /// It does not sleep.
+    Awake,
+    /// It sleeps until somebody wakes it.
+    Asleep,
 }
 
 /// What an environment is made of.
