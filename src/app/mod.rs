@@ -1,5 +1,6 @@
 //! The composition root: builds what `serve` runs, starts and ends every task.
 
+pub mod simulate;
 pub mod stage;
 
 use std::sync::Arc;

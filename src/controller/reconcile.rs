@@ -149,6 +149,9 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
             Err(ReconcileError::Apply(crate::apply::ApplyError::NamespaceTaken { namespace }))
         }
         Action::Raise | Action::Keep => {
+            if state == CampState::Absent {
+                camp::forget_namespace(context, record).await?;
+            }
             let next = deploy::bring_up(context, record, &served, &decision).await?;
             Ok(merge::sooner(context, record, next))
         }

@@ -84,12 +84,35 @@ pub enum Wiring {
 }
 
 /// What runs in the world beside API server and GitHub.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 struct Parts<'a> {
     service: bool,
     agents: bool,
     /// A kubeconfig of the API server to use instead of the embedded one.
     elsewhere: Option<&'a Path>,
+    wires: Wires,
+}
+
+/// Something between the service and a peer of it.
+pub type Wire = Arc<dyn Fn(Transport) -> Transport + Send + Sync>;
+
+/// What is put between the service and its peers; for a world in process.
+#[derive(Clone, Default)]
+pub struct Wires {
+    /// On the way to the API server.
+    pub cluster: Option<Wire>,
+    /// On the way to the forge.
+    pub forge: Option<Wire>,
+}
+
+impl Wires {
+    fn to_cluster(&self, transport: Transport) -> Transport {
+        self.cluster.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+    }
+
+    fn to_forge(&self, transport: Transport) -> Transport {
+        self.forge.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+    }
 }
 
 /// The world.
@@ -139,14 +162,14 @@ pub struct Addresses {
 impl Stage {
     /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
     pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: true, elsewhere: None };
+        let parts = Parts { agents: true, ..Parts::default() };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
     /// The same without controllers, nodes and ingress too: a bare API server. Its previews are expected at a free port
     /// of loopback.
     pub async fn without_agents(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: false, elsewhere: None };
+        let parts = Parts::default();
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
@@ -158,7 +181,7 @@ impl Stage {
         clock: Clock,
         rng: Rng,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: true, elsewhere: Some(kubeconfig) };
+        let parts = Parts { agents: true, elsewhere: Some(kubeconfig), ..Parts::default() };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
@@ -180,8 +203,21 @@ impl Stage {
         rng: Rng,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: true, agents: true, elsewhere: None };
+        let parts = Parts { service: true, agents: true, ..Parts::default() };
         let stage = Self::raise(folder, wiring, clock, rng, tools, parts).await?;
+        stage.until("the Repository is served", async || stage.is_served().await).await?;
+        Ok(stage)
+    }
+
+    /// The world in process, with something between the service and its peers.
+    pub async fn build_wired(
+        folder: &Path,
+        clock: Clock,
+        rng: Rng,
+        wires: Wires,
+    ) -> Result<Self, BoxError> {
+        let parts = Parts { service: true, agents: true, elsewhere: None, wires };
+        let stage = Self::raise(folder, Wiring::InProcess, clock, rng, no_tools(), parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
         Ok(stage)
     }
@@ -194,7 +230,8 @@ impl Stage {
         kubeconfig: &Path,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: true, agents: true, elsewhere: Some(kubeconfig) };
+        let parts =
+            Parts { service: true, agents: true, elsewhere: Some(kubeconfig), ..Parts::default() };
         let (clock, rng) = (Clock::system(), Rng::system());
         let stage = Self::raise(folder, Wiring::InProcess, clock, rng, tools, parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
@@ -253,11 +290,11 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
-        let home = kubernetes.service().await?;
+        let home = kubernetes.service(&parts.wires).await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (home, github.clone(), previews.clone()),
+            (home, github.clone(), previews.clone(), parts.wires.clone()),
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -486,7 +523,7 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to.
 fn peers(
-    (home, github, previews): (&Client, &GitHub, &Previews),
+    (home, github, previews, wires): (&Client, &GitHub, &Previews, &Wires),
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
@@ -503,7 +540,7 @@ fn peers(
         target: home.clone(),
         home: home.clone(),
         forge: match wiring {
-            Wiring::InProcess => github.transport(),
+            Wiring::InProcess => wires.to_forge(github.transport()),
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
         },
         previews: match wiring {

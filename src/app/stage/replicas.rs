@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{FIRST, LEASE, Previews, Wiring, peers};
+use super::{FIRST, LEASE, Previews, Wires, Wiring, peers};
 use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
@@ -31,6 +31,7 @@ pub(super) struct Replicas {
     home: Client,
     github: GitHub,
     previews: Previews,
+    wires: Wires,
     clock: Clock,
     rng: Rng,
     tools: Arc<dyn Tools>,
@@ -50,13 +51,26 @@ impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (home, github, previews): (Client, GitHub, Previews),
+        (home, github, previews, wires): (Client, GitHub, Previews, Wires),
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, home, github, previews, clock, rng, tools, front, stop, running }
+        Self {
+            settings,
+            wiring,
+            home,
+            github,
+            previews,
+            wires,
+            clock,
+            rng,
+            tools,
+            front,
+            stop,
+            running,
+        }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -75,8 +89,8 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
+        let Self { home, github, previews, wires, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers((home, github, previews, wires), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
         let router = service.router();
         let stop = self.stop.child_token();
