@@ -56,10 +56,15 @@ impl Serve {
                 clock,
                 rng: Rng::system(),
             };
-            let listener = tokio::net::TcpListener::bind(settings.listen).await?;
+            let webhooks = tokio::net::TcpListener::bind(settings.listen).await?;
+            let metrics = match settings.metrics_listen {
+                Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
+                None => None,
+            };
+            let listeners = app::Listeners { webhooks, metrics };
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
-            app::serve(&settings, peers, listener, stop).await?;
+            app::serve(&settings, peers, listeners, stop).await?;
             Ok(())
         })
     }

@@ -49,6 +49,7 @@ pub mod guardrails;
 pub mod quota;
 
 pub mod halt;
+pub mod healing;
 pub mod health;
 pub mod hosts;
 pub mod rate;

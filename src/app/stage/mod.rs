@@ -343,6 +343,11 @@ impl Stage {
         self.replicas.pause(replica, paused);
     }
 
+    /// A replica's metrics, as Prometheus reads them.
+    pub async fn metrics_of(&self, replica: usize) -> Option<String> {
+        self.replicas.metrics(replica).await
+    }
+
     /// Whether a replica says that it can take webhooks.
     pub async fn replica_is_ready(&self, replica: usize) -> bool {
         self.replicas.is_ready(replica).await
@@ -450,6 +455,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         service_account: Some((NAMESPACE.into(), "bivouac".into())),
         listen: addresses
             .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
+        metrics_listen: None,
         cache_dir: folder.join("cache"),
         sweep_interval: Duration::from_secs(300),
         lease: Some(LEASE.into()),

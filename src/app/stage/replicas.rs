@@ -44,6 +44,7 @@ struct Replica {
     stop: CancellationToken,
     paused: watch::Sender<bool>,
     router: Router,
+    metrics: Router,
 }
 
 impl Replicas {
@@ -78,13 +79,13 @@ impl Replicas {
         let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
         let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
-        let router = service.router();
+        let (router, metrics) = (service.router(), service.metrics());
         let stop = self.stop.child_token();
         let (paused, seen) = watch::channel(false);
         let end = stop.clone();
         let task = tokio::spawn(async move { pausable(service.run(end), seen).await });
         self.front.leads_to(number, Some(router.clone()));
-        self.running.insert(number, Replica { task, stop, paused, router });
+        self.running.insert(number, Replica { task, stop, paused, router, metrics });
         Ok(())
     }
 
@@ -121,6 +122,14 @@ impl Replicas {
         };
         let answer = replica.router.clone().oneshot(request).await;
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub(super) async fn metrics(&self, number: usize) -> Option<String> {
+        let page = self.running.get(&number)?.metrics.clone();
+        let request = Request::get("/metrics").body(axum::body::Body::empty()).ok()?;
+        let answer = page.oneshot(request).await.ok()?;
+        let bytes = answer.into_body().collect().await.ok()?.to_bytes();
+        String::from_utf8(bytes.to_vec()).ok()
     }
 
     /// Waits for the end of all, whose stop was asked for; for a bounded time.
