@@ -60,6 +60,10 @@ pub struct Raw {
     /// where the service runs. Every preview is asked there, under its own host
     #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
     probe_address: Option<String>,
+    /// Notices may go to private networks and over plain http, too. Whoever writes a Repository can then have requests sent
+    /// to what is there
+    #[arg(long, env = "BIVOUAC_NOTIFY_PRIVATE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    notify_private: bool,
 }
 
 /// Valid settings.
@@ -89,6 +93,8 @@ pub struct Settings {
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
     pub probe_address: Option<ProbeAddress>,
+    /// Notices may go to private networks.
+    pub notify_private: bool,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -170,6 +176,7 @@ impl Raw {
             ingress_namespaces,
             allow_http,
             probe_address,
+            notify_private,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -235,6 +242,7 @@ impl Raw {
             },
             allow_http,
             probe_address,
+            notify_private,
         })
     }
 }

@@ -48,6 +48,8 @@ pub struct Peers {
     pub forge: Transport,
     /// The previews: fails with [`Unreached`](crate::seams::Unreached).
     pub previews: Transport,
+    /// Receivers of notices: fails with [`Unreached`](crate::seams::Unreached).
+    pub notices: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -96,7 +98,7 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, previews, fetch, tools, clock, rng } = peers;
+    let Peers { home, target, forge, previews, notices, fetch, tools, clock, rng } = peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -135,6 +137,8 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         tools,
         cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
         prober: Prober::new(previews),
+        notices: guarded_transport(notices, &leadership),
+        notify_private: settings.notify_private,
         intervals,
         metrics: metrics.clone(),
     };

@@ -51,6 +51,7 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
+                notices: crate::probe::outward_transport(settings.notify_private)?,
                 fetch,
                 tools: Arc::new(tools),
                 clock,

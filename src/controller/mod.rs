@@ -31,6 +31,7 @@ mod look;
 mod marks;
 mod measure;
 mod merge;
+mod notify;
 mod observe;
 mod pin;
 mod reconcile;
@@ -68,7 +69,7 @@ use crate::domain::naming::Instance;
 use crate::forge::Apis;
 use crate::probe::Prober;
 use crate::render::tools::Tools;
-use crate::seams::{Clock, Fetch, Rng};
+use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
 use crate::telemetry::metrics::Metrics;
 
@@ -131,6 +132,10 @@ pub struct Parts {
     pub cache: Arc<SourceCache>,
     /// Asks the camps' URLs.
     pub prober: Prober,
+    /// The way to chats and webhooks.
+    pub notices: Transport,
+    /// They may be in private networks, and speak plain http.
+    pub notify_private: bool,
     /// How often things happen by themselves.
     pub intervals: Intervals,
     /// What is counted.
@@ -147,6 +152,7 @@ pub struct Context {
     marks: marks::Marks,
     drift: drift::Drift,
     events: events::Events,
+    notifier: notify::Notifier,
     rotations: rotation::Rotations,
     slots: slots::Slots,
     grants: grants::Grants,
@@ -176,6 +182,7 @@ impl Context {
             marks: marks::Marks::default(),
             drift: drift::Drift::default(),
             events: events::Events::default(),
+            notifier: notify::Notifier::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
             grants: grants::Grants::default(),
@@ -257,7 +264,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let told = teller::run(&context, quiet.clone());
     let marked = marks::run(&context, quiet.clone());
     let said = events::run(&context, quiet.clone());
-    Box::pin(futures::future::join4(runs, told, marked, said)).await;
+    let noticed = Box::pin(notify::run(&context, quiet.clone()));
+    Box::pin(futures::future::join5(runs, told, marked, said, noticed)).await;
     measure::end(&context);
 }
 

@@ -8,6 +8,7 @@ pub mod pull_request;
 pub mod event;
 
 pub mod naming;
+pub mod notice;
 
 pub mod plain;
 pub mod policy;

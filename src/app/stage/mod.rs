@@ -5,6 +5,7 @@ mod elsewhere;
 mod install;
 mod kubernetes;
 mod listeners;
+mod notices;
 mod previews;
 mod replicas;
 
@@ -27,6 +28,7 @@ pub use self::install::Tokens;
 use self::install::{Accounts, declare};
 use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
+pub use self::notices::{Notices, Sent};
 pub use self::previews::{Asked, PreviewFault, Previews};
 use self::replicas::{Front, Replicas};
 use super::Peers;
@@ -114,6 +116,8 @@ pub struct Stage {
     pub receiver: Transport,
     /// The service's way to the previews, in process.
     pub previews: Previews,
+    /// Receivers of notices, in process.
+    pub notices: Notices,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -253,11 +257,12 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
+        let notices = Notices::new(clock.clone());
         let home = kubernetes.service().await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (home, github.clone(), previews.clone()),
+            (home, github.clone(), previews.clone(), notices.clone()),
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -304,6 +309,7 @@ impl Stage {
             hook,
             receiver,
             previews,
+            notices,
             door,
             replicas,
             stop,
@@ -465,6 +471,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,
+        notify_private: false,
     })
 }
 
@@ -492,7 +499,7 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to.
 fn peers(
-    (home, github, previews): (&Client, &GitHub, &Previews),
+    (home, github, previews, notices): (&Client, &GitHub, &Previews, &Notices),
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
@@ -515,6 +522,10 @@ fn peers(
         previews: match wiring {
             Wiring::InProcess => previews.transport(),
             Wiring::Sockets => crate::probe::https_transport(None)?,
+        },
+        notices: match wiring {
+            Wiring::InProcess => notices.transport(),
+            Wiring::Sockets => crate::probe::outward_transport(false)?,
         },
         fetch,
         tools: tools.clone(),

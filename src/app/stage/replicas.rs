@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{FIRST, LEASE, Previews, Wiring, peers};
+use super::{FIRST, LEASE, Notices, Previews, Wiring, peers};
 use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
@@ -31,6 +31,7 @@ pub(super) struct Replicas {
     home: Client,
     github: GitHub,
     previews: Previews,
+    notices: Notices,
     clock: Clock,
     rng: Rng,
     tools: Arc<dyn Tools>,
@@ -51,13 +52,26 @@ impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (home, github, previews): (Client, GitHub, Previews),
+        (home, github, previews, notices): (Client, GitHub, Previews, Notices),
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, home, github, previews, clock, rng, tools, front, stop, running }
+        Self {
+            settings,
+            wiring,
+            home,
+            github,
+            previews,
+            notices,
+            clock,
+            rng,
+            tools,
+            front,
+            stop,
+            running,
+        }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -76,8 +90,8 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
+        let Self { home, github, previews, notices, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers((home, github, previews, notices), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
         let (router, metrics) = (service.router(), service.metrics());
         let stop = self.stop.child_token();
