@@ -29,7 +29,9 @@ pub enum NotifyKind {
 }
 
 /// When somebody is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum NotifyOn {
     /// A commit runs, or runs again.
     Ready,

@@ -131,7 +131,8 @@ impl Notice {
     pub fn slack(&self) -> String {
         let link = |url: &str, text: &str| format!("<{url}|{}>", slack_text(text));
         let about = self.about();
-        let about = if is_address(&self.page) { link(&self.page, &about) } else { slack_text(&about) };
+        let about =
+            if is_address(&self.page) { link(&self.page, &about) } else { slack_text(&about) };
         let at = self.short().map(|short| format!(" at `{short}`")).unwrap_or_default();
         let mut text = format!("*{}*: {about}{at}", self.moment.title());
         if self.moment == Moment::Ready {
@@ -152,14 +153,11 @@ impl Notice {
     /// For a Teams workflow: a card whose texts are read as they stand.
     #[must_use]
     pub fn teams(&self) -> String {
-        let run = |text: &str, weight: &str| {
-            json!({"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, "weight": weight}]})
-        };
+        let run = |text: &str, weight: &str| json!({"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, "weight": weight}]});
         let mut blocks = vec![run(&self.line(), "bolder")];
         blocks.extend(self.reason().map(|reason| run(&reason, "default")));
-        let open = |title: &str, url: &str| {
-            json!({"type": "Action.OpenUrl", "title": title, "url": url})
-        };
+        let open =
+            |title: &str, url: &str| json!({"type": "Action.OpenUrl", "title": title, "url": url});
         let mut actions = Vec::new();
         if self.moment == Moment::Ready {
             let named = |app: &str| if app.is_empty() { "Preview".to_owned() } else { plain(app) };
@@ -206,7 +204,8 @@ impl Notice {
 
 /// What may stand as a link: no character that ends one.
 fn is_address(url: &str) -> bool {
-    let fine = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '|' | '"' | '\'' | '\\' | '`');
+    let fine =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '|' | '"' | '\'' | '\\' | '`');
     (url.starts_with("https://") || url.starts_with("http://")) && url.chars().all(fine)
 }
 

@@ -126,13 +126,23 @@ mod tests {
     #[test]
     fn private_networks_are_refused_unless_they_are_wanted_and_the_machine_always() {
         for private in [
-            "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "fd12::1",
-            "::ffff:10.0.0.1", "64:ff9b::a00:1", "2001:db8::1", "192.0.2.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "fd12::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2001:db8::1",
+            "192.0.2.1",
         ] {
             let address = private.parse().expect("an address");
             assert!(!may(address, false) && may(address, true), "{private}");
         }
-        for never in ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+        for never in
+            ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"]
+        {
             let address = never.parse().expect("an address");
             assert!(!may(address, false) && !may(address, true), "{never}");
         }

@@ -33,6 +33,7 @@ mod limits_of_forge;
 mod merges;
 mod metrics;
 mod network;
+mod notify;
 mod orphans;
 mod prune;
 mod replicas;
