@@ -8,6 +8,7 @@ mod crd;
 mod demo;
 mod doctor;
 mod fetch;
+mod github;
 mod local;
 mod output;
 mod render;
@@ -59,7 +60,10 @@ enum Command {
     Schema(schema::Schema),
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crd(crd::Crd),
-    /// Find out what is wrong with an installation: what belongs to no environment
+    /// Set things up at GitHub: an App with everything that the service needs
+    #[command(name = "github")]
+    GitHub(github::GitHub),
+    /// Find out what is wrong with an installation, in the cluster and at GitHub
     Doctor(doctor::Doctor),
     /// Take every camp down, before the service itself is removed
     Uninstall(uninstall::Uninstall),
@@ -147,6 +151,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Schema(schema) => done(schema.run()),
             Command::Crd(crd) => done(crd.run()),
+            Command::GitHub(github) => github.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Uninstall(uninstall) => uninstall.run(),
             Command::Confine(confine) => done(confine.run()),

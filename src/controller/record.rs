@@ -130,6 +130,7 @@ impl Record {
             .map_err(|error| ReconcileError::record("write the status of the record", error))?;
         let before = std::mem::replace(&mut self.stored, stored);
         context.events.tell_of_change(context, &before, &self.stored);
+        context.notifier.offer(context, &before, &self.stored);
         Ok(())
     }
 

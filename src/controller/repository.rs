@@ -14,7 +14,7 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, halt, retry};
+use super::{Context, halt, measure, retry};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
 };
@@ -188,7 +188,9 @@ pub(super) async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Next, ReconcileError> {
     let name = repository.metadata.name.clone().unwrap_or_default();
+    let began = context.clock.now();
     let result = stages(&context, &name, &repository).await;
+    measure::run(&context, "repository", began, result.as_ref().err());
     if result.is_ok() {
         retry::succeeded(&context, &format!("repository/{name}"));
     }
@@ -271,7 +273,9 @@ async fn stages(
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;
     }
-    match look(context, name, repository, &forge, status.forge.as_ref()).await {
+    let looked = look(context, name, repository, &forge, status.forge.as_ref()).await;
+    measure::sweep(context, outcome(&looked));
+    match looked {
         Ok(Looked { info, swept: Swept { camps, halt } }) => {
             judge(&Judgement::yes("CredentialsValid", "Accepted", accepted));
             judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
@@ -328,6 +332,18 @@ enum Trouble {
     AnotherRepository { expected: i64, found: i64 },
     Twin(String),
     Home(ReconcileError),
+}
+
+/// For metrics.
+fn outcome(looked: &Result<Looked, Trouble>) -> &'static str {
+    match looked {
+        Ok(Looked { swept: Swept { halt: Some(_), .. }, .. }) => "halted",
+        Ok(_) => "done",
+        Err(Trouble::Forge(error)) => error.category(),
+        Err(Trouble::AnotherRepository { .. }) => "AnotherRepository",
+        Err(Trouble::Twin(_)) => "ServedTwice",
+        Err(Trouble::Home(error)) => error.category(),
+    }
 }
 
 struct Looked {

@@ -7,7 +7,8 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::error::ReconcileError;
-use super::{Context, halt};
+use super::events::{Told, Weight};
+use super::{Context, halt, measure};
 use crate::crd::{
     Environment, EnvironmentSpec, HINT_ANNOTATION, PullRequestSource, Repository, Source,
     SourcePhase, SweepHalt,
@@ -52,11 +53,14 @@ pub(super) async fn sweep(
         .collect();
     // One that fails is no reason to leave the others alone; the first error is told at the end.
     let mut failed = None;
+    let mut repaired = Repaired::default();
     for (number, pull_request) in &open {
-        if !records.iter().any(|record| record.spec.source.pull_request.number == *number)
-            && let Err(error) = create(context, name, repository, pull_request.number).await
-        {
-            failed.get_or_insert(error);
+        if records.iter().any(|record| record.spec.source.pull_request.number == *number) {
+            continue;
+        }
+        match create(context, name, repository, pull_request.number).await {
+            Ok(()) => repaired.made.push(*number),
+            Err(error) => _ = failed.get_or_insert(error),
         }
     }
     let gone: Vec<&Environment> = records
@@ -78,12 +82,56 @@ pub(super) async fn sweep(
             },
             _ => continue,
         };
-        if let Err(error) = hint(context, record, what).await {
-            failed.get_or_insert(error);
+        match hint(context, record, what).await {
+            // One that somebody else has told of is on its way.
+            Ok(()) if record.open_hint().is_some() => {}
+            Ok(()) => repaired.hinted.push(record.spec.source.pull_request.number),
+            Err(error) => _ = failed.get_or_insert(error),
         }
     }
+    repaired.say(context, repository);
     let camps = i32::try_from(camps).unwrap_or(i32::MAX);
     failed.map_or_else(|| Ok(Swept { camps, halt: verdict.into_halt() }), Err)
+}
+
+/// Pull requests of which nobody had told.
+#[derive(Default)]
+struct Repaired {
+    made: Vec<i64>,
+    hinted: Vec<i64>,
+}
+
+/// Numbers that an Event names.
+const MOST_NAMED: usize = 20;
+
+impl Repaired {
+    /// As metric and Event; a first sweep repairs nothing.
+    fn say(self, context: &Context, repository: &Repository) {
+        let Self { made, hinted } = self;
+        let swept_before =
+            repository.status.as_ref().is_some_and(|status| status.last_sweep.is_some());
+        if !swept_before || (made.is_empty() && hinted.is_empty()) {
+            return;
+        }
+        measure::repaired_by_sweep(context, "record", made.len());
+        measure::repaired_by_sweep(context, "hint", hinted.len());
+        let named = |numbers: &[i64]| {
+            let shown: Vec<String> =
+                numbers.iter().take(MOST_NAMED).map(|number| format!("#{number}")).collect();
+            let more = if numbers.len() > MOST_NAMED { ", …" } else { "" };
+            format!("{}{more}", shown.join(", "))
+        };
+        let mut parts = Vec::new();
+        if !made.is_empty() {
+            parts.push(format!("open and unknown: {}", named(&made)));
+        }
+        if !hinted.is_empty() {
+            parts.push(format!("changed: {}", named(&hinted)));
+        }
+        let note = format!("the sweep found what no webhook had told of; {}", parts.join("; "));
+        let told = Told::of("SweepRepaired", Weight::Normal, "Sweep", note);
+        context.events.tell_at_repository(context, repository, told);
+    }
 }
 
 pub(super) fn has_camp(record: &Environment) -> bool {

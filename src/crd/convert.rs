@@ -39,8 +39,9 @@ impl RepositorySpec {
             parameters,
             // In `guardrails`.
             secrets: _,
-            // Its values need no other form.
+            // Their values need no other form.
             report: _,
+            notify: _,
         } = self;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {

@@ -7,6 +7,7 @@ mod convert;
 pub mod entries;
 pub mod environment;
 pub mod guardrails;
+pub mod notify;
 pub mod report;
 
 pub mod repository;
@@ -26,6 +27,7 @@ pub use environment::{
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
+pub use notify::{Notify, NotifyKind, NotifyOn, UrlFrom};
 pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
+use super::notify::Notify;
 use super::report::ReportPolicy;
 use super::time::Timestamp;
 
@@ -76,6 +77,10 @@ pub struct RepositorySpec {
     /// What the forge is told.
     #[serde(default)]
     pub report: ReportPolicy,
+    /// Who is told beside the forge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub notify: Vec<Notify>,
 }
 
 /// What the platform team says about one parameter.

@@ -8,6 +8,7 @@ pub mod pull_request;
 pub mod event;
 
 pub mod naming;
+pub mod notice;
 
 pub mod plain;
 pub mod policy;
@@ -49,6 +50,7 @@ pub mod guardrails;
 pub mod quota;
 
 pub mod halt;
+pub mod healing;
 pub mod health;
 pub mod hosts;
 pub mod rate;

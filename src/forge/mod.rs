@@ -12,6 +12,8 @@ mod deployments;
 mod error;
 mod etag;
 mod governor;
+mod itself;
+mod manifest;
 mod pass;
 mod transport;
 mod wire;
@@ -24,9 +26,13 @@ mod tests;
 mod tests_app;
 
 pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
-pub use app::{AppLogin, AppProblem, InvalidApp, Login, Missing};
+pub use app::{AppLogin, AppProblem, InvalidApp, Lacks, Login, Missing, lacks};
 pub use checks::CheckRun;
 pub use client::{Comment, Forge, Permission, RepositoryInfo};
 pub use deployments::{Deployment, DeploymentText};
 pub use error::{Class, ForgeError};
+pub use itself::{AppInfo, AppItself, HookConfig, LastResponse, RepositoryHook, Which};
+pub use manifest::{
+    MadeApp, Wanted as WantedApp, convert as convert_app, manifest as app_manifest,
+};
 pub use transport::{TransportError, https_transport};

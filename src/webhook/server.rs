@@ -27,6 +27,11 @@ const TO_WRITE: Duration = Duration::from_secs(4);
 /// The annotation's value becomes `status.handledHint`, which holds 100 characters. GitHub sends a UUID.
 const LONGEST_DELIVERY: usize = 100;
 
+/// Something was written.
+const RECORDED: &str = "recorded";
+/// To a ping.
+const PONG: &str = "pong";
+
 /// Repositories that are hinted at at once.
 const SIDE_BY_SIDE: usize = 8;
 /// Bytes of bodies that are held at once. Whoever sends them has not shown yet that he may.
@@ -101,6 +106,22 @@ enum Refusal {
 }
 
 impl Refusal {
+    /// Name of the variant, for metrics.
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "Header",
+            Self::TooLarge => "TooLarge",
+            Self::TooSlow => "TooSlow",
+            Self::Truncated => "Truncated",
+            Self::Full => "Full",
+            Self::NotReady => "NotReady",
+            Self::Unsigned => "Unsigned",
+            Self::ForeignRepository => "ForeignRepository",
+            Self::Payload(_) => "Payload",
+            Self::NotWritten(_) => "NotWritten",
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Header(_) | Self::Truncated | Self::Payload(_) => StatusCode::BAD_REQUEST,
@@ -112,8 +133,25 @@ impl Refusal {
     }
 }
 
+/// What came of a delivery, in a word: an extension of each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome(pub &'static str);
+
 async fn receive(State(webhook): State<Webhook>, request: Request) -> Response {
-    match handle(&webhook, request).await {
+    let handled = handle(&webhook, request).await;
+    let outcome = Outcome(match &handled {
+        Ok(RECORDED) => "recorded",
+        Ok(PONG) => "ping",
+        Ok(_) => "ignored",
+        Err(refusal) => refusal.category(),
+    });
+    let mut answer = answer(handled);
+    answer.extensions_mut().insert(outcome);
+    answer
+}
+
+fn answer(handled: Result<&'static str, Refusal>) -> Response {
+    match handled {
         Ok(done) => (StatusCode::ACCEPTED, format!("{done}\n")).into_response(),
         Err(refusal) => {
             match &refusal {
@@ -185,7 +223,7 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
         return Err(Refusal::ForeignRepository);
     }
     match event {
-        Event::Ping => Ok("pong"),
+        Event::Ping => Ok(PONG),
         Event::Ignored { reason } => {
             tracing::debug!(event = headers.event, delivery = headers.delivery, reason, "ignored");
             Ok(reason)
@@ -243,7 +281,7 @@ async fn in_time(
     write: impl Future<Output = Result<(), RecordError>>,
 ) -> Result<&'static str, Refusal> {
     match tokio::time::timeout(TO_WRITE, write).await {
-        Ok(Ok(())) => Ok("recorded"),
+        Ok(Ok(())) => Ok(RECORDED),
         Ok(Err(error)) => Err(Refusal::NotWritten(Some(error))),
         Err(_) => Err(Refusal::NotWritten(None)),
     }

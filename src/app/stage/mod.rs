@@ -5,6 +5,7 @@ mod elsewhere;
 mod install;
 mod kubernetes;
 mod listeners;
+mod notices;
 mod previews;
 mod replicas;
 
@@ -27,8 +28,9 @@ pub use self::install::Tokens;
 use self::install::{Accounts, declare};
 use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
+pub use self::notices::{Notices, Sent};
 pub use self::previews::{Asked, PreviewFault, Previews};
-use self::replicas::{Front, Replicas};
+use self::replicas::{Around, Front, Replicas};
 use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
@@ -137,6 +139,8 @@ pub struct Stage {
     pub receiver: Transport,
     /// The service's way to the previews, in process.
     pub previews: Previews,
+    /// Receivers of notices, in process.
+    pub notices: Notices,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -290,11 +294,18 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
+        let notices = Notices::new(clock.clone());
         let home = kubernetes.service(&parts.wires).await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (home, github.clone(), previews.clone(), parts.wires.clone()),
+            Around {
+                home,
+                github: github.clone(),
+                previews: previews.clone(),
+                notices: notices.clone(),
+                wires: parts.wires.clone(),
+            },
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -341,6 +352,7 @@ impl Stage {
             hook,
             receiver,
             previews,
+            notices,
             door,
             replicas,
             stop,
@@ -378,6 +390,11 @@ impl Stage {
     /// Lets a replica stand still, as SIGSTOP or a hanging machine does, or go on.
     pub fn pause_replica(&self, replica: usize, paused: bool) {
         self.replicas.pause(replica, paused);
+    }
+
+    /// A replica's metrics, as Prometheus reads them.
+    pub async fn metrics_of(&self, replica: usize) -> Option<String> {
+        self.replicas.metrics(replica).await
     }
 
     /// Whether a replica says that it can take webhooks.
@@ -487,6 +504,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         service_account: Some((NAMESPACE.into(), "bivouac".into())),
         listen: addresses
             .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
+        metrics_listen: None,
         cache_dir: folder.join("cache"),
         sweep_interval: Duration::from_secs(300),
         lease: Some(LEASE.into()),
@@ -496,6 +514,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,
+        notify_private: false,
     })
 }
 
@@ -523,12 +542,13 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to.
 fn peers(
-    (home, github, previews, wires): (&Client, &GitHub, &Previews, &Wires),
+    around: &Around,
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
     tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
+    let Around { home, github, previews, notices, wires } = around;
     let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
         Wiring::InProcess => Arc::new(github.clone()),
         Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
@@ -546,6 +566,10 @@ fn peers(
         previews: match wiring {
             Wiring::InProcess => previews.transport(),
             Wiring::Sockets => crate::probe::https_transport(None)?,
+        },
+        notices: match wiring {
+            Wiring::InProcess => notices.transport(),
+            Wiring::Sockets => crate::probe::outward_transport(false)?,
         },
         fetch,
         tools: tools.clone(),

@@ -162,7 +162,7 @@ fn hooks(state: &State, call: &Call, repo: u64) -> Result<Reply, Refusal> {
 
 fn deliveries(state: &State, call: &Call, repo: u64, hook: u64) -> Result<Reply, Refusal> {
     need_hook(state, call, repo, hook)?;
-    Ok(call.list(&state.api(), super::apps::log(state, hook)))
+    super::apps::log(state, call, hook)
 }
 
 fn delivery(state: &State, call: &Call, repo: u64, hook: u64, id: u64) -> Result<Reply, Refusal> {
