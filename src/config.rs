@@ -57,6 +57,10 @@ pub struct Raw {
     /// where the service runs. Every preview is asked there, under its own host
     #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
     probe_address: Option<String>,
+    /// Image registries, which are asked for images that previews wait for, may be at private addresses. Those of the
+    /// machine, of its link and of cloud metadata are never asked
+    #[arg(long, env = "BIVOUAC_PRIVATE_REGISTRIES", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    private_registries: bool,
 }
 
 /// Valid settings.
@@ -84,6 +88,8 @@ pub struct Settings {
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
     pub probe_address: Option<ProbeAddress>,
+    /// Image registries may be at private addresses.
+    pub private_registries: bool,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -164,6 +170,7 @@ impl Raw {
             ingress_namespaces,
             allow_http,
             probe_address,
+            private_registries,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -220,6 +227,7 @@ impl Raw {
             },
             allow_http,
             probe_address,
+            private_registries,
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
@@ -45,6 +46,8 @@ pub struct Peers {
     pub forge: Transport,
     /// The previews: fails with [`Unreached`](crate::seams::Unreached).
     pub previews: Transport,
+    /// Image registries: fails with [`Unreached`](crate::seams::Unreached).
+    pub registries: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -92,7 +95,7 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, previews, fetch, tools, clock, rng } = peers;
+    let Peers { home, target, forge, previews, registries, fetch, tools, clock, rng } = peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -127,6 +130,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         tools,
         cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
         prober: Prober::new(previews),
+        registries: Registries::new(registries),
         intervals,
     };
     let complete = follower.is_complete();

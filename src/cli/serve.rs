@@ -51,6 +51,7 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
+                registries: crate::registry::https_transport(settings.private_registries)?,
                 fetch,
                 tools: Arc::new(tools),
                 clock,

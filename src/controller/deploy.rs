@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::admit::{self, Admitted};
 use super::applying::{self, Built, note_on_its_way};
 use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry};
 use super::error::ReconcileError;
@@ -76,13 +77,14 @@ pub(super) async fn bring_up(
     }
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
-    if same && record.status.holds("Applied") && stands {
+    let held_back = same && (admit::holds_back(record, &inputs.inputs_digest()));
+    if same && !held_back && record.status.holds("Applied") && stands {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
     // What the cluster refused is asked again, and told only when the answer differs.
-    let again = same && dry_run::is_refused(record);
-    if !again {
+    let again = same && !held_back && dry_run::is_refused(record);
+    if !again && !held_back {
         note_on_its_way(context, record, &inputs.revision);
     }
     let known = inputs.clone();
@@ -104,7 +106,15 @@ pub(super) async fn bring_up(
     if !apply::Fence::holds(&before_build).await {
         return Err(ReconcileError::Apply(ApplyError::Superseded));
     }
-    let camp = Camp { stands, same };
+    let went_back = pinned.is_some();
+    let bundle = match admit::admit(context, record, served, &digest, bundle, went_back).await? {
+        Admitted::Yes(bundle) => bundle,
+        Admitted::No(held) => {
+            guardrails::keep(context, record, served, None).await?;
+            return admit::show(context, record, served, decision, digest, held).await;
+        }
+    };
+    let camp = Camp { stands, same: same && !held_back };
     let built = Built { inputs, bundle, digest, camp, again, pinned };
     applying::apply(context, record, served, decision, &built).await
 }

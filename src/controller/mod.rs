@@ -2,6 +2,7 @@
 //!
 //! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
 
+mod admit;
 mod applying;
 mod build;
 mod camp;
@@ -64,6 +65,7 @@ use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng};
 use crate::source::SourceCache;
@@ -124,6 +126,8 @@ pub struct Parts {
     pub cache: Arc<SourceCache>,
     /// Asks the camps' URLs.
     pub prober: Prober,
+    /// Asks image registries.
+    pub registries: Registries,
     /// How often things happen by themselves.
     pub intervals: Intervals,
 }

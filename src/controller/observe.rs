@@ -148,7 +148,7 @@ pub(super) fn situation(
     }
     let untrusted = if head.fork {
         Some("its head is in another repository".to_owned())
-    } else if head.bot {
+    } else if is_untrusted(&head) {
         Some(format!("its author {} is a bot", head.author))
     } else {
         None
@@ -176,6 +176,11 @@ pub(super) fn situation(
         conflict: merge::conflict(&head).filter(|_| pin::held(record).is_none()),
         pin: pin::answer(record),
     })
+}
+
+/// Whether its code is somebody's who may not push to the repository.
+pub(super) fn is_untrusted(head: &HeadStatus) -> bool {
+    head.fork || head.bot
 }
 
 /// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.

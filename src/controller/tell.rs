@@ -15,7 +15,7 @@ use super::teller::Job;
 use super::urls::Silent;
 use super::{Context, marks, merge, pin};
 use crate::apply::CampHealth;
-use crate::crd::{FindingEntry, Phase, set_condition};
+use crate::crd::{AdmissionState, FindingEntry, Phase, set_condition};
 use crate::domain::comment::{
     AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, Problem,
     RenderedFrom,
@@ -340,11 +340,19 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
             Shown::Refused { findings: status.findings.iter().map(finding).collect() }
         }
         Some(Phase::Failed) => Shown::Failed { reason, hint: None, log: log(), incident: None },
+        _ if is_held_back(record) => Shown::Working { stage: reason },
         _ if merge::is_awaited(record) => {
             Shown::Working { stage: "merged with the base branch by the forge, for a try".into() }
         }
         _ => Shown::Working { stage: "rendered and applied".into() },
     }
+}
+
+/// The commit waits for checks or images, and the reason says for which.
+fn is_held_back(record: &Record) -> bool {
+    let admission = record.status.admission.as_ref();
+    admission.is_some_and(|admission| admission.state == AdmissionState::Waiting)
+        && record.status.condition("Ready").is_some_and(|ready| ready.reason == "Awaiting")
 }
 
 /// What of it somebody waits for.

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::AdmissionStatus;
 use super::entries::{
     ApplyingStatus, ChangesStatus, Condition, ContestedEntry, FindingEntry, HistoryEntry,
     HookEntry, InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, TroubleEntry,
@@ -260,6 +261,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 60))]
     pub hooks: Vec<HookEntry>,
+    /// Whether the head commit may be applied, and what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionStatus>,
     /// An apply that waits, for a wave to get ready or for a hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applying: Option<ApplyingStatus>,

@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::Await;
 use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
 use super::report::ReportPolicy;
@@ -53,6 +54,9 @@ pub struct RepositorySpec {
     /// What happens to a pull request whose head is in another repository, or whose author is a bot.
     #[serde(default)]
     pub forks: Forks,
+    /// What a commit waits for before it is applied.
+    #[serde(default)]
+    pub r#await: Await,
     /// How long a camp stands.
     #[serde(default)]
     pub lifetime: Lifetime,

@@ -48,6 +48,7 @@ pub mod guard;
 pub mod guardrails;
 pub mod quota;
 
+pub mod admit;
 pub mod halt;
 pub mod health;
 pub mod hosts;

@@ -17,6 +17,8 @@ pub struct Policy {
     pub select: Select,
     /// What happens to untrusted ones.
     pub forks: Forks,
+    /// What a commit waits for before it is applied. Nothing that is rendered depends on it.
+    pub admit: super::admit::Rules,
     /// How long a camp stands.
     pub lifetime: Lifetime,
     /// Where camps are reached.

@@ -23,6 +23,7 @@ use super::etag::Etags;
 use super::governor::Governor;
 use super::pass::Pass;
 use super::wire::ErrorBody;
+use crate::domain::admit::checks::Seen;
 use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 use crate::domain::rate::{self, May, WriteKind};
@@ -195,6 +196,7 @@ struct Inner {
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
     tips: Etags<Revision>,
+    seen: Etags<Vec<Seen>>,
     pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
@@ -295,6 +297,7 @@ impl Api {
             links: Etags::default(),
             pull: Etags::default(),
             tips: Etags::default(),
+            seen: Etags::default(),
             repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
@@ -340,6 +343,10 @@ impl Api {
 
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
+    }
+
+    pub(super) fn seen(&self) -> &Etags<Vec<Seen>> {
+        &self.0.seen
     }
 
     pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {

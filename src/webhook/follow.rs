@@ -159,6 +159,7 @@ struct Entry {
     id: Option<u64>,
     secret: String,
     follows_base: bool,
+    awaits_checks: bool,
 }
 
 impl Entry {
@@ -175,6 +176,7 @@ impl Entry {
             id: id.and_then(|id| u64::try_from(id).ok()),
             secret: github.credentials.secret_name.clone(),
             follows_base: repository.spec.source.at == At::Merge,
+            awaits_checks: !repository.spec.r#await.checks.is_empty(),
         })
     }
 }
@@ -194,10 +196,13 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret, follows_base })| {
+        .map(|(resource, Entry { name, id, secret, follows_base, awaits_checks })| {
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
-            let (name, follows_base) = (name.clone(), *follows_base);
-            (signed, Served { resource: resource.clone(), id: *id, name, follows_base })
+            let (name, follows_base, awaits_checks) = (name.clone(), *follows_base, *awaits_checks);
+            (
+                signed,
+                Served { resource: resource.clone(), id: *id, name, follows_base, awaits_checks },
+            )
         })
         .collect()
 }
@@ -253,6 +258,7 @@ mod tests {
             id,
             name: RepoName::parse("acme", "shop").expect("a name"),
             follows_base: false,
+            awaits_checks: false,
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

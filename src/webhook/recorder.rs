@@ -6,14 +6,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams, PostParams, Request};
+use kube::api::{
+    ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams, PostParams, Request,
+};
 use kube::client::Client;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::crd::{Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
-use crate::domain::id::PrNumber;
+use crate::crd::{AWAITS_LABEL, Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
+use crate::domain::id::{PrNumber, Revision};
 use crate::domain::naming::environment_name;
 
 /// Why a record or a hint could not be written. The forge is told to try again.
@@ -78,14 +80,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// What is written to.
 enum Target<'a> {
-    Environment { name: String, repository: &'a str, number: PrNumber },
+    Environment {
+        name: String,
+        repository: &'a str,
+        number: PrNumber,
+    },
     Repository(&'a str),
+    /// A record that is there, by its name.
+    Record(String),
 }
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment { name, .. } => write!(f, "environment {name}"),
+            Self::Environment { name, .. } | Self::Record(name) => write!(f, "environment {name}"),
             Self::Repository(name) => write!(f, "repository {name}"),
         }
     }
@@ -143,6 +151,24 @@ impl Recorder {
         self.together(&Target::Repository(repository), wanted).await
     }
 
+    /// Leaves the hint at each record that waits for checks of a commit. They are found by their label.
+    pub async fn checked(&self, revision: &Revision, delivery: &str) -> Result<(), RecordError> {
+        let failed = |error| RecordError {
+            record: format!("what waits for commit {}", revision.short()),
+            source: Arc::new(error),
+        };
+        let waiting = ListParams::default().labels(&format!("{AWAITS_LABEL}={revision}"));
+        let request = self.request().list_metadata(&waiting);
+        let request = request.map_err(kube::Error::BuildRequest).map_err(failed)?;
+        let found = self.0.client.request::<ObjectList<PartialObjectMeta<Environment>>>(request);
+        for record in found.await.map_err(failed)?.items {
+            let wanted = Wanted { delivery: delivery.to_owned(), create: false };
+            let name = record.metadata.name.unwrap_or_default();
+            self.together(&Target::Record(name), wanted).await?;
+        }
+        Ok(())
+    }
+
     async fn annotate_repository(
         &self,
         repository: &str,
@@ -183,6 +209,10 @@ impl Recorder {
                     Target::Repository(repository) => {
                         self.annotate_repository(repository, &wanted.delivery).await
                     }
+                    Target::Record(name) => match self.annotate(name, &wanted.delivery).await {
+                        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                        other => other,
+                    },
                     Target::Environment { name, repository, number } => {
                         self.send(repository, *number, name, &wanted).await
                     }

@@ -200,6 +200,14 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             }
             looked_at(&webhook.recorder, following, headers.delivery).await
         }
+        Event::Checked { revision } => {
+            let waiting = names(mine.into_iter().filter(|served| served.awaits_checks));
+            if waiting.is_empty() {
+                return Ok("no preview waits for checks");
+            }
+            // A commit's records are the same ones for each Repository.
+            in_time(webhook.recorder.checked(&revision, &headers.delivery)).await
+        }
         Event::Installation { account, repositories } => {
             let about = names(installed(served, &account, &repositories));
             let hint = format!("{OF_INSTALLATION}{}", headers.delivery);

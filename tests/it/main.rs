@@ -4,6 +4,8 @@
 mod accounts;
 mod apps;
 mod apps_at_forge;
+mod await_checks;
+mod await_images;
 mod bad_input;
 mod changes;
 mod checks;

@@ -37,6 +37,7 @@ use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
 use crate::sandbox::github::{GitHub, HookConfig};
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport, body};
 
 /// Namespace of the service's own resources.
@@ -114,6 +115,8 @@ pub struct Stage {
     pub receiver: Transport,
     /// The service's way to the previews, in process.
     pub previews: Previews,
+    /// Image registries; there is none until somebody names one.
+    pub registry: Registry,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -253,11 +256,12 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
+        let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service().await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (home, github.clone(), previews.clone()),
+            (home, github.clone(), previews.clone(), registry.clone()),
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -275,7 +279,9 @@ impl Stage {
                     Wiring::Sockets => None,
                 },
                 secret: accounts.webhook_secret.clone(),
-                events: ["pull_request", "push", "delete", "repository"].map(String::from).into(),
+                events: ["pull_request", "push", "delete", "repository", "check_run", "status"]
+                    .map(String::from)
+                    .into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {
@@ -304,6 +310,7 @@ impl Stage {
             hook,
             receiver,
             previews,
+            registry,
             door,
             replicas,
             stop,
@@ -459,6 +466,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,
+        private_registries: false,
     })
 }
 
@@ -486,7 +494,7 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to.
 fn peers(
-    (home, github, previews): (&Client, &GitHub, &Previews),
+    (home, github, previews, registry): (&Client, &GitHub, &Previews, &Registry),
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
@@ -510,6 +518,8 @@ fn peers(
             Wiring::InProcess => previews.transport(),
             Wiring::Sockets => crate::probe::https_transport(None)?,
         },
+        // No registry of a world of its own has a socket.
+        registries: registry.transport(),
         fetch,
         tools: tools.clone(),
         clock: clock.clone(),

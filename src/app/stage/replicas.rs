@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::domain::naming::Instance;
 use crate::render::tools::Tools;
 use crate::sandbox::github::GitHub;
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport};
 
 /// The service as it is installed in this world: all that is needed to start it once more; and what runs of it.
@@ -31,6 +32,7 @@ pub(super) struct Replicas {
     home: Client,
     github: GitHub,
     previews: Previews,
+    registry: Registry,
     clock: Clock,
     rng: Rng,
     tools: Arc<dyn Tools>,
@@ -50,13 +52,26 @@ impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (home, github, previews): (Client, GitHub, Previews),
+        (home, github, previews, registry): (Client, GitHub, Previews, Registry),
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, home, github, previews, clock, rng, tools, front, stop, running }
+        Self {
+            settings,
+            wiring,
+            home,
+            github,
+            previews,
+            registry,
+            clock,
+            rng,
+            tools,
+            front,
+            stop,
+            running,
+        }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -75,8 +90,8 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
+        let Self { home, github, previews, registry, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers((home, github, previews, registry), *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
         let router = service.router();
         let stop = self.stop.child_token();

@@ -16,6 +16,7 @@ fn policy() -> Policy {
             drafts: true,
         },
         forks: policy::Forks::Approve,
+        admit: crate::domain::admit::Rules::default(),
         lifetime: policy::Lifetime {
             ttl: std::time::Duration::from_secs(1),
             max_ttl: std::time::Duration::from_secs(1),
