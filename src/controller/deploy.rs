@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::admit::{self, Admitted};
 use super::applying::{self, Built, note_on_its_way};
+use super::branches::{self, Subject};
 use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry};
 use super::error::ReconcileError;
 use super::fence::Fence;
@@ -45,7 +46,7 @@ pub(super) async fn bring_up(
     let pinned = pin::held(record);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
-        None => merge::rendered(record, served.policy.at),
+        None => merge::rendered(record, branches::at(record, &served.policy)),
     };
     let merge = match rendered {
         Rendered::Head => None,
@@ -128,7 +129,8 @@ pub(super) fn fence_of<'a>(
 ) -> Fence<'a> {
     let Served { repository, forge, policy: _ } = served;
     let handled = record.status.handled_hint.as_deref();
-    Fence::new(context, forge, record.stored(), handled, number_of(record), inputs, repository)
+    let subject = Subject::of(record.stored());
+    Fence::new(context, forge, record.stored(), handled, subject, inputs, repository)
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
@@ -159,7 +161,7 @@ fn inputs(
         host: String::new(),
         url: String::new(),
         app_hosts: BTreeMap::new(),
-        pull_request: Some(number_of(record)),
+        pull_request: number_of(record),
         branch_slug: naming::slug(head.map_or("", |head| &head.branch), naming::LABEL_MAX),
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),

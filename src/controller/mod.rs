@@ -4,6 +4,7 @@
 
 mod admit;
 mod applying;
+mod branches;
 mod build;
 mod camp;
 mod changes;

@@ -7,12 +7,11 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::error::ReconcileError;
-use super::{Context, halt};
+use super::{Context, branches, halt};
 use crate::crd::{
-    Environment, EnvironmentSpec, HINT_ANNOTATION, PullRequestSource, Repository, Source,
-    SourcePhase, SweepHalt,
+    Environment, EnvironmentSpec, HINT_ANNOTATION, Repository, Source, SourcePhase, SweepHalt,
 };
-use crate::domain::id::{PrNumber, Revision};
+use crate::domain::id::Revision;
 use crate::domain::naming;
 use crate::domain::pull_request::PullRequest;
 use crate::forge::{Forge, ForgeError};
@@ -33,7 +32,7 @@ pub(super) async fn sweep(
     repository: &Repository,
     forge: &Forge,
     open: &[PullRequest],
-    tips: &Tips,
+    (tips, branches): (&Tips, &BTreeMap<String, Revision>),
 ) -> Result<Swept, ReconcileError> {
     let api = context.environments();
     // All of them: a record that a person made has our label only when that person knew of it.
@@ -53,26 +52,44 @@ pub(super) async fn sweep(
     // One that fails is no reason to leave the others alone; the first error is told at the end.
     let mut failed = None;
     for (number, pull_request) in &open {
-        if !records.iter().any(|record| record.spec.source.pull_request.number == *number)
-            && let Err(error) = create(context, name, repository, pull_request.number).await
+        let source = Source::pull_request(*number);
+        let record_name = naming::environment_name(name, pull_request.number);
+        if !records.iter().any(|record| record.spec.source == source)
+            && let Err(error) = create(context, name, repository, (&record_name, source)).await
         {
             failed.get_or_insert(error);
         }
     }
-    let gone: Vec<&Environment> = records
-        .iter()
-        .filter(|record| !open.contains_key(&record.spec.source.pull_request.number))
-        .filter(|record| is_open(record))
-        .collect();
+    for branch in branches.keys() {
+        let source = Source::branch(branch);
+        let record_name = naming::branch_environment_name(name, branch);
+        if !records.iter().any(|record| record.spec.source == source)
+            && let Err(error) = create(context, name, repository, (&record_name, source)).await
+        {
+            failed.get_or_insert(error);
+        }
+    }
+    let listed = |record: &Environment| match &record.spec.source {
+        Source { branch: Some(branch), .. } => branches.contains_key(&branch.name),
+        Source { pull_request: Some(one), .. } => open.contains_key(&one.number),
+        Source { pull_request: None, branch: None } => true,
+    };
+    let gone: Vec<&Environment> =
+        records.iter().filter(|record| !listed(record) && is_open(record)).collect();
     let verdict = halt::weigh(context, name, repository, forge, &gone, camps).await;
     for record in &records {
-        let what = match open.get(&record.spec.source.pull_request.number) {
+        let number = record.spec.source.pull_request.as_ref().map(|one| one.number);
+        let tip = record.spec.source.branch_name().and_then(|name| branches.get(name));
+        let what = match number.and_then(|number| open.get(&number)) {
+            _ if tip.is_some_and(|tip| branches::differs(record, tip)) => {
+                tip.map_or("", Revision::short)
+            }
             Some(pull_request) if differs(record, pull_request) => {
                 pull_request.head.revision.short()
             }
             Some(pull_request) if is_outdated(record, pull_request, tips) => "base",
             // Not being in the list of open ones proves nothing; the record's own run asks for the proof.
-            None if is_open(record) => match verdict.word(record) {
+            None if !listed(record) && is_open(record) => match verdict.word(record) {
                 Some(word) => word,
                 None => continue,
             },
@@ -144,17 +161,13 @@ async fn create(
     context: &Context,
     name: &str,
     repository: &Repository,
-    number: PrNumber,
+    (record_name, source): (&naming::Label, Source),
 ) -> Result<(), ReconcileError> {
     let mut record = Environment::new(
-        naming::environment_name(name, number).as_str(),
+        record_name.as_str(),
         EnvironmentSpec {
             repository: name.to_owned(),
-            source: Source {
-                pull_request: PullRequestSource {
-                    number: i64::try_from(number.0).unwrap_or(i64::MAX),
-                },
-            },
+            source,
             want: crate::crd::Want::Auto,
             approved: None,
             pin: None,
@@ -169,7 +182,7 @@ async fn create(
     match context.environments().create(&PostParams::default(), &record).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
-        Err(error) => Err(ReconcileError::record("make the record of a pull request", error)),
+        Err(error) => Err(ReconcileError::record("make the record of a source", error)),
     }
 }
 

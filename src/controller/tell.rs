@@ -196,10 +196,12 @@ pub(super) fn tell_failure(context: &Context, record: &Record, served: &Served, 
 /// Makes the comment say what the record says, soon and beside the run.
 pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling: &Telling) {
     marks::offer(context, record, served);
-    if !served.repository.spec.report.comment {
+    // A branch has nothing that a comment could be on: its check and its deployment say all.
+    let pull_request = number_of(record);
+    let Some(pull_request) = pull_request.filter(|_| served.repository.spec.report.comment) else {
         context.teller.withdraw(record.name());
         return;
-    }
+    };
     let report = record.status.report.as_ref();
     let recorded = report.and_then(|report| report.comment.clone());
     // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.
@@ -218,7 +220,7 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
         uid: record.uid().to_owned(),
         forge: served.forge.clone(),
         kind: kind_of(&shown(record, telling, false)),
-        pull_request: number_of(record),
+        pull_request,
         about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
         text: text_of(context, record, served, telling, true),

@@ -32,6 +32,7 @@ impl RepositorySpec {
             forge: _,
             source,
             select,
+            branches,
             forks,
             r#await,
             lifetime,
@@ -78,6 +79,7 @@ impl RepositorySpec {
                 Forks::Approve => policy::Forks::Approve,
                 Forks::Allow => policy::Forks::Allow,
             },
+            branches: branches.clone(),
             admit: admit::Rules {
                 checks: r#await.checks.clone(),
                 images: match r#await.images {

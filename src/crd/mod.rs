@@ -22,8 +22,8 @@ pub use entries::{
     NoteEntry, Outcome, RenderedPath, ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
 };
 pub use environment::{
-    Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish, Phase,
-    Pin, Power, PullRequestSource, Source, SourcePhase, Want,
+    Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
+    LifetimeWish, Phase, Pin, Power, PullRequestSource, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,

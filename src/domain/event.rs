@@ -37,7 +37,12 @@ pub enum Event {
     /// Something happened to `Delivery::repository` as a whole, which its next look finds out.
     Repository,
     /// A branch of `Delivery::repository` is another commit, or gone: pull requests into it merge otherwise.
-    Branch,
+    Branch {
+        /// Its name.
+        name: String,
+        /// It is no branch any more.
+        gone: bool,
+    },
     /// A check of a commit of `Delivery::repository` has ended.
     Checked {
         /// The commit.
@@ -180,9 +185,12 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
             Some("pending") => Event::Ignored { reason: "a status that is not the last" },
             _ => checked(&raw, &["sha"])?,
         },
-        "push" => branch(&raw, "refs/heads/")?,
+        "push" => {
+            let gone = raw.get("deleted").and_then(Value::as_bool).unwrap_or_default();
+            branch(&raw, "refs/heads/", gone)?
+        }
         "delete" => match raw.get("ref_type").and_then(Value::as_str) {
-            Some("branch") => branch(&raw, "")?,
+            Some("branch") => branch(&raw, "", true)?,
             _ => Event::Ignored { reason: NO_BRANCH },
         },
         "installation" => match action(&raw)? {
@@ -201,7 +209,10 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
     };
     let of_one = matches!(
         event,
-        Event::PullRequest { .. } | Event::Repository | Event::Branch | Event::Checked { .. }
+        Event::PullRequest { .. }
+            | Event::Repository
+            | Event::Branch { .. }
+            | Event::Checked { .. }
     );
     if of_one && repository.is_none() {
         return Err(EventError::Missing { field: "repository" });
@@ -221,11 +232,12 @@ fn action(raw: &Map<String, Value>) -> Result<&str, EventError> {
 }
 
 /// `ref` names a branch after `prefix`: what it is now is read from the forge.
-fn branch(raw: &Map<String, Value>, prefix: &str) -> Result<Event, EventError> {
+fn branch(raw: &Map<String, Value>, prefix: &str, gone: bool) -> Result<Event, EventError> {
     let found = raw.get("ref").and_then(Value::as_str);
     let found = found.ok_or(EventError::Missing { field: "ref" })?;
-    Ok(match found.strip_prefix(prefix).filter(|name| !name.is_empty()) {
-        Some(_) => Event::Branch,
+    let named = found.strip_prefix(prefix).filter(|name| (1..=255).contains(&name.len()));
+    Ok(match named {
+        Some(name) => Event::Branch { name: name.to_owned(), gone },
         None => Event::Ignored { reason: NO_BRANCH },
     })
 }
@@ -342,10 +354,23 @@ mod tests {
             ("repository", json!({"action": "archived"}), Some(Event::Repository)),
             ("repository", json!({"action": "deleted"}), Some(Event::Repository)),
             ("repository", json!({"action": "edited"}), None),
-            ("push", json!({"ref": "refs/heads/main"}), Some(Event::Branch)),
+            (
+                "push",
+                json!({"ref": "refs/heads/a/b"}),
+                Some(Event::Branch { name: "a/b".into(), gone: false }),
+            ),
+            (
+                "push",
+                json!({"ref": "refs/heads/main", "deleted": true}),
+                Some(Event::Branch { name: "main".into(), gone: true }),
+            ),
             ("push", json!({"ref": "refs/tags/v1"}), None),
             ("push", json!({"ref": "refs/heads/"}), None),
-            ("delete", json!({"ref": "main", "ref_type": "branch"}), Some(Event::Branch)),
+            (
+                "delete",
+                json!({"ref": "main", "ref_type": "branch"}),
+                Some(Event::Branch { name: "main".into(), gone: true }),
+            ),
             ("delete", json!({"ref": "v1", "ref_type": "tag"}), None),
             ("create", json!({"ref": "v1", "ref_type": "branch"}), None),
         ] {

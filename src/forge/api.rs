@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
 use super::app::{Login, Tokens};
+use super::branches::Branch;
 use super::client::{Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
@@ -197,6 +198,7 @@ struct Inner {
     pub(super) pull: Etags<PullRequest>,
     tips: Etags<Revision>,
     seen: Etags<Vec<Seen>>,
+    branches: Etags<Vec<Branch>>,
     pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
@@ -298,6 +300,7 @@ impl Api {
             pull: Etags::default(),
             tips: Etags::default(),
             seen: Etags::default(),
+            branches: Etags::default(),
             repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
@@ -343,6 +346,10 @@ impl Api {
 
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
+    }
+
+    pub(super) fn branches(&self) -> &Etags<Vec<Branch>> {
+        &self.0.branches
     }
 
     pub(super) fn seen(&self) -> &Etags<Vec<Seen>> {

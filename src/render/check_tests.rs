@@ -20,6 +20,7 @@ fn policy() -> Policy {
         },
         forks: Forks::Approve,
         admit: crate::domain::admit::Rules::default(),
+        branches: vec![],
         lifetime: Lifetime { ttl: Duration::from_secs(1), max_ttl: Duration::from_secs(1) },
         url: Url {
             host: "example.com".into(),

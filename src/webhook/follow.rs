@@ -160,6 +160,7 @@ struct Entry {
     secret: String,
     follows_base: bool,
     awaits_checks: bool,
+    branches: Vec<String>,
 }
 
 impl Entry {
@@ -177,6 +178,7 @@ impl Entry {
             secret: github.credentials.secret_name.clone(),
             follows_base: repository.spec.source.at == At::Merge,
             awaits_checks: !repository.spec.r#await.checks.is_empty(),
+            branches: repository.spec.branches.clone(),
         })
     }
 }
@@ -196,12 +198,20 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret, follows_base, awaits_checks })| {
+        .map(|(resource, Entry { name, id, secret, follows_base, awaits_checks, branches })| {
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
             let (name, follows_base, awaits_checks) = (name.clone(), *follows_base, *awaits_checks);
+            let branches = branches.clone();
             (
                 signed,
-                Served { resource: resource.clone(), id: *id, name, follows_base, awaits_checks },
+                Served {
+                    resource: resource.clone(),
+                    id: *id,
+                    name,
+                    follows_base,
+                    awaits_checks,
+                    branches,
+                },
             )
         })
         .collect()
@@ -259,6 +269,7 @@ mod tests {
             name: RepoName::parse("acme", "shop").expect("a name"),
             follows_base: false,
             awaits_checks: false,
+            branches: Vec::new(),
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

@@ -11,12 +11,12 @@ use kube::api::{
 };
 use kube::client::Client;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::crd::{AWAITS_LABEL, Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
 use crate::domain::id::{PrNumber, Revision};
-use crate::domain::naming::environment_name;
+use crate::domain::naming::{branch_environment_name, environment_name};
 
 /// Why a record or a hint could not be written. The forge is told to try again.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ enum Target<'a> {
     Environment {
         name: String,
         repository: &'a str,
-        number: PrNumber,
+        source: Value,
     },
     Repository(&'a str),
     /// A record that is there, by its name.
@@ -99,7 +99,7 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-fn hint(delivery: &str) -> Patch<serde_json::Value> {
+fn hint(delivery: &str) -> Patch<Value> {
     Patch::Merge(json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}}))
 }
 
@@ -142,7 +142,22 @@ impl Recorder {
         wanted: Wanted,
     ) -> Result<(), RecordError> {
         let name = environment_name(repository, number).to_string();
-        self.together(&Target::Environment { name, repository, number }, wanted).await
+        let source = json!({"pullRequest": {"number": number}});
+        self.together(&Target::Environment { name, repository, source }, wanted).await
+    }
+
+    /// Leaves the hint at the record of a branch, which is made when it is not there and `create` says so.
+    pub async fn branch(
+        &self,
+        repository: &str,
+        branch: &str,
+        delivery: &str,
+        create: bool,
+    ) -> Result<(), RecordError> {
+        let wanted = Wanted { delivery: delivery.to_owned(), create };
+        let name = branch_environment_name(repository, branch).to_string();
+        let source = json!({"branch": {"name": branch}});
+        self.together(&Target::Environment { name, repository, source }, wanted).await
     }
 
     /// Leaves the hint at a Repository, so that all of it is looked at.
@@ -213,8 +228,8 @@ impl Recorder {
                         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
                         other => other,
                     },
-                    Target::Environment { name, repository, number } => {
-                        self.send(repository, *number, name, &wanted).await
+                    Target::Environment { name, repository, source } => {
+                        self.send(repository, source, name, &wanted).await
                     }
                 };
                 let result = result.map_err(|source| RecordError {
@@ -236,12 +251,12 @@ impl Recorder {
     async fn send(
         &self,
         repository: &str,
-        number: PrNumber,
+        source: &Value,
         name: &str,
         wanted: &Wanted,
     ) -> Result<(), kube::Error> {
         if wanted.create {
-            match self.create(repository, number, name).await {
+            match self.create(repository, source, name).await {
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 other => other?,
             }
@@ -257,7 +272,7 @@ impl Recorder {
     async fn create(
         &self,
         repository: &str,
-        number: PrNumber,
+        source: &Value,
         name: &str,
     ) -> Result<(), kube::Error> {
         let record = json!({
@@ -268,7 +283,7 @@ impl Recorder {
                 "namespace": self.0.namespace,
                 "labels": {REPOSITORY_LABEL: repository},
             },
-            "spec": {"repository": repository, "source": {"pullRequest": {"number": number}}},
+            "spec": {"repository": repository, "source": source},
         });
         let bytes = record.to_string().into_bytes();
         let request = self.request().create(&PostParams::default(), bytes);

@@ -42,7 +42,7 @@ fn open(world: &World, branch: &str, image: &str) -> (u64, String) {
 async fn image_of(world: &World, number: u64) -> Option<String> {
     let namespace = world.stage.namespace_of(number);
     let api: Api<Deployment> = Api::namespaced(world.stage.admin.clone(), &namespace);
-    let spec = api.get_opt("web").await.expect("an answer")?.spec?;
+    let spec = api.get_opt("web").await.expect("an answer")?.spec;
     spec.template.spec?.containers.first()?.image.clone()
 }
 

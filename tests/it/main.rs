@@ -7,6 +7,7 @@ mod apps_at_forge;
 mod await_checks;
 mod await_images;
 mod bad_input;
+mod branches;
 mod changes;
 mod checks;
 mod conflicts;
