@@ -83,14 +83,21 @@ pub(super) async fn admit(
         return Ok(Admitted::Yes(bundle));
     }
     let before = record.status.admission.take().filter(|one| one.inputs_digest == digest);
-    if before.as_ref().is_some_and(|one| one.state == AdmissionState::Admitted) {
+    // One that was rendered anew has no digests: they are looked up once more.
+    let prefixes = &served.policy.isolation.image_registries;
+    let listed = |image: &str| ImageRef::parse(image).is_some_and(|one| one.is_listed(prefixes));
+    let unpinned = rules.images == Images::Pin
+        && images(&bundle).iter().any(|image| !image.contains('@') && listed(image));
+    if !unpinned && before.as_ref().is_some_and(|one| one.state == AdmissionState::Admitted) {
         record.status.admission = before;
         return Ok(Admitted::Yes(bundle));
     }
     let now = context.clock.now();
     let since = before.map_or(now.into(), |one| one.since);
     let mut awaited = Vec::new();
-    if !rules.checks.is_empty() {
+    if rules.checks.is_empty() {
+        record.set_awaits(context, None).await?;
+    } else {
         let head = record.status.head.as_ref();
         let head = head.and_then(|head| Revision::parse(&head.revision).ok());
         let head = head.ok_or(ReconcileError::Stale)?;
@@ -99,8 +106,6 @@ pub(super) async fn admit(
         let seen = served.forge.checks_at(&head).await.map_err(ReconcileError::Forge)?;
         let own = check::name(context.instance.name.as_str());
         awaited.extend(checks::known(&rules.checks, &seen, &own));
-    } else {
-        record.set_awaits(context, None).await?;
     }
     let mut digests = BTreeMap::new();
     if awaits_images {
@@ -123,7 +128,9 @@ pub(super) async fn admit(
             record.status.admission = Some(status(AdmissionState::Admitted, &[]));
             // Not what was applied before it.
             let commit = format!("commit {short} may be applied");
-            judge(context, record, &Judgement::unknown("Applied", "Admitted", commit));
+            judge(context, record, &Judgement::unknown("Applied", "Admitted", commit.clone()));
+            // What comes now is counted from now on, and not from the beginning of the wait.
+            judge(context, record, &Judgement::unknown("Ready", "Admitted", commit));
             let bundle = match rules.images {
                 Images::Pin if !digests.is_empty() => {
                     let bundle = pinned(bundle, &digests);

@@ -4,7 +4,7 @@
 //! A branch is gone when its reference is not found while its repository answers with the recorded id, and by nothing
 //! else: a repository that was deleted, made anew or hidden proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ReconcileError;
 use super::record::Record;
@@ -16,6 +16,9 @@ use crate::forge::{Forge, ForgeError};
 
 /// Branches that one Repository may have environments of.
 const MOST_BRANCHES: usize = 200;
+
+/// Branches that are not listed and asked for in one sweep.
+const MOST_ASKED: usize = 20;
 
 /// What a record is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +131,30 @@ pub(super) async fn listed(
         all = all.into_iter().take(MOST_BRANCHES).collect();
     }
     Ok(all)
+}
+
+/// Of the open records of branches that are not in `listed`, those whose branch is there all the same, as far as that is
+/// known: the Repository does not list it any more, or a list was cut. A bounded number is asked for; the rest counts as
+/// there until the next sweep.
+pub(super) async fn alive(
+    forge: &Forge,
+    records: &[Environment],
+    listed: &BTreeMap<String, Revision>,
+) -> BTreeSet<String> {
+    let names = records
+        .iter()
+        .filter(|record| super::sweep::is_open(record))
+        .filter_map(|record| record.spec.source.branch_name())
+        .filter(|name| !listed.contains_key(*name));
+    let mut alive = BTreeSet::new();
+    for (asked, name) in names.enumerate() {
+        // What can't be asked is no news.
+        let gone = asked < MOST_ASKED && matches!(forge.branch(name).await, Ok(None));
+        if !gone {
+            alive.insert(name.to_owned());
+        }
+    }
+    alive
 }
 
 /// Why the sweep has something to say of a branch's record: it shows another commit, or one that is gone.

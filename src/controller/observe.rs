@@ -8,7 +8,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, merge, pin};
 use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
-use crate::domain::decision::Situation;
+use crate::domain::decision::{Situation, SourceKind};
 use crate::domain::id::PrNumber;
 use crate::domain::lifetime::{self, Seen};
 use crate::domain::policy::{At, Policy};
@@ -174,7 +174,7 @@ pub(super) fn situation(
     Some(Situation {
         record_deleted: record.is_deleted(),
         source: head.state.into(),
-        branch: branch.is_some(),
+        kind: if branch.is_some() { SourceKind::Branch } else { SourceKind::PullRequest },
         want: record.stored().spec.want.into(),
         expires_at,
         expired: record.status.expired_at.is_some(),

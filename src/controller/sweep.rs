@@ -69,8 +69,11 @@ pub(super) async fn sweep(
             failed.get_or_insert(error);
         }
     }
+    let alive = branches::alive(forge, &records, branches).await;
     let listed = |record: &Environment| match &record.spec.source {
-        Source { branch: Some(branch), .. } => branches.contains_key(&branch.name),
+        Source { branch: Some(branch), .. } => {
+            branches.contains_key(&branch.name) || alive.contains(&branch.name)
+        }
         Source { pull_request: Some(one), .. } => open.contains_key(&one.number),
         Source { pull_request: None, branch: None } => true,
     };
@@ -107,7 +110,7 @@ pub(super) fn has_camp(record: &Environment) -> bool {
     record.status.as_ref().is_some_and(|status| status.namespace_uid.is_some())
 }
 
-fn is_open(record: &Environment) -> bool {
+pub(super) fn is_open(record: &Environment) -> bool {
     record
         .status
         .as_ref()

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::api::Call;
-use super::client::{Forge, PER_PAGE, path_part, too_many};
+use super::client::{Forge, path_part};
 use super::error::ForgeError;
 use crate::domain::id::Revision;
 use crate::domain::selection;
@@ -36,10 +36,19 @@ impl Forge {
             let found = self.branch(pattern).await?;
             return Ok(found.map(|tip| (pattern.to_owned(), tip)).into_iter().collect());
         };
+        let patterns = [pattern.to_owned()];
+        let mut all = self.branches_below(prefix).await?;
+        all.retain(|(name, _)| selection::branch(&patterns, name).is_ok());
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// All branches whose names begin so.
+    async fn branches_below(&self, prefix: &str) -> Result<Vec<Branch>, ForgeError> {
         let parts: Vec<String> = prefix.split('/').map(path_part).collect();
-        let first =
-            self.path(&format!("/git/matching-refs/heads/{}?per_page={PER_PAGE}", parts.join("/")));
-        let mut path = first.clone();
+        // It takes no size of a page.
+        let mut path = self.path(&format!("/git/matching-refs/heads/{}", parts.join("/")));
         let mut all = Vec::new();
         for page in 0..MOST_PAGES {
             let kept = self.api.branches().get(&path).filter(|_| page == 0);
@@ -49,17 +58,13 @@ impl Forge {
                 return kept.map(|kept| kept.value).ok_or_else(|| reply.unexpected("304 unasked"));
             }
             let rows: Vec<Reference> = reply.json()?;
-            all.extend(rows.into_iter().filter_map(|row| {
-                let name = row.name.strip_prefix("refs/heads/")?.to_owned();
-                let pattern = [pattern.to_owned()];
-                let fits =
-                    row.object.kind == "commit" && selection::branch(&pattern, &name).is_ok();
-                let tip = Revision::parse(&row.object.sha).ok().filter(|_| fits)?;
-                Some((name, tip))
-            }));
+            all.extend(rows.into_iter().filter(|row| row.object.kind == "commit").filter_map(
+                |row| {
+                    let name = row.name.strip_prefix("refs/heads/")?.to_owned();
+                    Some((name, Revision::parse(&row.object.sha).ok()?))
+                },
+            ));
             let Some(next) = reply.next() else {
-                all.sort();
-                all.dedup();
                 if page == 0 {
                     self.api.branches().put(&path, reply.tag(), &all);
                 }
@@ -67,6 +72,10 @@ impl Forge {
             };
             path = next;
         }
-        Err(too_many("branches", &first))
+        tracing::warn!(
+            repository = %self.name(), prefix,
+            "there are more branches than are read; the first {} are", all.len()
+        );
+        Ok(all)
     }
 }

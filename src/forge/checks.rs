@@ -126,13 +126,9 @@ impl Forge {
                 all.extend(more);
                 Ok(all)
             }
-            // A token of a person may read only one of the two.
+            // Who may read only one of the two sees that.
             (Ok(all), Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }))
-            | (Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }), Ok(all))
-                if !self.is_app() =>
-            {
-                Ok(all)
-            }
+            | (Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }), Ok(all)) => Ok(all),
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }

@@ -231,7 +231,7 @@ async fn who_waits_costs_no_writes_and_no_rate() {
     let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
     waits(&world, number, &head).await;
     world.told(number, "waits for check build").await;
-    world.sleep(Duration::from_secs(60)).await;
+    world.sleep(Duration::from_secs(200)).await;
     let (since, first) = (world.stage.clock.now(), world.stage.github.requests().len());
     world.sleep(Duration::from_secs(1800)).await;
     assert_eq!(world.written_by_the_service(since), Vec::<String>::new());

@@ -60,6 +60,9 @@ pub const FIRST: usize = 0;
 /// The Lease by which the replicas elect a leader.
 pub const LEASE: &str = "bivouac-demo";
 
+/// What the webhook is subscribed to.
+const EVENTS: [&str; 6] = ["pull_request", "push", "delete", "repository", "check_run", "status"];
+
 /// The files of the repository that is served.
 pub const FILES: &[(&str, &str)] = &[
     (".bivouac.yaml", include_str!("../../../templates/demo/.bivouac.yaml")),
@@ -279,9 +282,7 @@ impl Stage {
                     Wiring::Sockets => None,
                 },
                 secret: accounts.webhook_secret.clone(),
-                events: ["pull_request", "push", "delete", "repository", "check_run", "status"]
-                    .map(String::from)
-                    .into(),
+                events: EVENTS.map(String::from).into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {

@@ -1,7 +1,7 @@
 //! PURE · the images of a bundle: which there are, where each is asked for, and the bundle with the digests that were
 //! found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -73,13 +73,13 @@ pub fn is_digest(text: &str) -> bool {
 /// All images of a bundle as they are written, each once, in order.
 #[must_use]
 pub fn images(bundle: &Bundle) -> Vec<String> {
-    let mut found = BTreeMap::new();
+    let mut found = BTreeSet::new();
     for object in &bundle.objects {
         walk(&object.json, &mut |image| {
-            found.insert(image.to_owned(), ());
+            found.insert(image.to_owned());
         });
     }
-    found.into_keys().collect()
+    found.into_iter().collect()
 }
 
 /// The bundle with each image of `digests` (as it is written) at its digest. The tag stays, for people.
@@ -109,12 +109,16 @@ fn walk(value: &Value, see: &mut dyn FnMut(&str)) {
                 };
                 if CONTAINERS.contains(&key.as_str()) {
                     for container in member.as_array().into_iter().flatten() {
-                        container.get("image").into_iter().for_each(|one| field(one, see));
+                        if let Some(one) = container.get("image") {
+                            field(one, see);
+                        }
                     }
                 } else if is_pod && key == "volumes" {
                     for volume in member.as_array().into_iter().flatten() {
                         let source = volume.get("image").and_then(|one| one.get("reference"));
-                        source.into_iter().for_each(|one| field(one, see));
+                        if let Some(one) = source {
+                            field(one, see);
+                        }
                     }
                 } else {
                     walk(member, see);

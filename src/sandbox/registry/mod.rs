@@ -115,6 +115,7 @@ impl Registry {
     }
 
     /// Pushes an image whose manifest holds `text`; gives its digest.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn push(&self, host: &str, repository: &str, tag: &str, text: &str) -> String {
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "annotations": {"text": text},
@@ -303,15 +304,12 @@ fn decoded(text: &str) -> String {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         let hex = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 3;
-            }
-            _ => {
-                out.push(*byte);
-                at += 1;
-            }
+        if let (b'%', Some(value)) = (byte, hex) {
+            out.push(value);
+            at += 3;
+        } else {
+            out.push(*byte);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -24,9 +24,7 @@ pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) ->
         ("GET", ["branches", name @ ..]) if !name.is_empty() => {
             branch(state, repo, &name.join("/"))
         }
-        ("GET", ["git", "matching-refs", name @ ..]) => {
-            matching(state, call, repo, &name.join("/"))
-        }
+        ("GET", ["git", "matching-refs", name @ ..]) => matching(state, repo, &name.join("/")),
         ("GET", ["git", "ref", name @ ..]) if !name.is_empty() => {
             reference(state, repo, &name.join("/"))
         }
@@ -83,14 +81,14 @@ fn reference(state: &State, repo: u64, name: &str) -> Result<Reply, Refusal> {
     Ok(Reply::ok(reference_json(state, found, name, &sha)))
 }
 
-/// All references whose names begin so.
-fn matching(state: &State, call: &Call, repo: u64, name: &str) -> Result<Reply, Refusal> {
+/// All references whose names begin so, on one page.
+fn matching(state: &State, repo: u64, name: &str) -> Result<Reply, Refusal> {
     let found = state.repo(repo)?;
     let rows = found.git.references("refs/heads/")?.into_iter().filter_map(|(full, sha)| {
         let rest = full.strip_prefix("refs/")?;
         rest.starts_with(name).then(|| reference_json(state, found, rest, &sha))
     });
-    Ok(call.list(&state.api(), rows.collect()))
+    Ok(Reply::ok(rows.collect()))
 }
 
 fn reference_json(state: &State, found: &Repo, name: &str, sha: &str) -> serde_json::Value {
