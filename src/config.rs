@@ -64,6 +64,10 @@ pub struct Raw {
     /// to what is there
     #[arg(long, env = "BIVOUAC_NOTIFY_PRIVATE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     notify_private: bool,
+    /// Image registries, which are asked for images that previews wait for, may be at private addresses. Those of the
+    /// machine, of its link and of cloud metadata are never asked
+    #[arg(long, env = "BIVOUAC_PRIVATE_REGISTRIES", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    private_registries: bool,
 }
 
 /// Valid settings.
@@ -95,6 +99,8 @@ pub struct Settings {
     pub probe_address: Option<ProbeAddress>,
     /// Notices may go to private networks.
     pub notify_private: bool,
+    /// Image registries may be at private addresses.
+    pub private_registries: bool,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -177,6 +183,7 @@ impl Raw {
             allow_http,
             probe_address,
             notify_private,
+            private_registries,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -243,6 +250,7 @@ impl Raw {
             allow_http,
             probe_address,
             notify_private,
+            private_registries,
         })
     }
 }

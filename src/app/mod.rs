@@ -26,6 +26,7 @@ use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
@@ -51,6 +52,8 @@ pub struct Peers {
     pub previews: Transport,
     /// Receivers of notices: fails with [`Unreached`](crate::seams::Unreached).
     pub notices: Transport,
+    /// Image registries: fails with [`Unreached`](crate::seams::Unreached).
+    pub registries: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -99,7 +102,8 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, previews, notices, fetch, tools, clock, rng } = peers;
+    let Peers { home, target, forge, previews, notices, registries, fetch, tools, clock, rng } =
+        peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -140,6 +144,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         prober: Prober::new(previews),
         notices: guarded_transport(notices, &leadership),
         notify_private: settings.notify_private,
+        registries: Registries::new(registries),
         intervals,
         metrics: metrics.clone(),
     };

@@ -52,6 +52,7 @@ impl Serve {
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
                 notices: crate::probe::outward_transport(settings.notify_private)?,
+                registries: crate::registry::https_transport(settings.private_registries)?,
                 fetch,
                 tools: Arc::new(tools),
                 clock,

@@ -59,7 +59,7 @@ pub(super) async fn build(
         url: context.clone_url(&served.repository),
         credential: None,
         revision: inputs.rendered().clone(),
-        pull_request: Some(number_of(record)),
+        pull_request: number_of(record),
         merge_of: inputs.merge.as_ref().map(|_| inputs.revision.clone()),
         timeout: FETCH_TIME,
     };

@@ -2,7 +2,9 @@
 //!
 //! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
 
+mod admit;
 mod applying;
+mod branches;
 mod build;
 mod camp;
 mod changes;
@@ -68,6 +70,7 @@ use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
@@ -136,6 +139,8 @@ pub struct Parts {
     pub notices: Transport,
     /// They may be in private networks, and speak plain http.
     pub notify_private: bool,
+    /// Asks image registries.
+    pub registries: Registries,
     /// How often things happen by themselves.
     pub intervals: Intervals,
     /// What is counted.

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, halt, measure, retry};
+use super::{Context, branches, halt, measure, retry};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
 };
@@ -374,7 +374,9 @@ async fn look(
         At::Head => Tips::new(),
         At::Merge => sweep::tips(forge, &open).await.map_err(Trouble::Forge)?,
     };
-    let swept = sweep::sweep(context, name, repository, forge, &open, &tips)
+    let listed =
+        branches::listed(forge, &repository.spec.branches).await.map_err(Trouble::Forge)?;
+    let swept = sweep::sweep(context, name, repository, forge, &open, (&tips, &listed))
         .await
         .map_err(Trouble::Home)?;
     let permissions =

@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::Await;
 use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
 use super::notify::Notify;
@@ -51,9 +52,17 @@ pub struct RepositorySpec {
     /// Which pull requests get a camp.
     #[serde(default)]
     pub select: Select,
+    /// Branches that have an environment each, at their head; `*` stands for any characters. It has no end of its own: it
+    /// goes with the branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 255)))]
+    pub branches: BranchNames,
     /// What happens to a pull request whose head is in another repository, or whose author is a bot.
     #[serde(default)]
     pub forks: Forks,
+    /// What a commit waits for before it is applied.
+    #[serde(default)]
+    pub r#await: Await,
     /// How long a camp stands.
     #[serde(default)]
     pub lifetime: Lifetime,

@@ -79,8 +79,11 @@ pub fn source(row: &Logged, read: &Delivery) -> Option<String> {
     if let Event::PullRequest { number, .. } = &read.event {
         return Some(format!("{repository}#{number}"));
     }
+    if let Event::Branch { name, .. } = &read.event {
+        return Some(format!("{repository}@{name}"));
+    }
     // Whole repositories are looked at, whatever happened to them.
-    if matches!(read.event, Event::Repository | Event::Branch) {
+    if matches!(read.event, Event::Repository) {
         return Some(format!("{repository}"));
     }
     // Each of the others says something of its own.

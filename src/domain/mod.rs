@@ -49,6 +49,7 @@ pub mod guard;
 pub mod guardrails;
 pub mod quota;
 
+pub mod admit;
 pub mod halt;
 pub mod healing;
 pub mod health;

@@ -84,8 +84,10 @@ pub struct Notice {
     pub moment: Moment,
     /// Owner and name.
     pub repository: String,
-    /// Number of the pull request.
-    pub number: u64,
+    /// Number of the pull request; `None` for a branch.
+    pub number: Option<u64>,
+    /// Name of the branch; `None` for a pull request.
+    pub branch: Option<String>,
     /// Its page.
     pub page: String,
     /// The commit.
@@ -100,7 +102,13 @@ pub struct Notice {
 
 impl Notice {
     fn about(&self) -> String {
-        format!("{}#{}", plain(&self.repository), self.number)
+        let repository = plain(&self.repository);
+        match (self.number, &self.branch) {
+            (Some(number), _) => format!("{repository}#{number}"),
+            (None, branch) => {
+                format!("{repository}, branch {}", plain(branch.as_deref().unwrap_or_default()))
+            }
+        }
     }
 
     fn short(&self) -> Option<&str> {
@@ -192,6 +200,7 @@ impl Notice {
             "event": self.moment.word(),
             "repository": self.repository,
             "pullRequest": self.number,
+            "branch": self.branch,
             "page": self.page,
             "revision": self.revision,
             "urls": urls,
@@ -232,7 +241,8 @@ mod tests {
         Notice {
             moment,
             repository: "acme/shop".into(),
-            number: 7,
+            number: Some(7),
+            branch: None,
             page: "https://github.com/acme/shop/pull/7".into(),
             revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
             urls: vec![("web".into(), "https://shop-pr-7.preview.example.com".into())],

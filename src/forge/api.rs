@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
 use super::app::{AppLogin, Login, Tokens};
+use super::branches::Branch;
 use super::client::{Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
@@ -24,6 +25,7 @@ use super::governor::Governor;
 use super::itself::AppItself;
 use super::pass::Pass;
 use super::wire::ErrorBody;
+use crate::domain::admit::checks::Seen;
 use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
 use crate::domain::rate::{self, Budget, May, WriteKind};
@@ -234,6 +236,8 @@ struct Inner {
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
     tips: Etags<Revision>,
+    seen: Etags<Vec<Seen>>,
+    branches: Etags<Vec<Branch>>,
     pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
@@ -336,6 +340,8 @@ impl Api {
             links: Etags::default(),
             pull: Etags::default(),
             tips: Etags::default(),
+            seen: Etags::default(),
+            branches: Etags::default(),
             repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
@@ -381,6 +387,14 @@ impl Api {
 
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
+    }
+
+    pub(super) fn branches(&self) -> &Etags<Vec<Branch>> {
+        &self.0.branches
+    }
+
+    pub(super) fn seen(&self) -> &Etags<Vec<Seen>> {
+        &self.0.seen
     }
 
     pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {

@@ -6,6 +6,7 @@
 mod adapter;
 mod api;
 mod app;
+mod branches;
 mod checks;
 mod client;
 mod deployments;

@@ -159,6 +159,8 @@ struct Entry {
     id: Option<u64>,
     secret: String,
     follows_base: bool,
+    awaits_checks: bool,
+    branches: Vec<String>,
 }
 
 impl Entry {
@@ -175,6 +177,8 @@ impl Entry {
             id: id.and_then(|id| u64::try_from(id).ok()),
             secret: github.credentials.secret_name.clone(),
             follows_base: repository.spec.source.at == At::Merge,
+            awaits_checks: !repository.spec.r#await.checks.is_empty(),
+            branches: repository.spec.branches.clone(),
         })
     }
 }
@@ -194,10 +198,21 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret, follows_base })| {
+        .map(|(resource, Entry { name, id, secret, follows_base, awaits_checks, branches })| {
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
-            let (name, follows_base) = (name.clone(), *follows_base);
-            (signed, Served { resource: resource.clone(), id: *id, name, follows_base })
+            let (name, follows_base, awaits_checks) = (name.clone(), *follows_base, *awaits_checks);
+            let branches = branches.clone();
+            (
+                signed,
+                Served {
+                    resource: resource.clone(),
+                    id: *id,
+                    name,
+                    follows_base,
+                    awaits_checks,
+                    branches,
+                },
+            )
         })
         .collect()
 }
@@ -253,6 +268,8 @@ mod tests {
             id,
             name: RepoName::parse("acme", "shop").expect("a name"),
             follows_base: false,
+            awaits_checks: false,
+            branches: Vec::new(),
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

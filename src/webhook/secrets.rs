@@ -23,6 +23,10 @@ pub struct Served {
     pub name: RepoName,
     /// Its previews are of test merges: a commit on a base branch changes them.
     pub follows_base: bool,
+    /// Its previews wait for checks of their commits.
+    pub awaits_checks: bool,
+    /// Patterns for branches that have an environment each.
+    pub branches: Vec<String>,
 }
 
 impl Served {
@@ -154,7 +158,14 @@ mod tests {
 
     fn served(resource: &str, id: Option<u64>) -> Served {
         let name = RepoName::parse("acme", resource).unwrap();
-        Served { resource: resource.into(), id, name, follows_base: false }
+        Served {
+            resource: resource.into(),
+            id,
+            name,
+            follows_base: false,
+            awaits_checks: false,
+            branches: Vec::new(),
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::recorder::{RecordError, Recorder};
 use super::secrets::{Secrets, Served, installed, named};
 use crate::crd::OF_INSTALLATION;
 use crate::domain::event::{Action, Delivery, Event, EventError, parse};
+use crate::domain::selection;
 
 /// GitHub's cap for a payload.
 pub const MOST_BYTES: usize = 25 << 20;
@@ -231,12 +232,36 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
         Event::Repository => {
             looked_at(&webhook.recorder, names(mine.into_iter()), headers.delivery).await
         }
-        Event::Branch => {
+        Event::Branch { name, gone } => {
+            let (recorder, delivery) = (&webhook.recorder, headers.delivery);
+            let listed: Vec<&Served> = mine
+                .iter()
+                .copied()
+                .filter(|served| selection::branch(&served.branches, &name).is_ok())
+                .collect();
             let following = names(mine.into_iter().filter(|served| served.follows_base));
-            if following.is_empty() {
-                return Ok("no preview is of a merge with a branch");
+            if following.is_empty() && listed.is_empty() {
+                return Ok("no preview is of that branch, or of a merge with it");
             }
-            looked_at(&webhook.recorder, following, headers.delivery).await
+            let write = async {
+                for Served { resource, .. } in listed {
+                    recorder.branch(resource, &name, &delivery, !gone).await?;
+                }
+                Ok(())
+            };
+            let written = in_time(write).await?;
+            if following.is_empty() {
+                return Ok(written);
+            }
+            looked_at(recorder, following, delivery).await
+        }
+        Event::Checked { revision } => {
+            let waiting = names(mine.into_iter().filter(|served| served.awaits_checks));
+            if waiting.is_empty() {
+                return Ok("no preview waits for checks");
+            }
+            // A commit's records are the same ones for each Repository.
+            in_time(webhook.recorder.checked(&revision, &headers.delivery)).await
         }
         Event::Installation { account, repositories } => {
             let about = names(installed(served, &account, &repositories));

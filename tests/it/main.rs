@@ -4,7 +4,10 @@
 mod accounts;
 mod apps;
 mod apps_at_forge;
+mod await_checks;
+mod await_images;
 mod bad_input;
+mod branches;
 mod changes;
 mod checks;
 mod conflicts;

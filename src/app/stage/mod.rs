@@ -39,6 +39,7 @@ use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
 use crate::sandbox::github::{GitHub, HookConfig};
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport, body};
 
 /// Namespace of the service's own resources.
@@ -60,6 +61,9 @@ pub const DOMAIN: &str = "preview.localhost";
 pub const FIRST: usize = 0;
 /// The Lease by which the replicas elect a leader.
 pub const LEASE: &str = "bivouac-demo";
+
+/// What the webhook is subscribed to.
+const EVENTS: [&str; 6] = ["pull_request", "push", "delete", "repository", "check_run", "status"];
 
 /// The files of the repository that is served.
 pub const FILES: &[(&str, &str)] = &[
@@ -141,6 +145,8 @@ pub struct Stage {
     pub previews: Previews,
     /// Receivers of notices, in process.
     pub notices: Notices,
+    /// Image registries; there is none until somebody names one.
+    pub registry: Registry,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -295,6 +301,7 @@ impl Stage {
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
         let notices = Notices::new(clock.clone());
+        let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service(&parts.wires).await?;
         let mut replicas = Replicas::new(
             settings,
@@ -304,6 +311,7 @@ impl Stage {
                 github: github.clone(),
                 previews: previews.clone(),
                 notices: notices.clone(),
+                registry: registry.clone(),
                 wires: parts.wires.clone(),
             },
             (clock.clone(), rng.clone()),
@@ -323,7 +331,7 @@ impl Stage {
                     Wiring::Sockets => None,
                 },
                 secret: accounts.webhook_secret.clone(),
-                events: ["pull_request", "push", "delete", "repository"].map(String::from).into(),
+                events: EVENTS.map(String::from).into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {
@@ -353,6 +361,7 @@ impl Stage {
             receiver,
             previews,
             notices,
+            registry,
             door,
             replicas,
             stop,
@@ -515,6 +524,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         // Names below .localhost are this machine.
         probe_address: None,
         notify_private: false,
+        private_registries: false,
     })
 }
 
@@ -548,7 +558,7 @@ fn peers(
     rng: &Rng,
     tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
-    let Around { home, github, previews, notices, wires } = around;
+    let Around { home, github, previews, notices, registry, wires } = around;
     let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
         Wiring::InProcess => Arc::new(github.clone()),
         Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
@@ -571,6 +581,8 @@ fn peers(
             Wiring::InProcess => notices.transport(),
             Wiring::Sockets => crate::probe::outward_transport(false)?,
         },
+        // No registry of a world of its own has a socket.
+        registries: registry.transport(),
         fetch,
         tools: tools.clone(),
         clock: clock.clone(),

@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::domain::naming::Instance;
 use crate::render::tools::Tools;
 use crate::sandbox::github::GitHub;
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport};
 
 /// Whom the service talks to in this world.
@@ -30,6 +31,7 @@ pub(super) struct Around {
     pub(super) github: GitHub,
     pub(super) previews: Previews,
     pub(super) notices: Notices,
+    pub(super) registry: Registry,
     pub(super) wires: Wires,
 }
 

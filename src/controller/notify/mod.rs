@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::events::{Told, Weight};
-use crate::crd::{Environment, EnvironmentStatus, Notify, NotifyKind, NotifyOn, Phase, Repository};
+use crate::crd::{
+    Environment, EnvironmentStatus, Notify, NotifyKind, NotifyOn, Phase, Repository, Source,
+};
 use crate::domain::notice::{Moment, Notice, Stand, moment};
 use crate::telemetry::metrics::NOTICES;
 
@@ -109,12 +111,13 @@ impl Notifier {
         }
         state.told.insert(key, now);
         let urls = is.urls.iter().map(|entry| (entry.app.clone(), entry.url.clone()));
-        let number = after.spec.source.pull_request.number.unsigned_abs();
-        let (repository_name, page) = page(&repository, number);
+        let source = &after.spec.source;
+        let (repository_name, page) = page(&repository, source);
         let notice = Notice {
             moment,
             repository: repository_name,
-            number,
+            number: source.number(),
+            branch: source.branch_name().map(str::to_owned),
             page,
             revision,
             urls: if moment == Moment::Gone { Vec::new() } else { urls.collect() },
@@ -159,14 +162,18 @@ fn wants(to: &Notify, moment: Moment) -> bool {
 }
 
 /// Owner and name, and the page of the pull request.
-fn page(repository: &Repository, number: u64) -> (String, String) {
+fn page(repository: &Repository, source: &Source) -> (String, String) {
     let github = &repository.spec.forge.github;
     let known = repository.status.as_ref().and_then(|status| status.forge.as_ref());
     let known = known.and_then(|forge| forge.name.clone());
     let name = known.unwrap_or_else(|| format!("{}/{}", github.owner, github.name));
     let api = github.api_url.as_deref().unwrap_or("https://api.github.com");
     let web = api.trim_end_matches('/').trim_end_matches("/api/v3").replacen("://api.", "://", 1);
-    let page = format!("{web}/{name}/pull/{number}");
+    let page = match source.number() {
+        Some(number) => format!("{web}/{name}/pull/{number}"),
+        // A branch's name may hold anything that an address can't.
+        None => format!("{web}/{name}/branches"),
+    };
     (name, page)
 }
 
