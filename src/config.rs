@@ -50,6 +50,9 @@ pub struct Raw {
     /// charts of common controllers use]
     #[arg(long, env = "BIVOUAC_INGRESS_NAMESPACES", value_delimiter = ',')]
     ingress_namespaces: Vec<String>,
+    /// Service in our namespace whose pods answer for environments that sleep; without it, their addresses answer 503
+    #[arg(long, env = "BIVOUAC_GATE_SERVICE")]
+    gate_service: Option<String>,
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
@@ -80,6 +83,8 @@ pub struct Settings {
     pub guardrails: String,
     /// Namespaces of ingress controllers.
     pub ingress_namespaces: Vec<String>,
+    /// Service whose pods answer for camps that sleep.
+    pub gate_service: Option<String>,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
@@ -162,6 +167,7 @@ impl Raw {
             replica,
             guardrails,
             ingress_namespaces,
+            gate_service,
             allow_http,
             probe_address,
         } = self;
@@ -189,6 +195,10 @@ impl Raw {
         }
         for namespace in &ingress_namespaces {
             label("ingress-namespaces", namespace)?;
+        }
+        let gate_service = gate_service.filter(|name| !name.is_empty());
+        if let Some(name) = &gate_service {
+            label("gate-service", name)?;
         }
         let probe_address = match probe_address.filter(|text| !text.is_empty()) {
             None => None,
@@ -218,6 +228,7 @@ impl Raw {
             } else {
                 ingress_namespaces
             },
+            gate_service,
             allow_http,
             probe_address,
         })

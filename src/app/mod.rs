@@ -121,6 +121,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         service_account: settings.service_account.clone(),
         guardrails: settings.guardrails.clone(),
         ingress_namespaces: settings.ingress_namespaces.clone(),
+        gate_service: settings.gate_service.clone(),
         credentials: Credentials::default(),
         allow_http: settings.allow_http,
         fetch,

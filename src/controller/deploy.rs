@@ -11,6 +11,7 @@ use super::look::{QUIET, look};
 use super::merge::{self, Rendered};
 use super::observe::{self, number_of};
 use super::pin::{self, Pinned};
+use super::power::{self, Turn};
 use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
@@ -28,6 +29,9 @@ use crate::domain::naming;
 use crate::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules};
 use crate::domain::status::{Judgement, bounded};
 
+/// Pause between two looks at a camp that wakes.
+const POLL: Duration = Duration::from_millis(300);
+
 /// Reason of a bundle that the camp's quota has no room for.
 const OVER_QUOTA: &str = "OverQuota";
 
@@ -40,7 +44,8 @@ pub(super) async fn bring_up(
 ) -> Result<Next, ReconcileError> {
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
-    record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
+    observe::note_end(context, record, &served.policy);
+    let mut turn = power::turn(context, record, served, now).await?;
     let pinned = pin::held(record);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
@@ -76,13 +81,28 @@ pub(super) async fn bring_up(
     }
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
-    if same && record.status.holds("Applied") && stands {
+    if same && record.status.holds("Applied") && stands && turn == Turn::Asleep {
+        guardrails::keep(context, record, served, Some(&inputs)).await?;
+        return power::rest(context, record, served, decision).await;
+    }
+    if same && record.status.holds("Applied") && stands && turn == Turn::Awake {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
+    // What slept wakes as it was before anything new is applied to it: a migration needs its database.
+    if turn == Turn::Wakes
+        && !same
+        && stands
+        && power::wake_as_it_was(context, record, served, decision, &inputs).await?
+    {
+        if record.status.power.is_some_and(|power| power.asleep) {
+            return Ok(until(context, record, POLL));
+        }
+        turn = Turn::Awake;
+    }
     // What the cluster refused is asked again, and told only when the answer differs.
     let again = same && dry_run::is_refused(record);
-    if !again {
+    if !again && !matches!(turn, Turn::Asleep | Turn::FallsAsleep) {
         note_on_its_way(context, record, &inputs.revision);
     }
     let known = inputs.clone();
@@ -105,7 +125,7 @@ pub(super) async fn bring_up(
         return Err(ReconcileError::Apply(ApplyError::Superseded));
     }
     let camp = Camp { stands, same };
-    let built = Built { inputs, bundle, digest, camp, again, pinned };
+    let built = Built { inputs, bundle, digest, camp, again, pinned, turn };
     applying::apply(context, record, served, decision, &built).await
 }
 
@@ -275,12 +295,11 @@ fn refusal_lines(record: &Record) -> Vec<String> {
     record.status.findings.iter().map(line).collect()
 }
 
-/// The pause until the next look, cut at the camp's end.
+/// The pause until the next look, cut at what is due before.
 pub(super) fn until(context: &Context, record: &Record, pause: Duration) -> Next {
     let left = record
-        .status
-        .expires_at
-        .map_or(Duration::MAX, |at| (at.0 - context.clock.now()).to_std().unwrap_or_default());
+        .due_at()
+        .map_or(Duration::MAX, |at| (at - context.clock.now()).to_std().unwrap_or_default());
     Next::requeue(context.rng.jitter(pause, 10).min(left.saturating_add(Duration::from_secs(1))))
 }
 

@@ -15,7 +15,7 @@ use super::{Context, grants};
 use crate::apply::{self, ApplyError, Guardrails, Preparation, Prepared, labels};
 use crate::domain::bundle::{Bundle, canonical_json, sha256_hex};
 use crate::domain::finding::Finding;
-use crate::domain::guardrails::{Camp, beside, objects};
+use crate::domain::guardrails::{Camp, beside, gate, objects};
 use crate::domain::quota::{self, Quota};
 use crate::domain::render_inputs::{self, RenderInputs};
 
@@ -77,7 +77,12 @@ async fn wanted(
         all.push(beside(&camp, render_inputs::environment_config(inputs)));
     }
     all.extend(grants::copies(context, served, &camp).await?);
-    Ok(Guardrails { camp: id, objects: all })
+    let power = record.status.power;
+    if power.is_some_and(|power| power.asleep) {
+        let way = gate(&context.gate.keepers());
+        all.extend(way.into_iter().map(|object| beside(&camp, object)));
+    }
+    Ok(Guardrails { camp: id, objects: all, gate: power.is_some() })
 }
 
 /// Puts back what somebody changed in a camp that stands, or what the Repository says differently now. Writes nothing

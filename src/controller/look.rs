@@ -148,11 +148,20 @@ fn note_ready_at(
         .first_mut()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
     let Some(newest) = newest else { return (false, served.policy.progress_deadline) };
-    let was_ready = newest.ready_at.is_some();
+    let mut was_ready = newest.ready_at.is_some();
     if is_ready && !was_ready {
         newest.ready_at = Some(now.into());
     }
-    let age = (now - newest.at.0).to_std().unwrap_or_default();
+    let mut since = newest.at.0;
+    // One that woke has to get ready again.
+    if let Some(power) = record.status.power.as_mut().filter(|power| power.since.0 >= since) {
+        since = power.since.0;
+        was_ready = power.ready_at.is_some();
+        if is_ready && !was_ready {
+            power.ready_at = Some(now.into());
+        }
+    }
+    let age = (now - since).to_std().unwrap_or_default();
     (was_ready, served.policy.progress_deadline.saturating_sub(age))
 }
 

@@ -17,6 +17,7 @@ mod events;
 mod facts;
 mod fence;
 mod fetching;
+mod gate;
 mod grants;
 mod guardrails;
 mod halt;
@@ -30,6 +31,7 @@ mod marks;
 mod merge;
 mod observe;
 mod pin;
+mod power;
 mod reconcile;
 mod record;
 mod repository;
@@ -110,6 +112,8 @@ pub struct Parts {
     pub guardrails: String,
     /// Namespaces of ingress controllers, from which camps are reached.
     pub ingress_namespaces: Vec<String>,
+    /// Service in our own namespace whose pods answer for camps that sleep.
+    pub gate_service: Option<String>,
     /// Tokens and Apps of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
@@ -140,6 +144,7 @@ pub struct Context {
     events: events::Events,
     rotations: rotation::Rotations,
     slots: slots::Slots,
+    gate: gate::Gate,
     grants: grants::Grants,
     kept: guardrails::Kept,
     repositories: Mutex<Option<Store<Repository>>>,
@@ -169,6 +174,7 @@ impl Context {
             events: events::Events::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
+            gate: gate::Gate::default(),
             grants: grants::Grants::default(),
             kept: guardrails::Kept::default(),
             repositories: Mutex::default(),
@@ -210,6 +216,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     }
     let environments = environments
         .reconcile_all_on(context.grants.changes())
+        .reconcile_all_on(context.gate.changes())
         // A changed policy concerns every record of its Repository.
         .watches(
             context.repositories_api(),
@@ -234,7 +241,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
-        futures::future::join3(facts::run(&context, facts_stop), overrides, counted).await;
+        let gate = stop.run_until_cancelled(gate::watch(&context));
+        futures::future::join4(facts::run(&context, facts_stop), overrides, counted, gate).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();

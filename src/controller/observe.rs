@@ -9,12 +9,19 @@ use super::{Context, merge, pin};
 use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
 use crate::domain::decision::Situation;
 use crate::domain::id::PrNumber;
-use crate::domain::lifetime::{self, Seen};
+use crate::domain::lifetime::{self, By, End, Renewal, Seen};
 use crate::domain::policy::{At, Policy};
 use crate::domain::pull_request::{PullRequest, State};
 use crate::domain::selection::{Subject, select};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::ForgeError;
+
+/// The condition of a camp whose end is near; it is there for as long as that is so.
+pub(super) const EXPIRING: &str = "Expiring";
+/// Its reason, when a push or a wish gives more time.
+const ENDS_SOON: &str = "EndsSoon";
+/// Its reason, when nothing does.
+pub(super) const LONGEST_LIFE_ENDS: &str = "LongestLifeEnds";
 
 /// A pull request that is not found may be on its way so many seconds after its record was made.
 const YOUNG: i64 = 60;
@@ -66,10 +73,15 @@ pub(super) async fn observe_source(
     }
     record.status.observed_want = Some(record.stored().spec.want);
     if let Some(after) = seen(record)
-        && lifetime::renewal(before.as_ref(), &after).is_some()
+        && let Some(renewal) = lifetime::renewal(before.as_ref(), &after)
     {
         record.status.renewed_at = Some(now.into());
         record.status.expired_at = None;
+        if renewal != Renewal::Push
+            && let Some(power) = &mut record.status.power
+        {
+            power.woken_at = Some(now.into());
+        }
     }
     Ok(())
 }
@@ -137,7 +149,8 @@ pub(super) fn situation(
     now: DateTime<Utc>,
 ) -> Option<Situation> {
     let head = record.status.head.clone()?;
-    let expires_at = end_of(record, policy);
+    let end = end_of(record, policy);
+    let expires_at = end.map(|end| end.at);
     if let Some(end) = expires_at
         && now >= end
         && record.status.expired_at.is_none()
@@ -168,6 +181,7 @@ pub(super) fn situation(
         source: head.state.into(),
         want: record.stored().spec.want.into(),
         expires_at,
+        ends_by: end.map_or(By::Ttl, |end| end.by),
         expired: record.status.expired_at.is_some(),
         untrusted,
         approved,
@@ -175,18 +189,44 @@ pub(super) fn situation(
         selected: select(&policy.select, &subject),
         conflict: merge::conflict(&head).filter(|_| pin::held(record).is_none()),
         pin: pin::answer(record),
+        // Asked when everything else says yes.
+        room: None,
     })
 }
 
 /// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.
-pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<DateTime<Utc>> {
+pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<End> {
     let since = record.status.camp_since?.0;
     let renewed = record.status.renewed_at.map_or(since, |at| at.0.max(since));
     let mut spans = policy.lifetime;
     if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
         spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
     }
-    Some(lifetime::expires_at(spans, renewed, Some(since)))
+    Some(lifetime::end(spans, (&record.stored().spec.lifetime).into(), renewed, Some(since)))
+}
+
+/// Writes down when the camp that stands has its end, and whether that is near.
+pub(super) fn note_end(context: &Context, record: &mut Record, policy: &Policy) {
+    let Some(end) = end_of(record, policy) else {
+        record.status.expires_at = None;
+        return;
+    };
+    record.status.expires_at = Some(end.at.into());
+    let mut spans = policy.lifetime;
+    if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+        spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
+    }
+    let warn_at = lifetime::warn_at(spans, end);
+    if context.clock.now() < warn_at {
+        record.look_at(warn_at);
+        record.status.conditions.retain(|condition| condition.r#type != EXPIRING);
+        return;
+    }
+    let reason = if end.by.is_renewable() { ENDS_SOON } else { LONGEST_LIFE_ENDS };
+    let at = Timestamp::from(end.at).0.format("%Y-%m-%d %H:%M UTC");
+    let judgement = Judgement::yes(EXPIRING, reason, format!("its time is up on {at}"));
+    let generation = record.generation();
+    set_condition(&mut record.status.conditions, &judgement, generation, context.clock.now());
 }
 
 /// What is known without asking anybody: the record is to go, nobody wants the camp, or its time is up.

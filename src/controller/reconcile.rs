@@ -11,7 +11,7 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, retry, stored, tell,
+    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, power, retry, stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -106,8 +106,9 @@ fn concerns(context: &Context, record: &Environment) -> String {
         context.grants.versions(&granted.chain(pulled).collect::<Vec<_>>())
     });
     let kinds = dry_run::waits_for_kind(record).then(|| context.target.kinds_appeared());
+    let gate = power::is_asleep(record).then(|| context.gate.keepers());
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?} {gate:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }
@@ -120,6 +121,10 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(_) if observe::must_end(record, now) => return end_alone(context, record).await,
         Err(error) => return Err(error),
     };
+    // Somebody may have given the camp more time since the last run; then it is not past it, whatever the forge says.
+    if record.status.camp_since.is_some() {
+        record.status.expires_at = observe::end_of(record, &served.policy).map(|end| end.at.into());
+    }
     match observe::observe_source(record, &served, now).await {
         Ok(()) => {}
         // What the forge does not tell is no reason to keep what somebody deleted, or what is past its time.
@@ -222,6 +227,7 @@ async fn rest(
     record.status.phase = Some(match absence {
         Absence::SourceClosed => Phase::Closed,
         Absence::WaitingForApproval => Phase::WaitingForApproval,
+        Absence::Queued => Phase::Queued,
         _ => Phase::NoCamp,
     });
     let reason = left.map_or_else(

@@ -252,6 +252,9 @@ pub struct EnvironmentStatus {
     /// When the camp's time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Whether the camp sleeps; missing for one that never did and never was to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerStatus>,
     /// What was applied. What leaves the bundle is pruned by this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
@@ -305,6 +308,28 @@ pub struct EnvironmentStatus {
     pub closed_at: Option<Timestamp>,
 }
 
+/// Whether a camp sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PowerStatus {
+    /// Nothing of the camp runs, or soon. It is awake again once everything of it runs.
+    #[serde(default)]
+    pub asleep: bool,
+    /// Since when that is so.
+    pub since: Timestamp,
+    /// When the camp was ready for the first time since it woke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// `spec.power` that this status is about …
+    #[serde(default)]
+    pub asked: Power,
+    /// … and since when that stands there.
+    pub asked_at: Timestamp,
+    /// The last reopening or `want: Up` that found the camp standing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken_at: Option<Timestamp>,
+}
+
 /// State of a camp in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
@@ -318,6 +343,10 @@ pub enum Phase {
     Ready,
     /// It was ready or should be, and a workload is not.
     Degraded,
+    /// It sleeps: nothing of it runs, and it keeps its addresses and its data.
+    Asleep,
+    /// A limit is reached: it waits for its turn.
+    Queued,
     /// The bundle can't be rendered, or the guard refused it.
     Refused,
     /// Something else went wrong.

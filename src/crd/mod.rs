@@ -21,7 +21,7 @@ pub use entries::{
 };
 pub use environment::{
     Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish, Phase,
-    Pin, Power, PullRequestSource, Source, SourcePhase, Want,
+    Pin, Power, PowerStatus, PullRequestSource, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
@@ -30,8 +30,8 @@ pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
-    Repository, RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy,
-    TlsSource, UrlPolicy, YieldRule,
+    Repository, RepositorySpec, RepositoryStatus, Schedule, Select, SourcePolicy, SweepHalt,
+    TlsPolicy, TlsSource, UrlPolicy, YieldRule,
 };
 pub use time::Timestamp;
 

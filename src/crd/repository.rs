@@ -226,6 +226,28 @@ pub struct Lifetime {
     #[serde(default = "Lifetime::default_max_ttl")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
     pub max_ttl: String,
+    /// So long before its end the comment warns of it; never in the first half of a life. Default: `2h`.
+    #[serde(default = "Lifetime::default_warn_before")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
+    pub warn_before: String,
+    /// When camps sleep: nothing of them runs, and they keep their addresses and their data. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Whether a push wakes a camp that sleeps. Default: true.
+    #[serde(default = "yes")]
+    pub wake_on_push: bool,
+}
+
+/// When camps sleep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// Time zone of IANA's database, as `Europe/Berlin`.
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+    /// Times to sleep: `22:00-07:00`, `Mon-Fri 20:00-07:00`, `Sat`, `Sat-Sun`.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 24)))]
+    pub asleep: Vec<String>,
 }
 
 impl Lifetime {
@@ -236,11 +258,21 @@ impl Lifetime {
     fn default_max_ttl() -> String {
         "14d".into()
     }
+
+    fn default_warn_before() -> String {
+        "2h".into()
+    }
 }
 
 impl Default for Lifetime {
     fn default() -> Self {
-        Self { ttl: Self::default_ttl(), max_ttl: Self::default_max_ttl() }
+        Self {
+            ttl: Self::default_ttl(),
+            max_ttl: Self::default_max_ttl(),
+            warn_before: Self::default_warn_before(),
+            schedule: None,
+            wake_on_push: true,
+        }
     }
 }
 

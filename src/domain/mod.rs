@@ -17,6 +17,7 @@ pub mod selection;
 pub mod lifetime;
 
 pub mod decision;
+pub mod power;
 
 pub mod changes;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::guardrails::Rules;
+use super::power::Schedule;
 use super::preview_file::ParameterRule;
 
 /// Everything the platform team said about one repository.
@@ -19,6 +20,8 @@ pub struct Policy {
     pub forks: Forks,
     /// How long a camp stands.
     pub lifetime: Lifetime,
+    /// When a camp sleeps.
+    pub sleep: Sleep,
     /// Where camps are reached.
     pub url: Url,
     /// How a camp is fenced in.
@@ -76,6 +79,17 @@ pub struct Lifetime {
     pub ttl: Duration,
     /// From the making of the camp.
     pub max_ttl: Duration,
+    /// People are warned so long before the end.
+    pub warn_before: Duration,
+}
+
+/// When a camp sleeps by itself, and what wakes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sleep {
+    /// Times to sleep.
+    pub schedule: Option<Schedule>,
+    /// A push wakes it.
+    pub wake_on_push: bool,
 }
 
 /// Where camps are reached.

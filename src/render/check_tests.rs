@@ -19,7 +19,12 @@ fn policy() -> Policy {
             drafts: true,
         },
         forks: Forks::Approve,
-        lifetime: Lifetime { ttl: Duration::from_secs(1), max_ttl: Duration::from_secs(1) },
+        lifetime: Lifetime {
+            ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(1),
+            warn_before: Duration::from_secs(1),
+        },
+        sleep: crate::domain::policy::Sleep::default(),
         url: Url {
             host: "example.com".into(),
             scheme: "https".into(),

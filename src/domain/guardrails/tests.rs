@@ -19,7 +19,9 @@ fn policy() -> Policy {
         lifetime: policy::Lifetime {
             ttl: std::time::Duration::from_secs(1),
             max_ttl: std::time::Duration::from_secs(1),
+            warn_before: std::time::Duration::from_secs(1),
         },
+        sleep: policy::Sleep::default(),
         url: policy::Url {
             host: "x.test".into(),
             scheme: "https".into(),
