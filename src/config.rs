@@ -53,6 +53,9 @@ pub struct Raw {
     /// Service in our namespace whose pods answer for environments that sleep; without it, their addresses answer 503
     #[arg(long, env = "BIVOUAC_GATE_SERVICE")]
     gate_service: Option<String>,
+    /// Most environments at a time, of all Repositories; further ones wait for their turn
+    #[arg(long, env = "BIVOUAC_MAX_ENVIRONMENTS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_environments: Option<u32>,
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
@@ -85,6 +88,8 @@ pub struct Settings {
     pub ingress_namespaces: Vec<String>,
     /// Service whose pods answer for camps that sleep.
     pub gate_service: Option<String>,
+    /// Most camps at a time.
+    pub max_environments: Option<usize>,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
@@ -168,6 +173,7 @@ impl Raw {
             guardrails,
             ingress_namespaces,
             gate_service,
+            max_environments,
             allow_http,
             probe_address,
         } = self;
@@ -229,6 +235,7 @@ impl Raw {
                 ingress_namespaces
             },
             gate_service,
+            max_environments: max_environments.and_then(|most| usize::try_from(most).ok()),
             allow_http,
             probe_address,
         })

@@ -155,6 +155,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.digest = None;
     status.expires_at = None;
     status.power = None;
+    status.turn = None;
     status.camp_since = None;
     status.conditions.retain(|condition| {
         !matches!(

@@ -104,9 +104,9 @@ fn keepers<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> Gatekeepers {
         for endpoint in slice.endpoints.iter().flatten() {
             let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
             if ready.unwrap_or(true) {
-                keepers
-                    .addresses
-                    .extend(endpoint.addresses.iter().filter_map(|ip| ip.parse::<std::net::IpAddr>().ok()));
+                keepers.addresses.extend(
+                    endpoint.addresses.iter().filter_map(|ip| ip.parse::<std::net::IpAddr>().ok()),
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::error::ReconcileError;
-use super::observe::camp_of;
+use super::observe::{camp_of, is_untrusted};
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, grants};
@@ -50,11 +50,6 @@ impl Kept {
     }
 }
 
-/// Whether its source is one that nobody of the repository has to have written.
-fn is_untrusted(record: &Record) -> bool {
-    record.status.head.as_ref().is_none_or(|head| head.fork || head.bot)
-}
-
 /// All guardrails of the camp; those that follow the bundle only where one is at hand.
 async fn wanted(
     context: &Context,
@@ -67,7 +62,7 @@ async fn wanted(
         namespace: id.namespace.clone(),
         labels: labels(&id),
         hosts: record.status.hosts.clone(),
-        untrusted: is_untrusted(record),
+        untrusted: is_untrusted(record, &served.policy),
         service_account: context.service_account.clone(),
         ingress_namespaces: context.ingress_namespaces.clone(),
     };

@@ -32,6 +32,7 @@ mod merge;
 mod observe;
 mod pin;
 mod power;
+mod queue;
 mod reconcile;
 mod record;
 mod repository;
@@ -114,6 +115,8 @@ pub struct Parts {
     pub ingress_namespaces: Vec<String>,
     /// Service in our own namespace whose pods answer for camps that sleep.
     pub gate_service: Option<String>,
+    /// Most camps at a time, of all Repositories.
+    pub max_environments: Option<usize>,
     /// Tokens and Apps of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
@@ -147,6 +150,7 @@ pub struct Context {
     gate: gate::Gate,
     grants: grants::Grants,
     kept: guardrails::Kept,
+    queue: queue::Queue,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -177,6 +181,7 @@ impl Context {
             gate: gate::Gate::default(),
             grants: grants::Grants::default(),
             kept: guardrails::Kept::default(),
+            queue: queue::Queue::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -217,6 +222,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let environments = environments
         .reconcile_all_on(context.grants.changes())
         .reconcile_all_on(context.gate.changes())
+        .reconcile_all_on(context.queue.changes())
         // A changed policy concerns every record of its Repository.
         .watches(
             context.repositories_api(),

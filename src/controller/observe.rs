@@ -12,7 +12,7 @@ use crate::domain::id::PrNumber;
 use crate::domain::lifetime::{self, By, End, Renewal, Seen};
 use crate::domain::policy::{At, Policy};
 use crate::domain::pull_request::{PullRequest, State};
-use crate::domain::selection::{Subject, select};
+use crate::domain::selection::{Subject, is_trusted_bot, select};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::ForgeError;
 
@@ -161,8 +161,8 @@ pub(super) fn situation(
     }
     let untrusted = if head.fork {
         Some("its head is in another repository".to_owned())
-    } else if head.bot {
-        Some(format!("its author {} is a bot", head.author))
+    } else if is_untrusted_bot(policy, &head) {
+        Some(format!("its author {} is a bot that select.bots does not name", head.author))
     } else {
         None
     };
@@ -175,6 +175,7 @@ pub(super) fn situation(
         base_branch: &head.base_branch,
         labels: &head.labels,
         draft: head.draft,
+        author: &head.author,
     };
     Some(Situation {
         record_deleted: record.is_deleted(),
@@ -192,6 +193,17 @@ pub(super) fn situation(
         // Asked when everything else says yes.
         room: None,
     })
+}
+
+/// A bot that the Repository does not name.
+fn is_untrusted_bot(policy: &Policy, head: &HeadStatus) -> bool {
+    head.bot && !is_trusted_bot(&policy.select, &head.author)
+}
+
+/// Whether nobody of the repository, and nobody whom the Repository names, has to have written it.
+pub(super) fn is_untrusted(record: &Record, policy: &Policy) -> bool {
+    let head = record.status.head.as_ref();
+    head.is_none_or(|head| head.fork || is_untrusted_bot(policy, head))
 }
 
 /// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.

@@ -11,7 +11,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, power, retry, stored, tell,
+    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, power, queue, retry,
+    stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -56,14 +57,17 @@ pub(super) async fn reconcile(
     let Some(stored) = found.map_err(|error| ReconcileError::record("read the record", error))?
     else {
         retry::forget(&context, &name);
+        queue::forget(&context, &name);
         context.teller.forget(&name);
         context.kept.forget(&name);
         return Ok(Runtime::await_change());
     };
     let made_for = concerns(&context, &stored);
+    queue::note(&context, &stored);
     let mut record = Record::new(stored).with_slot(slot);
     // Boxed: those that wait for a place are many, and small.
     let result = Box::pin(stages(&context, &mut record)).await;
+    queue::note(&context, record.stored());
     if let Err(error) = &result {
         note_error(&context, &mut record, error).await;
         report_error(&context, &record, error);
@@ -133,11 +137,23 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
     }
     observe::note_observed(context, record, None);
     pin::clear_spent(context, record).await?;
-    let Some(situation) = observe::situation(record, &served.policy, now) else {
+    let Some(mut situation) = observe::situation(record, &served.policy, now) else {
         return Ok(Next::requeue(POLL));
     };
     let state = camp::observe_camp(context, record).await?;
-    let decision = decide(&situation, camp::in_words(&state), now);
+    let mut decision = decide(&situation, camp::in_words(&state), now);
+    if decision.action == Action::Raise && record.status.namespace.is_none() {
+        if !context.knows_records() {
+            return Ok(Next::requeue(POLL));
+        }
+        situation.room = queue::admit(context, record, &served, now);
+        decision = decide(&situation, camp::in_words(&state), now);
+    } else {
+        record.status.queue = None;
+        if record.status.namespace.is_none() {
+            record.status.turn = None;
+        }
+    }
     record.status.why = decision.why.iter().map(Into::into).collect();
     record.status.expires_at = decision.wake_at.map(Into::into);
     if observe::want_is_spent(record, &situation) {
@@ -256,6 +272,9 @@ async fn rest(
             return forget_record(context, record).await;
         };
         return Ok(Next::requeue(context.rng.jitter(left, 5)));
+    }
+    if absence == Absence::Queued {
+        return Ok(Next::requeue(context.rng.jitter(context.intervals.resync, 10)));
     }
     Ok(Next::await_change())
 }

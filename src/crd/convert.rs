@@ -70,6 +70,8 @@ impl RepositorySpec {
                 labels_all: select.labels.all.clone(),
                 labels_none: select.labels.none.clone(),
                 drafts: select.drafts,
+                authors: select.authors.clone(),
+                bots: select.bots.clone(),
             },
             forks: match forks {
                 Forks::Deny => policy::Forks::Deny,

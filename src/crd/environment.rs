@@ -252,6 +252,12 @@ pub struct EnvironmentStatus {
     /// When the camp's time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Its place in the line, while a limit keeps it waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueStatus>,
+    /// Its turn among all that have a camp or wait for one: the lowest goes first. Missing where nothing is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<i64>,
     /// Whether the camp sleeps; missing for one that never did and never was to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerStatus>,
@@ -306,6 +312,17 @@ pub struct EnvironmentStatus {
     /// When the source was first seen closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+}
+
+/// A place in the line of those that wait for a camp.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStatus {
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// `next`, `2–5`, `6–20` or `> 20`.
+    #[schemars(length(max = 16))]
+    pub place: String,
 }
 
 /// Whether a camp sleeps.

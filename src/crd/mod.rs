@@ -21,7 +21,7 @@ pub use entries::{
 };
 pub use environment::{
     Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish, Phase,
-    Pin, Power, PowerStatus, PullRequestSource, Source, SourcePhase, Want,
+    Pin, Power, PowerStatus, PullRequestSource, QueueStatus, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,

@@ -171,6 +171,14 @@ pub struct Select {
     /// Whether drafts get a camp. Default: true.
     #[serde(default = "yes")]
     pub drafts: bool,
+    /// The author's login is one of these; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
+    pub authors: Vec<String>,
+    /// Logins of bots that are trusted, as `renovate[bot]`. Other bots' pull requests are untrusted: see `forks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
+    pub bots: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -184,6 +192,8 @@ impl Default for Select {
             head_branches: Vec::new(),
             labels: LabelRules::default(),
             drafts: true,
+            authors: Vec::new(),
+            bots: Vec::new(),
         }
     }
 }
@@ -533,6 +543,14 @@ pub struct Limits {
     /// seconds to a day. Default: `10m`.
     #[schemars(length(max = 8), regex(pattern = r"^[1-9][0-9]*(s|m|h)$"))]
     pub progress_deadline: String,
+    /// Camps of this Repository at a time; further ones wait for their turn. Default: not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub environments: Option<i32>,
+    /// The same of one author of pull requests. Default: not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub per_author: Option<i32>,
 }
 
 impl Default for Limits {
@@ -545,6 +563,8 @@ impl Default for Limits {
             rendered_bytes: 4 << 20,
             render_time: "60s".into(),
             progress_deadline: "10m".into(),
+            environments: None,
+            per_author: None,
         }
     }
 }

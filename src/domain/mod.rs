@@ -18,6 +18,7 @@ pub mod lifetime;
 
 pub mod decision;
 pub mod power;
+pub mod queue;
 
 pub mod changes;
 

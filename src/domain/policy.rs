@@ -59,6 +59,10 @@ pub struct Select {
     pub labels_none: Vec<String>,
     /// Whether drafts get a camp.
     pub drafts: bool,
+    /// Patterns for the author's login.
+    pub authors: Vec<String>,
+    /// Logins of bots that are trusted.
+    pub bots: Vec<String>,
 }
 
 /// What happens to untrusted pull requests.

@@ -13,11 +13,22 @@ pub struct Subject<'a> {
     pub labels: &'a [String],
     /// Not ready for review.
     pub draft: bool,
+    /// Login of the author.
+    pub author: &'a str,
 }
 
 /// `Ok` when all conditions hold, else the first that does not, as a sentence.
 pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
-    let Select { base_branches, head_branches, labels_all, labels_none, drafts } = rules;
+    let Select {
+        base_branches,
+        head_branches,
+        labels_all,
+        labels_none,
+        drafts,
+        authors,
+        // It says who is trusted, not who is taken.
+        bots: _,
+    } = rules;
     if subject.draft && !drafts {
         return Err("it is a draft, and drafts get no camp (select.drafts)".into());
     }
@@ -32,6 +43,16 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
             ));
         }
     }
+    // GitHub does not tell logins apart by case.
+    let author = subject.author.to_lowercase();
+    let is_author = |pattern: &String| matches(&pattern.to_lowercase(), &author);
+    if !authors.is_empty() && !authors.iter().any(is_author) {
+        return Err(format!(
+            "its author {} is none of {} (select.authors)",
+            subject.author,
+            authors.join(", ")
+        ));
+    }
     if let Some(missing) = labels_all.iter().find(|label| !has(subject.labels, label)) {
         return Err(format!("it lacks the label {missing:?} (select.labels.all)"));
     }
@@ -39,6 +60,12 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
         return Err(format!("it has the label {there:?} (select.labels.none)"));
     }
     Ok(())
+}
+
+/// Whether a bot is one of those that the Repository trusts.
+#[must_use]
+pub fn is_trusted_bot(rules: &Select, login: &str) -> bool {
+    rules.bots.iter().any(|bot| bot.eq_ignore_ascii_case(login))
 }
 
 /// GitHub does not tell labels apart by case.
@@ -77,6 +104,8 @@ mod tests {
             labels_all: vec!["preview".into()],
             labels_none: vec!["no-preview".into()],
             drafts: false,
+            authors: vec!["Ada".into(), "*[bot]".into()],
+            bots: vec!["renovate[bot]".into()],
         }
     }
 
@@ -107,13 +136,36 @@ mod tests {
             ),
         ] {
             let labels = labels(label_names);
-            let subject = Subject { head_branch: "x", base_branch: base, labels: &labels, draft };
+            let subject = Subject {
+                head_branch: "x",
+                base_branch: base,
+                labels: &labels,
+                draft,
+                author: "ada",
+            };
             assert_eq!(
                 select(&rules(), &subject),
                 expected.map_err(str::to_owned),
                 "{base} {labels:?} {draft}"
             );
         }
+    }
+
+    #[test]
+    fn authors_are_told_apart_by_login_and_bots_are_trusted_by_name() {
+        let labels = ["preview".to_owned()];
+        for (author, taken) in [("ADA", true), ("renovate[bot]", true), ("adam", false)] {
+            let subject = Subject {
+                head_branch: "x",
+                base_branch: "main",
+                labels: &labels,
+                draft: false,
+                author,
+            };
+            assert_eq!(select(&rules(), &subject).is_ok(), taken, "{author}");
+        }
+        assert!(is_trusted_bot(&rules(), "Renovate[bot]"));
+        assert!(!is_trusted_bot(&rules(), "renovate"));
     }
 
     #[test]

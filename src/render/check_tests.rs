@@ -17,6 +17,8 @@ fn policy() -> Policy {
             labels_all: vec![],
             labels_none: vec![],
             drafts: true,
+            authors: Vec::new(),
+            bots: Vec::new(),
         },
         forks: Forks::Approve,
         lifetime: Lifetime {

@@ -214,8 +214,7 @@ spec:
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         workers.patch_scale("worker", &by, &patch).await.expect("scaled");
     };
-    let replicas =
-        async || spec::<Deployment>(&world, number, "worker").await["replicas"].as_i64();
+    let replicas = async || spec::<Deployment>(&world, number, "worker").await["replicas"].as_i64();
     scale(5).await;
     world.sleep(Duration::from_secs(30)).await;
     assert_eq!(replicas().await, Some(5), "the autoscaler has them");

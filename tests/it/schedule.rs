@@ -34,10 +34,7 @@ async fn camps_sleep_by_night_in_their_time_zone_and_wake_in_the_morning() {
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
     let why = world.status(number).await.expect("a status").why;
     let why = why.into_iter().find(|line| line.rule == "power").expect("the rule");
-    assert_eq!(
-        why.answer,
-        "it sleeps by lifetime.schedule: Mon-Fri 20:00-07:00, Europe/Berlin"
-    );
+    assert_eq!(why.answer, "it sleeps by lifetime.schedule: Mon-Fri 20:00-07:00, Europe/Berlin");
     until(&world, "03T05:58").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
     until(&world, "03T06:00").await;

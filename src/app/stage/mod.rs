@@ -457,6 +457,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         guardrails: "bivouac-guardrails".into(),
         ingress_namespaces: vec!["ingress-nginx".into()],
         gate_service: Some("bivouac-gate".into()),
+        max_environments: None,
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,

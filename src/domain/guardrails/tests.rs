@@ -14,6 +14,8 @@ fn policy() -> Policy {
             labels_all: Vec::new(),
             labels_none: Vec::new(),
             drafts: true,
+            authors: Vec::new(),
+            bots: Vec::new(),
         },
         forks: policy::Forks::Approve,
         lifetime: policy::Lifetime {
