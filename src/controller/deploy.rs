@@ -73,6 +73,11 @@ pub(super) async fn bring_up(
         && !fits_now(context, record, served, &mut inputs).await?
     {
         guardrails::keep(context, record, served, None).await?;
+        if let Some(next) =
+            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
+        {
+            return Ok(next);
+        }
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
         record.save(context).await?;

@@ -1,6 +1,8 @@
 //! Whether a camp sleeps: what the rules say, what is noted of it, and what is shown of one that does. In: the record and
 //! the policy; out: how its bundle is applied. I/O: home, and the target through [`applying`].
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::Context;
@@ -21,6 +23,8 @@ use crate::domain::power::{Situation, State, decide};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::{Judgement, bounded};
 
+/// Pause between two looks at a camp that wakes.
+const WAKING: Duration = Duration::from_millis(300);
 /// Name of the rule in the decision's trace.
 const RULE: &str = "power";
 
@@ -180,11 +184,60 @@ pub(super) async fn wake_as_it_was(
     inputs: &RenderInputs,
 ) -> Result<bool, ReconcileError> {
     let has_hooks = record.status.hooks.iter().any(|hook| hook.moment == HookMoment::BeforeApply);
+    let digest = record.status.inputs_digest.clone().filter(|_| has_hooks);
+    let Some(digest) = digest else { return Ok(false) };
+    apply_what_runs(context, record, served, decision, inputs, Turn::Wakes, digest).await
+}
+
+/// Puts what runs to sleep, or wakes it, while nothing of the head can be applied. What is said of the head stays said.
+/// `Some`: it is not done yet.
+pub(super) async fn turn_what_runs(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+    turn: Turn,
+) -> Result<Option<Next>, ReconcileError> {
+    if !matches!(turn, Turn::FallsAsleep | Turn::Wakes) || record.status.namespace_uid.is_none() {
+        return Ok(None);
+    }
+    let status = &record.status;
+    let kept = (status.findings.clone(), status.notes.clone(), status.inputs_digest.clone());
+    let rendered = status.condition("Rendered").cloned();
+    // Another digest meanwhile: a run that is cut off in between looks at the head anew.
+    let digest = String::new();
+    if !apply_what_runs(context, record, served, decision, inputs, turn, digest).await? {
+        return Ok(None);
+    }
+    let status = &mut record.status;
+    (status.findings, status.notes, status.inputs_digest) = kept;
+    if let Some(rendered) = rendered {
+        let found = status.conditions.iter_mut().find(|one| one.r#type == rendered.r#type);
+        if let Some(condition) = found {
+            *condition = rendered;
+        }
+    }
+    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep));
+    if done {
+        return Ok(None);
+    }
+    record.save(context).await?;
+    Ok(Some(Next::requeue(WAKING)))
+}
+
+/// Applies the bundle that runs, for a camp that is to sleep or to wake. `false`: there is none.
+async fn apply_what_runs(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+    turn: Turn,
+    digest: String,
+) -> Result<bool, ReconcileError> {
     let revision = record.status.revision.as_deref().and_then(|text| Revision::parse(text).ok());
-    let digest = record.status.inputs_digest.clone();
-    let (true, Some(revision), Some(digest)) = (has_hooks, revision, digest) else {
-        return Ok(false);
-    };
+    let Some(revision) = revision else { return Ok(false) };
     let Some(bundle) = stored::running(context, record).await? else { return Ok(false) };
     let built = Built {
         inputs: RenderInputs { revision, ..inputs.clone() },
@@ -193,7 +246,7 @@ pub(super) async fn wake_as_it_was(
         camp: Camp { stands: true, same: true },
         again: false,
         pinned: None,
-        turn: Turn::Wakes,
+        turn,
     };
     Box::pin(applying::apply(context, record, served, decision, &built)).await?;
     Ok(true)

@@ -175,7 +175,7 @@ spec:
     world.ready(number, &head).await;
     let again = of::<Pod>(&world, number).get("alone").await.expect("a pod").metadata.uid;
     assert_ne!(again, alone);
-    assert_eq!(spec::<CronJob>(&world, number, "nightly").await["suspend"], false);
+    assert_ne!(spec::<CronJob>(&world, number, "nightly").await["suspend"], true);
     let agent = spec::<DaemonSet>(&world, number, "agent").await;
     assert_eq!(agent.pointer(selector), None);
 }
@@ -348,4 +348,33 @@ async fn a_service_that_is_killed_while_a_camp_falls_asleep_or_wakes_goes_on() {
         world.stage.start_service().expect("started");
         world.ready(number, &head).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_refused_keeps_what_runs_neither_awake_nor_asleep() {
+    let world = World::new(27).await;
+    let (number, runs) = world.camp("sparks").await;
+    let bad = "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine}\n";
+    world.push("sparks", &one("deploy/preview/bad.yaml", bad));
+    let refused = async || {
+        world
+            .until("it is refused", async || {
+                let status = world.status(number).await?;
+                (status.phase == Some(Phase::Refused) && !status.findings.is_empty()).then_some(())
+            })
+            .await;
+    };
+    refused().await;
+    power(&world, number, "Asleep").await;
+    world.until("nothing runs", async || (pods(&world, number).await == 0).then_some(())).await;
+    refused().await;
+    world.told(number, "### Preview is refused").await;
+    power(&world, number, "Awake").await;
+    world
+        .until("what ran runs again", async || {
+            let (code, page) = world.page(number).await?;
+            (code == 200 && page.contains(&runs)).then_some(())
+        })
+        .await;
+    refused().await;
 }

@@ -125,14 +125,21 @@ async fn ten_at_once_never_stand_above_the_limit_through_kills() {
         }
     }
     assert_eq!(most, 3);
-    for number in &opened {
-        world
-            .until(&format!("#{number} has its turn"), async || {
-                let status = world.status(*number).await?;
-                (status.phase == Some(Phase::Ready)).then_some(())
+    let mut left = opened;
+    while !left.is_empty() {
+        let next = world
+            .until("one of them has its turn", async || {
+                for number in &left {
+                    let status = world.status(*number).await?;
+                    if status.phase == Some(Phase::Ready) {
+                        return Some(*number);
+                    }
+                }
+                None
             })
             .await;
-        world.close(*number);
+        world.close(next);
+        left.retain(|number| *number != next);
         let standing = world.stage.camps().await.expect("camps").len();
         assert!(standing <= 3, "{standing}");
     }

@@ -141,13 +141,11 @@ impl Standing {
     /// `None`: not concluded yet.
     fn conclusion(self) -> Option<Conclusion> {
         Some(match self {
-            Self::Working => return None,
+            Self::Working | Self::Queued => return None,
             Self::Failed | Self::Refused | Self::Degraded => Conclusion::Failure,
             Self::AwaitingApproval => Conclusion::ActionRequired,
             Self::Ready => Conclusion::Success,
-            Self::Pinned | Self::Asleep | Self::Queued | Self::Down | Self::Gone => {
-                Conclusion::Neutral
-            }
+            Self::Pinned | Self::Asleep | Self::Down | Self::Gone => Conclusion::Neutral,
             Self::NoPreview => Conclusion::Skipped,
         })
     }
@@ -247,7 +245,7 @@ pub fn content(view: &CheckView) -> CheckContent {
     rows.sort_by_key(|row| row.number);
     let conclusion = if rows.is_empty() {
         Some(Conclusion::Neutral)
-    } else if rows.iter().any(|row| row.standing == Standing::Working) {
+    } else if rows.iter().any(|row| row.standing.conclusion().is_none()) {
         None
     } else {
         rows.iter().filter_map(|row| row.standing.conclusion()).min()
