@@ -427,7 +427,7 @@ mod tests {
             };
             plan.steps.iter().map(text).collect::<Vec<_>>()
         };
-        assert_eq!(of(&Plan::fall_asleep), ["ingress", "config", "service web", "late"]);
+        assert_eq!(of(&|plan| plan.fall_asleep()), ["ingress", "config", "service web", "late"]);
         let wanted = ["config", "service web", "settle before 10", "late", "settle", "ingress"];
         assert_eq!(of(&|plan| plan.wake(true, false)), wanted);
         let another = of(&|plan| plan.wake(false, false));
