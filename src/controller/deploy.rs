@@ -45,7 +45,7 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     observe::note_end(context, record, &served.policy);
-    let mut turn = power::turn(context, record, served, now).await?;
+    let mut turn = power::turn(context, record, served, decision, now).await?;
     let pinned = pin::held(record);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),

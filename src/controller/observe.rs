@@ -6,13 +6,14 @@ use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, merge, pin};
-use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
+use crate::crd::{HeadStatus, PathsStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
+use crate::domain::bundle::sha256_hex;
 use crate::domain::decision::Situation;
 use crate::domain::id::PrNumber;
 use crate::domain::lifetime::{self, By, End, Renewal, Seen};
-use crate::domain::policy::{At, Policy};
+use crate::domain::policy::{At, Forks, Policy};
 use crate::domain::pull_request::{PullRequest, State};
-use crate::domain::selection::{Subject, is_trusted_bot, select};
+use crate::domain::selection::{Subject, is_trusted_bot, select, touches};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::ForgeError;
 
@@ -68,6 +69,7 @@ pub(super) async fn observe_source(
     if policy.at == At::Head {
         merge::clear(record);
     }
+    observe_paths(record, served).await?;
     if let Some(hint) = hint {
         record.status.handled_hint = Some(hint);
     }
@@ -84,6 +86,38 @@ pub(super) async fn observe_source(
         }
     }
     Ok(())
+}
+
+/// Asks which files the pull request changes, once for each pair of commits, where the Repository chooses by that. Nothing
+/// is asked about commits of somebody who needs a yes first.
+async fn observe_paths(record: &mut Record, served: &Served) -> Result<(), ReconcileError> {
+    let rules = &served.policy.select;
+    let number = number_of(record);
+    let waits = is_untrusted(record, &served.policy)
+        && served.policy.forks != Forks::Allow
+        && !is_approved(record);
+    let Some(head) = record.status.head.as_mut() else { return Ok(()) };
+    if rules.paths.is_empty() || waits || head.state == SourcePhase::Closed {
+        head.paths = None;
+        return Ok(());
+    }
+    let of = sha256_hex(format!("{} {} {:?}", head.revision, head.base, rules.paths).as_bytes());
+    if head.paths.as_ref().is_some_and(|known| known.of == of) {
+        return Ok(());
+    }
+    let paths = served.forge.changed_paths(number).await.map_err(ReconcileError::Forge)?;
+    // So many files touch everything.
+    let touched = paths.is_none_or(|paths| touches(rules, &paths));
+    head.paths = Some(PathsStatus { of, touched });
+    Ok(())
+}
+
+/// Whether somebody approved exactly this head and base.
+fn is_approved(record: &Record) -> bool {
+    let head = record.status.head.as_ref();
+    record.stored().spec.approved.as_ref().zip(head).is_some_and(|(approval, head)| {
+        approval.revision == head.revision && approval.base == head.base
+    })
 }
 
 /// A webhook may be faster than the replica of the forge that answers: what was just opened is soon asked for again.
@@ -134,6 +168,7 @@ fn note_head(record: &mut Record, pull_request: &PullRequest, at: At, now: DateT
         author: bounded(&pull_request.author.login, 100),
         bot: pull_request.author.bot,
         fork: pull_request.is_from_fork(),
+        paths: before.as_ref().and_then(|before| before.paths.clone()),
         seen_at,
     };
     if at == At::Merge && pull_request.state == State::Open {
@@ -166,16 +201,14 @@ pub(super) fn situation(
     } else {
         None
     };
-    let approved =
-        record.stored().spec.approved.as_ref().is_some_and(|approval| {
-            approval.revision == head.revision && approval.base == head.base
-        });
+    let approved = is_approved(record);
     let subject = Subject {
         head_branch: &head.branch,
         base_branch: &head.base_branch,
         labels: &head.labels,
         draft: head.draft,
         author: &head.author,
+        touches: head.paths.as_ref().map(|paths| paths.touched),
     };
     Some(Situation {
         record_deleted: record.is_deleted(),

@@ -17,7 +17,7 @@ use super::waves::{Camp, Mode};
 use super::{stored, urls};
 use crate::crd::Phase;
 use crate::crd::{Environment, HookMoment, Power, PowerStatus, Timestamp, WhyLine};
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Action, Decision};
 use crate::domain::id::Revision;
 use crate::domain::power::{Situation, State, decide};
 use crate::domain::render_inputs::RenderInputs;
@@ -102,6 +102,7 @@ pub(super) async fn turn(
     context: &Context,
     record: &mut Record,
     served: &Served,
+    decision: &Decision,
     now: DateTime<Utc>,
 ) -> Result<Turn, ReconcileError> {
     let rules = &served.policy.sleep;
@@ -127,6 +128,7 @@ pub(super) async fn turn(
     let situation = Situation {
         wish: wish.into(),
         asked_at: power.asked_at.0,
+        fresh: decision.action == Action::Raise,
         made_at: status.camp_since.map(|since| since.0),
         woken_at: power.woken_at.map(|woken| woken.0).into_iter().chain(pushed).max(),
         schedule: rules.schedule.as_ref(),

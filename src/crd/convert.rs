@@ -72,6 +72,7 @@ impl RepositorySpec {
                 drafts: select.drafts,
                 authors: select.authors.clone(),
                 bots: select.bots.clone(),
+                paths: select.paths.clone(),
             },
             forks: match forks {
                 Forks::Deny => policy::Forks::Deny,

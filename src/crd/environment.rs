@@ -432,8 +432,23 @@ pub struct HeadStatus {
     /// The head is in another repository, or in one that is deleted.
     #[serde(default)]
     pub fork: bool,
+    /// Whether the pull request changes a path that `select.paths` names; with `select.paths` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<PathsStatus>,
     /// When this head was first seen.
     pub seen_at: Timestamp,
+}
+
+/// What became of `select.paths`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathsStatus {
+    /// Digest of the commits and of the patterns that it is about.
+    #[schemars(length(max = 64))]
+    pub of: String,
+    /// The pull request changes one of them.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// Open or closed.

@@ -20,8 +20,9 @@ pub use entries::{
     NoteEntry, Outcome, RenderedPath, ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
 };
 pub use environment::{
-    Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish, Phase,
-    Pin, Power, PowerStatus, PullRequestSource, QueueStatus, Source, SourcePhase, Want,
+    Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish,
+    PathsStatus, Phase, Pin, Power, PowerStatus, PullRequestSource, QueueStatus, Source,
+    SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,

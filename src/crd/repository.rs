@@ -175,6 +175,10 @@ pub struct Select {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
     pub authors: Vec<String>,
+    /// The pull request changes one of these paths at least; `*` stands for any characters, also `/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 512)))]
+    pub paths: Vec<String>,
     /// Logins of bots that are trusted, as `renovate[bot]`. Other bots' pull requests are untrusted: see `forks`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
@@ -193,6 +197,7 @@ impl Default for Select {
             labels: LabelRules::default(),
             drafts: true,
             authors: Vec::new(),
+            paths: Vec::new(),
             bots: Vec::new(),
         }
     }

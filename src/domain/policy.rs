@@ -63,6 +63,8 @@ pub struct Select {
     pub authors: Vec<String>,
     /// Logins of bots that are trusted.
     pub bots: Vec<String>,
+    /// Patterns for paths of which the pull request changes one at least.
+    pub paths: Vec<String>,
 }
 
 /// What happens to untrusted pull requests.

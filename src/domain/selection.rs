@@ -15,6 +15,8 @@ pub struct Subject<'a> {
     pub draft: bool,
     /// Login of the author.
     pub author: &'a str,
+    /// Whether it changes something that the policy names; `None`: nobody asked.
+    pub touches: Option<bool>,
 }
 
 /// `Ok` when all conditions hold, else the first that does not, as a sentence.
@@ -28,6 +30,7 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
         authors,
         // It says who is trusted, not who is taken.
         bots: _,
+        paths,
     } = rules;
     if subject.draft && !drafts {
         return Err("it is a draft, and drafts get no camp (select.drafts)".into());
@@ -59,7 +62,16 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
     if let Some(there) = labels_none.iter().find(|label| has(subject.labels, label)) {
         return Err(format!("it has the label {there:?} (select.labels.none)"));
     }
+    if !paths.is_empty() && subject.touches == Some(false) {
+        return Err(format!("it changes none of {} (select.paths)", paths.join(", ")));
+    }
     Ok(())
+}
+
+/// Whether one of these paths is one that the policy names.
+#[must_use]
+pub fn touches(rules: &Select, paths: &[String]) -> bool {
+    paths.iter().any(|path| rules.paths.iter().any(|pattern| matches(pattern, path)))
 }
 
 /// Whether a bot is one of those that the Repository trusts.
@@ -106,6 +118,7 @@ mod tests {
             drafts: false,
             authors: vec!["Ada".into(), "*[bot]".into()],
             bots: vec!["renovate[bot]".into()],
+            paths: vec!["deploy/*".into(), "*.md".into()],
         }
     }
 
@@ -142,6 +155,7 @@ mod tests {
                 labels: &labels,
                 draft,
                 author: "ada",
+                touches: None,
             };
             assert_eq!(
                 select(&rules(), &subject),
@@ -161,11 +175,33 @@ mod tests {
                 labels: &labels,
                 draft: false,
                 author,
+                touches: None,
             };
             assert_eq!(select(&rules(), &subject).is_ok(), taken, "{author}");
         }
         assert!(is_trusted_bot(&rules(), "Renovate[bot]"));
         assert!(!is_trusted_bot(&rules(), "renovate"));
+    }
+
+    #[test]
+    fn one_changed_path_is_enough_and_what_nobody_asked_refuses_nothing() {
+        let labels = ["preview".to_owned()];
+        let answer = |touches| {
+            let (head_branch, base_branch, author) = ("x", "main", "ada");
+            let labels = &labels;
+            let subject =
+                Subject { head_branch, base_branch, labels, draft: false, author, touches };
+            select(&rules(), &subject)
+        };
+        assert_eq!(answer(None), Ok(()));
+        assert_eq!(answer(Some(true)), Ok(()));
+        assert_eq!(
+            answer(Some(false)),
+            Err("it changes none of deploy/*, *.md (select.paths)".to_owned())
+        );
+        let paths = |all: &[&str]| all.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        assert!(touches(&rules(), &paths(&["src/a.rs", "deploy/a/b.yaml"])));
+        assert!(!touches(&rules(), &paths(&["src/a.rs", "my/deploy/b.yaml"])));
     }
 
     #[test]

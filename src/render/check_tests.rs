@@ -19,6 +19,7 @@ fn policy() -> Policy {
             drafts: true,
             authors: Vec::new(),
             bots: Vec::new(),
+            paths: Vec::new(),
         },
         forks: Forks::Approve,
         lifetime: Lifetime {

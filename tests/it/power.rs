@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::hooks::job;
 use crate::support::{Files, SERVICE, World, golden, one};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const QUARTER: Duration = Duration::from_secs(15 * 60);
 
 /// Objects of one kind in the camp of a pull request, as the administrator.
 fn of<K>(world: &World, number: u64) -> Api<K>
@@ -81,9 +81,9 @@ async fn a_camp_that_sleeps_runs_nothing_and_wakes_as_it_was() {
     assert_eq!(world.page(number).await.expect("an answer").0, 503);
 
     // What sleeps costs nothing, and nobody wakes it by half.
-    world.sleep(HOUR / 2).await;
+    world.sleep(QUARTER).await;
     let since = world.stage.clock.now();
-    world.sleep(HOUR).await;
+    world.sleep(QUARTER).await;
     let mut writes = world.writes_since(since);
     writes.retain(|write| write.user == SERVICE && write.resource != "repositories");
     assert_eq!(writes, [], "a camp that sleeps costs no write");
@@ -166,7 +166,7 @@ spec:
     let agent = spec::<DaemonSet>(&world, number, "agent").await;
     assert_eq!(agent.pointer(selector), Some(&json!("true")));
     let made = of::<Job>(&world, number).list(&ListParams::default()).await.expect("a list");
-    world.sleep(HOUR).await;
+    world.sleep(QUARTER).await;
     let later = of::<Job>(&world, number).list(&ListParams::default()).await.expect("a list");
     assert!(later.items.len() <= made.items.len(), "no Job is made while it sleeps");
     assert_eq!(pods(&world, number).await, 0);
@@ -253,7 +253,7 @@ async fn a_push_wakes_a_camp_unless_the_repository_says_otherwise() {
         })
         .await;
     assert_eq!(pods(&world, number).await, 0);
-    world.sleep(HOUR / 4).await;
+    world.sleep(QUARTER).await;
     sleeps(&world, number).await;
     power(&world, number, "Awake").await;
     world.ready(number, &head).await;

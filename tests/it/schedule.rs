@@ -22,41 +22,44 @@ async fn phase(world: &World, number: u64) -> Option<Phase> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn camps_sleep_by_night_in_their_time_zone_and_wake_in_the_morning() {
+async fn camps_sleep_when_it_is_time_in_their_time_zone_and_wake_after_it() {
     let world = World::new(41).await;
-    let lifetime = json!({"ttl": "7d", "schedule": {"timeZone": "Europe/Berlin", "asleep": ["Mon-Fri 20:00-07:00"]}});
-    world.policy(json!({"lifetime": lifetime})).await;
+    let asleep = ["10:20-10:40", "11:00-11:20", "Mon 11:40-24:00"];
+    let schedule = json!({"timeZone": "Europe/Berlin", "asleep": asleep});
+    world.policy(json!({"lifetime": {"schedule": schedule}})).await;
     // Monday, 10:00 in Berlin.
     let (number, head) = world.camp("sparks").await;
-    until(&world, "02T18:59").await;
+    until(&world, "02T09:19").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Ready));
-    until(&world, "02T19:00").await;
+    until(&world, "02T09:20").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
     let why = world.status(number).await.expect("a status").why;
     let why = why.into_iter().find(|line| line.rule == "power").expect("the rule");
-    assert_eq!(why.answer, "it sleeps by lifetime.schedule: Mon-Fri 20:00-07:00, Europe/Berlin");
-    until(&world, "03T05:58").await;
+    assert_eq!(why.answer, "it sleeps by lifetime.schedule: 10:20-10:40, Europe/Berlin");
+    until(&world, "02T09:38").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
-    until(&world, "03T06:00").await;
+    until(&world, "02T09:40").await;
     world.ready(number, &head).await;
 
-    // Somebody works late: for this night, not for the next.
-    until(&world, "03T20:00").await;
+    // Somebody works late: for this time to sleep, not for the next.
+    until(&world, "02T10:00").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
     world.ask(number, json!({"power": "Awake"})).await;
     world.ready(number, &head).await;
-    until(&world, "04T01:00").await;
+    until(&world, "02T10:15").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Ready));
-    until(&world, "04T19:00").await;
+    until(&world, "02T10:40").await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
     let wish = world.record(number).await.expect("a record").spec.power;
-    assert_eq!(wish, Power::Auto, "the wish was for one night");
+    assert_eq!(wish, Power::Auto, "the wish was for one time");
 
-    // A push wakes it, until the next evening.
+    // A push wakes it, and one that is made now is awake.
     let head = world.push("sparks", &one("CHANGES.md", "more sparks"));
     world.ready(number, &head).await;
-    until(&world, "05T19:00").await;
-    assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
+    let (fresh, head) = world.camp("kettle").await;
+    world.sleep(Duration::from_secs(600)).await;
+    world.ready(fresh, &head).await;
+    assert_eq!(phase(&world, number).await, Some(Phase::Ready));
 }
 
 #[tokio::test(start_paused = true)]

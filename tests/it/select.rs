@@ -53,3 +53,28 @@ async fn a_bot_is_trusted_when_it_is_named_and_waits_for_approval_when_it_is_not
     world.policy(json!({"select": {"bots": ["Renovate[bot]"]}})).await;
     world.ready(number, &head).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_request_that_changes_nothing_of_interest_gets_no_camp_until_it_does() {
+    let world = World::new(63).await;
+    world.policy(json!({"select": {"paths": ["deploy/*", "web/*"]}})).await;
+    let (number, _) = world.open("sparks", &one("CHANGES.md", "x"));
+    let status = world
+        .until("it is looked at", async || {
+            world.status(number).await.filter(|status| status.phase == Some(Phase::NoCamp))
+        })
+        .await;
+    assert_eq!(status.reason.as_deref(), Some("it changes none of deploy/*, web/* (select.paths)"));
+    let asked = |world: &World| {
+        let requests = world.stage.github.requests();
+        requests.iter().filter(|r| r.path.contains(&format!("/pulls/{number}/files"))).count()
+    };
+    world.sleep(Duration::from_secs(1800)).await;
+    assert_eq!(asked(&world), 1, "it is asked once for a head");
+    let head = world.push("sparks", &one("web/index.html", "<p>"));
+    world.ready(number, &head).await;
+    assert_eq!(asked(&world), 2);
+    world.policy(json!({"select": {"paths": []}})).await;
+    let (second, head) = world.open("kettle", &one("CHANGES.md", "y"));
+    world.ready(second, &head).await;
+}

@@ -16,6 +16,7 @@ fn policy() -> Policy {
             drafts: true,
             authors: Vec::new(),
             bots: Vec::new(),
+            paths: Vec::new(),
         },
         forks: policy::Forks::Approve,
         lifetime: policy::Lifetime {

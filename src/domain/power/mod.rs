@@ -40,6 +40,8 @@ pub struct Situation<'a> {
     pub wish: Wish,
     /// … and since when.
     pub asked_at: DateTime<Utc>,
+    /// The camp is being made.
+    pub fresh: bool,
     /// When the camp was made.
     pub made_at: Option<DateTime<Utc>>,
     /// The last thing that woke it: a push where the Repository says so, a reopening, `up`.
@@ -66,16 +68,13 @@ pub struct Verdict {
 /// Decides.
 #[must_use]
 pub fn decide(situation: &Situation<'_>, now: DateTime<Utc>) -> Verdict {
-    let Situation { wish, asked_at, made_at, woken_at, schedule, has_run } = *situation;
+    let Situation { wish, asked_at, fresh, made_at, woken_at, schedule, has_run } = *situation;
     let look_at = schedule.and_then(|schedule| schedule.next_boundary(now));
     let verdict = |state, spent, answer: String| Verdict { state, spent, look_at, answer };
     let spent = match wish {
         Wish::Auto => false,
         // What somebody asked of an earlier camp is nothing to this one.
-        Wish::Asleep => {
-            woken_at.is_some_and(|woken| woken > asked_at)
-                || made_at.is_some_and(|made| made >= asked_at)
-        }
+        Wish::Asleep => fresh || woken_at.is_some_and(|woken| woken > asked_at),
         Wish::Awake => schedule
             .and_then(|schedule| schedule.last_begin(now))
             .is_some_and(|begun| begun > asked_at),
@@ -132,6 +131,7 @@ mod tests {
         let plain = Situation {
             wish: Wish::Auto,
             asked_at: at("02T09:00"),
+            fresh: false,
             made_at: None,
             woken_at: None,
             schedule: None,
@@ -145,6 +145,13 @@ mod tests {
             (
                 "woken after it was put to sleep",
                 Situation { wish: Wish::Asleep, woken_at: Some(at("02T09:30")), ..plain },
+                "02T10:00",
+                awake,
+                true,
+            ),
+            (
+                "put to sleep before it was made anew",
+                Situation { wish: Wish::Asleep, fresh: true, has_run: false, ..plain },
                 "02T10:00",
                 awake,
                 true,
