@@ -53,6 +53,12 @@ pub struct Raw {
     /// charts of common controllers use]
     #[arg(long, env = "BIVOUAC_INGRESS_NAMESPACES", value_delimiter = ',')]
     ingress_namespaces: Vec<String>,
+    /// Service in our namespace whose pods answer for environments that sleep; without it, their addresses answer 503
+    #[arg(long, env = "BIVOUAC_GATE_SERVICE")]
+    gate_service: Option<String>,
+    /// Most environments at a time, of all Repositories; further ones wait for their turn
+    #[arg(long, env = "BIVOUAC_MAX_ENVIRONMENTS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_environments: Option<u32>,
     /// Talk to forges over plain http too: for a forge on this machine only
     #[arg(long, env = "BIVOUAC_ALLOW_HTTP", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     allow_http: bool,
@@ -93,6 +99,10 @@ pub struct Settings {
     pub guardrails: String,
     /// Namespaces of ingress controllers.
     pub ingress_namespaces: Vec<String>,
+    /// Service whose pods answer for camps that sleep.
+    pub gate_service: Option<String>,
+    /// Most camps at a time.
+    pub max_environments: Option<usize>,
     /// Plain http to forges is allowed.
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
@@ -180,6 +190,8 @@ impl Raw {
             replica,
             guardrails,
             ingress_namespaces,
+            gate_service,
+            max_environments,
             allow_http,
             probe_address,
             notify_private,
@@ -218,6 +230,10 @@ impl Raw {
                 rule: "write ADDRESS:PORT, as 0.0.0.0:9090, or nothing",
             })?),
         };
+        let gate_service = gate_service.filter(|name| !name.is_empty());
+        if let Some(name) = &gate_service {
+            label("gate-service", name)?;
+        }
         let probe_address = match probe_address.filter(|text| !text.is_empty()) {
             None => None,
             Some(text) => Some(text.parse().map_err(|InvalidProbeAddress| {
@@ -247,6 +263,8 @@ impl Raw {
             } else {
                 ingress_namespaces
             },
+            gate_service,
+            max_environments: max_environments.and_then(|most| usize::try_from(most).ok()),
             allow_http,
             probe_address,
             notify_private,

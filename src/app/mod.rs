@@ -136,6 +136,8 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         service_account: settings.service_account.clone(),
         guardrails: settings.guardrails.clone(),
         ingress_namespaces: settings.ingress_namespaces.clone(),
+        gate_service: settings.gate_service.clone(),
+        max_environments: settings.max_environments,
         credentials: Credentials::default(),
         allow_http: settings.allow_http,
         fetch,

@@ -23,6 +23,10 @@ pub(super) const KINDS: [(&str, &str, &str); 7] = [
     ("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
 ];
 
+/// Kinds of the way to the gate, which only a camp that slept has.
+pub(super) const GATE_KINDS: [(&str, &str, &str); 2] =
+    [("v1", "Service", "services"), ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")];
+
 /// Kind and name of an object.
 pub(super) fn key(object: &Value) -> (&str, &str) {
     (text(object, "/kind"), text(object, "/metadata/name"))

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::FIELD_MANAGER;
 use super::camp::CampId;
 use super::error::{ApplyError, status};
-use super::own::{self, KINDS};
+use super::own::{self, GATE_KINDS, KINDS};
 use super::rights;
 use super::target::{As, Target};
 use crate::domain::guardrails::{DEPLOYER, Right};
@@ -32,6 +32,8 @@ pub struct Guardrails {
     pub camp: CampId,
     /// The objects, the namespace first.
     pub objects: Vec<Value>,
+    /// The camp sleeps or has slept: there may be a way to the gate.
+    pub gate: bool,
 }
 
 /// A namespace that a bundle may be sent into.
@@ -139,8 +141,10 @@ impl<'a> Preparation<'a> {
         }
         let namespace = &self.guardrails.camp.namespace;
         let target = self.target;
+        let gate = GATE_KINDS.iter().filter(|_| self.guardrails.gate);
         let lists: Vec<_> = KINDS
             .iter()
+            .chain(gate)
             .map(|(api_version, kind, _)| own::standing(target, namespace, api_version, kind))
             .collect();
         let mut live = Vec::new();

@@ -253,7 +253,7 @@ async fn pull_credentials(
     record: &Record,
     served: &Served,
 ) -> Result<PullCredentials, ReconcileError> {
-    let untrusted = record.status.head.as_ref().is_none_or(observe::is_untrusted);
+    let untrusted = observe::is_untrusted(record, &served.policy);
     let mut known = PullCredentials::default();
     for secret in served.policy.guardrails.pull_secrets_for(untrusted) {
         let api: Api<Secret> = Api::namespaced(context.home.clone(), &context.namespace);

@@ -8,6 +8,7 @@ use super::drift::marked;
 use super::error::{ReconcileError, chain};
 use super::look::look;
 use super::pin::Pinned;
+use super::power::{self, Turn};
 use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
@@ -19,6 +20,7 @@ use crate::domain::bundle::Bundle;
 use crate::domain::decision::Decision;
 use crate::domain::finding::{BuildRule, Finding};
 use crate::domain::id::Revision;
+use crate::domain::power::{State, transform};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::Judgement;
 use crate::telemetry::metrics::APPLIES;
@@ -38,6 +40,8 @@ pub(super) struct Built {
     /// The cluster refused it before.
     pub(super) again: bool,
     pub(super) pinned: Option<Pinned>,
+    /// Whether the camp sleeps, and whether that changes.
+    pub(super) turn: Turn,
 }
 
 /// Makes the camp what the bundle says.
@@ -48,9 +52,12 @@ pub(super) async fn apply(
     decision: &Decision,
     built: &Built,
 ) -> Result<Next, ReconcileError> {
-    let Built { inputs, bundle, digest, camp, again, pinned } = built;
+    let Built { inputs, bundle, digest, camp, again, pinned, turn } = built;
     record.status.inputs_digest = Some(digest.clone());
-    let mut apply = Apply::of(record, inputs.revision.as_str(), bundle, *camp);
+    // What is sent; what is recorded is the bundle itself.
+    let sent = transform(bundle, turn.state());
+    let mode = turn.mode(context, record, served);
+    let mut apply = Apply::of(record, inputs.revision.as_str(), &sent, *camp, mode);
     if apply.union().len() > INVENTORY {
         let message = format!(
             "{} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
@@ -69,6 +76,8 @@ pub(super) async fn apply(
         note_applying(context, record, &inputs.revision, bundle);
         apply.note_begin(context, record);
     }
+    // Before anything is sent: a run that is cut off may have put some of it to sleep.
+    turn.note_begin(record, context.clock.now());
     if !goes_on {
         record.save(context).await?;
     }
@@ -92,14 +101,14 @@ pub(super) async fn apply(
         let bound_at = prepared.bound_at;
         settled = Some(bound_at.map_or(now, |at| at + SETTLING).min(now + SETTLING));
     }
-    let mut deployer = deployer(context, record, served, bundle);
+    let mut deployer = deployer(context, record, served, &sent);
     if let Some(settled) = settled {
         deployer = deployer.patient_until(&context.clock, settled);
     }
     // A bundle that was applied whole has passed; putting it back needs no second opinion.
     let passed = goes_on || record.status.digest.as_deref() == Some(bundle.digest.as_str());
     if *again || !passed {
-        match apply::dry_run(&deployer, bundle, &fence).await {
+        match apply::dry_run(&deployer, &sent, &fence).await {
             Ok(remarks) => dry_run::note(record, &remarks),
             Err(error @ ApplyError::RefusedWhole { .. }) => {
                 let (inventory, hooks) = before;
@@ -115,6 +124,9 @@ pub(super) async fn apply(
         note_applying(context, record, &inputs.revision, bundle);
         apply.note_begin(context, record);
         record.save(context).await?;
+    }
+    if *turn == Turn::Wakes {
+        deployer.wake(bundle).await.map_err(|error| apply_failed(context, record, error))?;
     }
     let began = context.clock.now();
     let ran = apply.run(context, record, &deployer, &fence).await;
@@ -139,6 +151,10 @@ pub(super) async fn apply(
     changes::note(context, record, bundle).await;
     note_applied(context, record, inputs, bundle, &applied, pinned.as_ref());
     urls::note_routes(record, bundle);
+    if turn.state() == State::Asleep {
+        return power::rest(context, record, served, decision).await;
+    }
+    turn.note_end(record, context.clock.now());
     record.save(context).await?;
     look(context, record, served, decision).await
 }

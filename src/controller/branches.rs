@@ -109,6 +109,7 @@ fn head(name: &str, revision: String, state: SourcePhase, seen_at: Timestamp) ->
         author: String::new(),
         bot: false,
         fork: false,
+        paths: None,
         seen_at,
     }
 }

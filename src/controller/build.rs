@@ -102,7 +102,7 @@ pub(super) async fn build(
     );
     record.status.rendered_from = rendered_from(&rendered.chosen);
     record.status.ttl_seconds = rendered.ttl.and_then(|ttl| i64::try_from(ttl.as_secs()).ok());
-    record.status.expires_at = observe::end_of(record, policy).map(Into::into);
+    observe::note_end(context, record, policy);
     let cluster = context.target.facts().await;
     let cluster = cluster.map_err(|error| Unbuilt::Failed(ReconcileError::Apply(error)))?;
     let (lacking, there): (Vec<_>, Vec<_>) = rendered

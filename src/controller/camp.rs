@@ -166,8 +166,13 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.short_revision = None;
     status.digest = None;
     status.expires_at = None;
+    status.power = None;
+    status.turn = None;
     status.camp_since = None;
     status.conditions.retain(|condition| {
-        !matches!(condition.r#type.as_str(), "Rendered" | "Applied" | "Healthy" | "Contested")
+        !matches!(
+            condition.r#type.as_str(),
+            "Rendered" | "Applied" | "Healthy" | "Contested" | "Expiring"
+        )
     });
 }

@@ -13,6 +13,7 @@ use super::look::{QUIET, look};
 use super::merge::{self, Rendered};
 use super::observe::{self, number_of};
 use super::pin::{self, Pinned};
+use super::power::{self, Turn};
 use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
@@ -30,6 +31,9 @@ use crate::domain::naming;
 use crate::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules};
 use crate::domain::status::{Judgement, bounded};
 
+/// Pause between two looks at a camp that wakes.
+const POLL: Duration = Duration::from_millis(300);
+
 /// Reason of a bundle that the camp's quota has no room for.
 const OVER_QUOTA: &str = "OverQuota";
 
@@ -42,7 +46,8 @@ pub(super) async fn bring_up(
 ) -> Result<Next, ReconcileError> {
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
-    record.status.expires_at = observe::end_of(record, &served.policy).map(Into::into);
+    observe::note_end(context, record, &served.policy);
+    let mut turn = power::turn(context, record, served, decision, now).await?;
     let pinned = pin::held(record);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
@@ -70,6 +75,11 @@ pub(super) async fn bring_up(
         && !fits_now(context, record, served, &mut inputs).await?
     {
         guardrails::keep(context, record, served, None).await?;
+        if let Some(next) =
+            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
+        {
+            return Ok(next);
+        }
         // A commit that can't be rendered stays so; only other inputs help.
         show_refusal(context, record);
         record.save(context).await?;
@@ -79,13 +89,29 @@ pub(super) async fn bring_up(
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     let held_back = same && (admit::holds_back(record, &inputs.inputs_digest()));
-    if same && !held_back && record.status.holds("Applied") && stands {
+    let settled = same && !held_back && record.status.holds("Applied") && stands;
+    if settled && turn == Turn::Asleep {
+        guardrails::keep(context, record, served, Some(&inputs)).await?;
+        return power::rest(context, record, served, decision).await;
+    }
+    if settled && turn == Turn::Awake {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
+    // What slept wakes as it was before anything new is applied to it: a migration needs its database.
+    if turn == Turn::Wakes
+        && !same
+        && stands
+        && power::wake_as_it_was(context, record, served, decision, &inputs).await?
+    {
+        if record.status.power.is_some_and(|power| power.asleep) {
+            return Ok(until(context, record, POLL));
+        }
+        turn = Turn::Awake;
+    }
     // What the cluster refused is asked again, and told only when the answer differs.
     let again = same && !held_back && dry_run::is_refused(record);
-    if !again && !held_back {
+    if !again && !held_back && !matches!(turn, Turn::Asleep | Turn::FallsAsleep) {
         note_on_its_way(context, record, &inputs.revision);
     }
     let known = inputs.clone();
@@ -116,7 +142,7 @@ pub(super) async fn bring_up(
         }
     };
     let camp = Camp { stands, same: same && !held_back };
-    let built = Built { inputs, bundle, digest, camp, again, pinned };
+    let built = Built { inputs, bundle, digest, camp, again, pinned, turn };
     applying::apply(context, record, served, decision, &built).await
 }
 
@@ -287,12 +313,11 @@ fn refusal_lines(record: &Record) -> Vec<String> {
     record.status.findings.iter().map(line).collect()
 }
 
-/// The pause until the next look, cut at the camp's end.
+/// The pause until the next look, cut at what is due before.
 pub(super) fn until(context: &Context, record: &Record, pause: Duration) -> Next {
     let left = record
-        .status
-        .expires_at
-        .map_or(Duration::MAX, |at| (at.0 - context.clock.now()).to_std().unwrap_or_default());
+        .due_at()
+        .map_or(Duration::MAX, |at| (at - context.clock.now()).to_std().unwrap_or_default());
     Next::requeue(context.rng.jitter(pause, 10).min(left.saturating_add(Duration::from_secs(1))))
 }
 

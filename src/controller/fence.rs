@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::Context;
 use super::branches::Subject;
 use crate::apply;
-use crate::crd::{Approval, Environment, Pin, Repository, Want};
+use crate::crd::{Approval, Environment, Pin, Power, Repository, Want};
 use crate::domain::pull_request::State;
 use crate::domain::render_inputs::RenderInputs;
 use crate::forge::Forge;
@@ -37,6 +37,7 @@ struct Started {
     want: Want,
     approved: Option<Approval>,
     pin: Option<Pin>,
+    power: Power,
     head: Option<String>,
     inputs_digest: Option<String>,
 }
@@ -152,6 +153,7 @@ impl Started {
             want: record.spec.want,
             approved: record.spec.approved.clone(),
             pin: record.spec.pin.clone(),
+            power: record.spec.power,
             head: status.and_then(|s| s.head.as_ref()).map(|head| head.revision.clone()),
             inputs_digest: status.and_then(|status| status.inputs_digest.clone()),
         }
@@ -166,8 +168,8 @@ impl Started {
         }
         // Generations are counted: a smaller one is of before.
         let newer_spec = now.metadata.generation.unwrap_or_default() > self.generation;
-        let asked = (now.spec.want, &now.spec.approved, &now.spec.pin);
-        if newer_spec && asked != (self.want, &self.approved, &self.pin) {
+        let asked = (now.spec.want, &now.spec.approved, &now.spec.pin, now.spec.power);
+        if newer_spec && asked != (self.want, &self.approved, &self.pin, self.power) {
             return Verdict::Falls;
         }
         match order(now.metadata.resource_version.as_deref(), self.version.as_deref()) {
@@ -244,6 +246,12 @@ mod tests {
     #[test]
     fn a_wish_a_deletion_and_another_writer_end_the_run_and_a_hint_asks_the_forge() {
         let newer = |value: &mut Value| value["metadata"]["resourceVersion"] = "100".into();
+        let sleep = |value: &mut Value| {
+            newer(value);
+            value["metadata"]["generation"] = 4.into();
+            value["spec"]["power"] = "Asleep".into();
+        };
+        assert_eq!(judged(sleep), Verdict::Falls);
         let wish = |value: &mut Value| {
             newer(value);
             value["metadata"]["generation"] = 4.into();

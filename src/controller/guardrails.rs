@@ -8,14 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::error::ReconcileError;
-use super::observe::camp_of;
+use super::observe::{camp_of, is_untrusted};
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, grants};
 use crate::apply::{self, ApplyError, Guardrails, Preparation, Prepared, labels};
 use crate::domain::bundle::{Bundle, canonical_json, sha256_hex};
 use crate::domain::finding::Finding;
-use crate::domain::guardrails::{Camp, beside, objects};
+use crate::domain::guardrails::{Camp, beside, gate, objects};
 use crate::domain::quota::{self, Quota};
 use crate::domain::render_inputs::{self, RenderInputs};
 
@@ -50,11 +50,6 @@ impl Kept {
     }
 }
 
-/// Whether its source is one that nobody of the repository has to have written.
-fn is_untrusted(record: &Record) -> bool {
-    record.status.head.as_ref().is_none_or(|head| head.fork || head.bot)
-}
-
 /// All guardrails of the camp; those that follow the bundle only where one is at hand.
 async fn wanted(
     context: &Context,
@@ -67,7 +62,7 @@ async fn wanted(
         namespace: id.namespace.clone(),
         labels: labels(&id),
         hosts: record.status.hosts.clone(),
-        untrusted: is_untrusted(record),
+        untrusted: is_untrusted(record, &served.policy),
         service_account: context.service_account.clone(),
         ingress_namespaces: context.ingress_namespaces.clone(),
     };
@@ -77,7 +72,12 @@ async fn wanted(
         all.push(beside(&camp, render_inputs::environment_config(inputs)));
     }
     all.extend(grants::copies(context, served, &camp).await?);
-    Ok(Guardrails { camp: id, objects: all })
+    let power = record.status.power;
+    if power.is_some_and(|power| power.asleep) {
+        let way = gate(&context.gate.keepers());
+        all.extend(way.into_iter().map(|object| beside(&camp, object)));
+    }
+    Ok(Guardrails { camp: id, objects: all, gate: power.is_some() })
 }
 
 /// Puts back what somebody changed in a camp that stands, or what the Repository says differently now. Writes nothing

@@ -148,11 +148,20 @@ fn note_ready_at(
         .first_mut()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
     let Some(newest) = newest else { return (false, served.policy.progress_deadline) };
-    let was_ready = newest.ready_at.is_some();
+    let mut was_ready = newest.ready_at.is_some();
     if is_ready && !was_ready {
         newest.ready_at = Some(now.into());
     }
-    let age = (now - newest.at.0).to_std().unwrap_or_default();
+    let mut since = newest.at.0;
+    // One that woke has to get ready again.
+    if let Some(power) = record.status.power.as_mut().filter(|power| power.since.0 >= since) {
+        since = power.since.0;
+        was_ready = power.ready_at.is_some();
+        if is_ready && !was_ready {
+            power.ready_at = Some(now.into());
+        }
+    }
+    let age = (now - since).to_std().unwrap_or_default();
     (was_ready, served.policy.progress_deadline.saturating_sub(age))
 }
 
@@ -176,12 +185,16 @@ fn note_healthy(context: &Context, record: &mut Record, health: &CampHealth) {
 /// people wait for is the next.
 fn is_young(context: &Context, record: &Record) -> bool {
     let applied = record.status.history.first().map(|newest| newest.at.0);
+    let woken = record.status.power.map(|power| power.since.0);
+    let applied = applied.max(woken);
     applied.is_some_and(|at| (context.clock.now() - at).to_std().unwrap_or_default() < QUIET)
 }
 
 /// How long ago the camp got ready.
 fn age_of_readiness(context: &Context, record: &Record) -> Duration {
     let ready_at = record.status.history.first().and_then(|newest| newest.ready_at);
+    let again = record.status.power.and_then(|power| power.ready_at);
+    let ready_at = ready_at.max(again);
     ready_at.map_or(Duration::MAX, |at| (context.clock.now() - at.0).to_std().unwrap_or_default())
 }
 

@@ -20,6 +20,7 @@ mod events;
 mod facts;
 mod fence;
 mod fetching;
+mod gate;
 mod grants;
 mod guardrails;
 mod halt;
@@ -36,6 +37,8 @@ mod merge;
 mod notify;
 mod observe;
 mod pin;
+mod power;
+mod queue;
 mod reconcile;
 mod record;
 mod repository;
@@ -121,6 +124,10 @@ pub struct Parts {
     pub guardrails: String,
     /// Namespaces of ingress controllers, from which camps are reached.
     pub ingress_namespaces: Vec<String>,
+    /// Service in our own namespace whose pods answer for camps that sleep.
+    pub gate_service: Option<String>,
+    /// Most camps at a time, of all Repositories.
+    pub max_environments: Option<usize>,
     /// Tokens and Apps of the Repositories.
     pub credentials: Credentials,
     /// Clients of the forges.
@@ -160,8 +167,10 @@ pub struct Context {
     notifier: notify::Notifier,
     rotations: rotation::Rotations,
     slots: slots::Slots,
+    gate: gate::Gate,
     grants: grants::Grants,
     kept: guardrails::Kept,
+    queue: queue::Queue,
     repositories: Mutex<Option<Store<Repository>>>,
     records: Mutex<Option<Store<Environment>>>,
 }
@@ -190,8 +199,10 @@ impl Context {
             notifier: notify::Notifier::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
+            gate: gate::Gate::default(),
             grants: grants::Grants::default(),
             kept: guardrails::Kept::default(),
+            queue: queue::Queue::default(),
             repositories: Mutex::default(),
             records: Mutex::default(),
         }
@@ -233,6 +244,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     measure::watch(&context, records.clone());
     let environments = environments
         .reconcile_all_on(context.grants.changes())
+        .reconcile_all_on(context.gate.changes())
+        .reconcile_all_on(context.queue.changes())
         // A changed policy concerns every record of its Repository.
         .watches(
             context.repositories_api(),
@@ -257,8 +270,10 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
+        let gate = stop.run_until_cancelled(gate::watch(&context));
         let healed = Box::pin(healer::run(&context, healer_stop));
-        futures::future::join4(facts::run(&context, facts_stop), overrides, counted, healed).await;
+        let facts = facts::run(&context, facts_stop);
+        futures::future::join5(facts, overrides, counted, gate, healed).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();

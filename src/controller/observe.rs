@@ -7,15 +7,23 @@ use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, merge, pin};
-use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
+use crate::crd::{HeadStatus, PathsStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
+use crate::domain::bundle::sha256_hex;
 use crate::domain::decision::{Situation, SourceKind};
 use crate::domain::id::PrNumber;
-use crate::domain::lifetime::{self, Seen};
-use crate::domain::policy::{At, Policy};
+use crate::domain::lifetime::{self, By, End, Renewal, Seen};
+use crate::domain::policy::{At, Forks, Policy};
 use crate::domain::pull_request::{PullRequest, State};
-use crate::domain::selection::{self, select};
+use crate::domain::selection::{self, is_trusted_bot, select, touches};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::ForgeError;
+
+/// The condition of a camp whose end is near; it is there for as long as that is so.
+pub(super) const EXPIRING: &str = "Expiring";
+/// Its reason, when a push or a wish gives more time.
+const ENDS_SOON: &str = "EndsSoon";
+/// Its reason, when nothing does.
+pub(super) const LONGEST_LIFE_ENDS: &str = "LongestLifeEnds";
 
 /// A pull request that is not found may be on its way so many seconds after its record was made.
 const YOUNG: i64 = 60;
@@ -68,17 +76,55 @@ pub(super) async fn observe_source(
     if at == At::Head {
         merge::clear(record);
     }
+    observe_paths(record, served).await?;
     if let Some(hint) = hint {
         record.status.handled_hint = Some(hint);
     }
     record.status.observed_want = Some(record.stored().spec.want);
     if let Some(after) = seen(record)
-        && lifetime::renewal(before.as_ref(), &after).is_some()
+        && let Some(renewal) = lifetime::renewal(before.as_ref(), &after)
     {
         record.status.renewed_at = Some(now.into());
         record.status.expired_at = None;
+        if renewal != Renewal::Push
+            && let Some(power) = &mut record.status.power
+        {
+            power.woken_at = Some(now.into());
+        }
     }
     Ok(())
+}
+
+/// Asks which files the pull request changes, once for each pair of commits, where the Repository chooses by that. Nothing
+/// is asked about commits of somebody who needs a yes first.
+async fn observe_paths(record: &mut Record, served: &Served) -> Result<(), ReconcileError> {
+    let rules = &served.policy.select;
+    let Some(number) = number_of(record) else { return Ok(()) };
+    let waits = is_untrusted(record, &served.policy)
+        && served.policy.forks != Forks::Allow
+        && !is_approved(record);
+    let Some(head) = record.status.head.as_mut() else { return Ok(()) };
+    if rules.paths.is_empty() || waits || head.state == SourcePhase::Closed {
+        head.paths = None;
+        return Ok(());
+    }
+    let of = sha256_hex(format!("{} {} {:?}", head.revision, head.base, rules.paths).as_bytes());
+    if head.paths.as_ref().is_some_and(|known| known.of == of) {
+        return Ok(());
+    }
+    let paths = served.forge.changed_paths(number).await.map_err(ReconcileError::Forge)?;
+    // So many files touch everything.
+    let touched = paths.is_none_or(|paths| touches(rules, &paths));
+    head.paths = Some(PathsStatus { of, touched });
+    Ok(())
+}
+
+/// Whether somebody approved exactly this head and base.
+fn is_approved(record: &Record) -> bool {
+    let head = record.status.head.as_ref();
+    record.stored().spec.approved.as_ref().zip(head).is_some_and(|(approval, head)| {
+        approval.revision == head.revision && approval.base == head.base
+    })
 }
 
 /// A webhook may be faster than the replica of the forge that answers: what was just opened is soon asked for again.
@@ -129,6 +175,7 @@ fn note_head(record: &mut Record, pull_request: &PullRequest, at: At, now: DateT
         author: bounded(&pull_request.author.login, 100),
         bot: pull_request.author.bot,
         fork: pull_request.is_from_fork(),
+        paths: before.as_ref().and_then(|before| before.paths.clone()),
         seen_at,
     };
     if at == At::Merge && pull_request.state == State::Open {
@@ -144,7 +191,8 @@ pub(super) fn situation(
     now: DateTime<Utc>,
 ) -> Option<Situation> {
     let head = record.status.head.clone()?;
-    let expires_at = end_of(record, policy);
+    let end = end_of(record, policy);
+    let expires_at = end.map(|end| end.at);
     if let Some(end) = expires_at
         && now >= end
         && record.status.expired_at.is_none()
@@ -155,20 +203,19 @@ pub(super) fn situation(
     }
     let untrusted = if head.fork {
         Some("its head is in another repository".to_owned())
-    } else if is_untrusted(&head) {
-        Some(format!("its author {} is a bot", head.author))
+    } else if is_untrusted_bot(policy, &head) {
+        Some(format!("its author {} is a bot that select.bots does not name", head.author))
     } else {
         None
     };
-    let approved =
-        record.stored().spec.approved.as_ref().is_some_and(|approval| {
-            approval.revision == head.revision && approval.base == head.base
-        });
+    let approved = is_approved(record);
     let subject = selection::Subject {
         head_branch: &head.branch,
         base_branch: &head.base_branch,
         labels: &head.labels,
         draft: head.draft,
+        author: &head.author,
+        touches: head.paths.as_ref().map(|paths| paths.touched),
     };
     let branch = branches::branch_of(record);
     Some(Situation {
@@ -177,6 +224,7 @@ pub(super) fn situation(
         kind: if branch.is_some() { SourceKind::Branch } else { SourceKind::PullRequest },
         want: record.stored().spec.want.into(),
         expires_at,
+        ends_by: end.map_or(By::Ttl, |end| end.by),
         expired: record.status.expired_at.is_some(),
         untrusted,
         approved,
@@ -187,16 +235,24 @@ pub(super) fn situation(
         },
         conflict: merge::conflict(&head).filter(|_| pin::held(record).is_none()),
         pin: pin::answer(record),
+        // Asked when everything else says yes.
+        room: None,
     })
 }
 
-/// Whether its code is somebody's who may not push to the repository.
-pub(super) fn is_untrusted(head: &HeadStatus) -> bool {
-    head.fork || head.bot
+/// A bot that the Repository does not name.
+fn is_untrusted_bot(policy: &Policy, head: &HeadStatus) -> bool {
+    head.bot && !is_trusted_bot(&policy.select, &head.author)
+}
+
+/// Whether nobody of the repository, and nobody whom the Repository names, has to have written it.
+pub(super) fn is_untrusted(record: &Record, policy: &Policy) -> bool {
+    let head = record.status.head.as_ref();
+    head.is_none_or(|head| head.fork || is_untrusted_bot(policy, head))
 }
 
 /// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.
-pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<DateTime<Utc>> {
+pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<End> {
     // A branch's camp goes with its branch.
     if branches::branch_of(record).is_some() {
         return None;
@@ -207,7 +263,31 @@ pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<DateTime<Utc>> 
     if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
         spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
     }
-    Some(lifetime::expires_at(spans, renewed, Some(since)))
+    Some(lifetime::end(spans, (&record.stored().spec.lifetime).into(), renewed, Some(since)))
+}
+
+/// Writes down when the camp that stands has its end, and whether that is near.
+pub(super) fn note_end(context: &Context, record: &mut Record, policy: &Policy) {
+    let Some(end) = end_of(record, policy) else {
+        record.status.expires_at = None;
+        return;
+    };
+    record.status.expires_at = Some(end.at.into());
+    let mut spans = policy.lifetime;
+    if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+        spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
+    }
+    let warn_at = lifetime::warn_at(spans, end);
+    if context.clock.now() < warn_at {
+        record.look_at(warn_at);
+        record.status.conditions.retain(|condition| condition.r#type != EXPIRING);
+        return;
+    }
+    let reason = if end.by.is_renewable() { ENDS_SOON } else { LONGEST_LIFE_ENDS };
+    let at = Timestamp::from(end.at).0.format("%Y-%m-%d %H:%M UTC");
+    let judgement = Judgement::yes(EXPIRING, reason, format!("its time is up on {at}"));
+    let generation = record.generation();
+    set_condition(&mut record.status.conditions, &judgement, generation, context.clock.now());
 }
 
 /// What is known without asking anybody: the record is to go, nobody wants the camp, or its time is up.

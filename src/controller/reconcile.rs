@@ -11,8 +11,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, pin, retry, stored,
-    tell,
+    Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, pin, power, queue,
+    retry, stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -57,16 +57,19 @@ pub(super) async fn reconcile(
     let Some(stored) = found.map_err(|error| ReconcileError::record("read the record", error))?
     else {
         retry::forget(&context, &name);
+        queue::forget(&context, &name);
         context.teller.forget(&name);
         context.kept.forget(&name);
         return Ok(Runtime::await_change());
     };
     let made_for = concerns(&context, &stored);
+    queue::note(&context, &stored);
     let mut record = Record::new(stored).with_slot(slot);
     let began = context.clock.now();
     // Boxed: those that wait for a place are many, and small.
     let result = Box::pin(stages(&context, &mut record)).await;
     measure::run(&context, "environment", began, result.as_ref().err());
+    queue::note(&context, record.stored());
     if let Err(error) = &result {
         note_error(&context, &mut record, error).await;
         report_error(&context, &record, error);
@@ -109,8 +112,9 @@ fn concerns(context: &Context, record: &Environment) -> String {
         context.grants.versions(&granted.chain(pulled).collect::<Vec<_>>())
     });
     let kinds = dry_run::waits_for_kind(record).then(|| context.target.kinds_appeared());
+    let gate = power::is_asleep(record).then(|| context.gate.keepers());
     format!(
-        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?}",
+        "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?} {gate:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp
     )
 }
@@ -123,6 +127,10 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(_) if observe::must_end(record, now) => return end_alone(context, record).await,
         Err(error) => return Err(error),
     };
+    // Somebody may have given the camp more time since the last run; then it is not past it, whatever the forge says.
+    if record.status.camp_since.is_some() {
+        record.status.expires_at = observe::end_of(record, &served.policy).map(|end| end.at.into());
+    }
     match observe::observe_source(record, &served, now).await {
         Ok(()) => {}
         // What the forge does not tell is no reason to keep what somebody deleted, or what is past its time.
@@ -131,11 +139,23 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
     }
     observe::note_observed(context, record, None);
     pin::clear_spent(context, record).await?;
-    let Some(situation) = observe::situation(record, &served.policy, now) else {
+    let Some(mut situation) = observe::situation(record, &served.policy, now) else {
         return Ok(Next::requeue(POLL));
     };
     let state = camp::observe_camp(context, record).await?;
-    let decision = decide(&situation, camp::in_words(&state), now);
+    let mut decision = decide(&situation, camp::in_words(&state), now);
+    if decision.action == Action::Raise && record.status.namespace.is_none() {
+        if !context.knows_records() {
+            return Ok(Next::requeue(POLL));
+        }
+        situation.room = queue::admit(context, record, &served, now);
+        decision = decide(&situation, camp::in_words(&state), now);
+    } else {
+        record.status.queue = None;
+        if record.status.namespace.is_none() {
+            record.status.turn = None;
+        }
+    }
     record.status.why = decision.why.iter().map(Into::into).collect();
     record.status.expires_at = decision.wake_at.map(Into::into);
     if observe::want_is_spent(record, &situation) {
@@ -228,6 +248,7 @@ async fn rest(
     record.status.phase = Some(match absence {
         Absence::SourceClosed => Phase::Closed,
         Absence::WaitingForApproval => Phase::WaitingForApproval,
+        Absence::Queued => Phase::Queued,
         _ => Phase::NoCamp,
     });
     let reason = left.map_or_else(
@@ -256,6 +277,9 @@ async fn rest(
             return forget_record(context, record).await;
         };
         return Ok(Next::requeue(context.rng.jitter(left, 5)));
+    }
+    if absence == Absence::Queued {
+        return Ok(Next::requeue(context.rng.jitter(context.intervals.resync, 10)));
     }
     Ok(Next::await_change())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
@@ -9,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use super::error::ReconcileError;
 use super::slots::Slot;
-use crate::crd::{AWAITS_LABEL, CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
+use crate::crd::{AWAITS_LABEL, CAMP_FINALIZER, Environment, EnvironmentStatus, Power, Want};
 
 impl Context {
     /// The record of that name, as the watch last showed it: maybe older than what a run wrote.
@@ -40,6 +41,8 @@ pub(super) struct Record {
     stored: Environment,
     /// What the run knows; written by [`save`](Record::save).
     pub(super) status: EnvironmentStatus,
+    /// When something is due that no event tells of.
+    wake_at: Option<DateTime<Utc>>,
     /// The run's place among those that work; given back while it renders.
     slot: Option<Slot>,
 }
@@ -48,7 +51,18 @@ impl Record {
     /// A record as it was read.
     pub(super) fn new(stored: Environment) -> Self {
         let status = stored.status.clone().unwrap_or_default();
-        Self { stored, status, slot: None }
+        Self { stored, status, wake_at: None, slot: None }
+    }
+
+    /// The next run comes then at the latest.
+    pub(super) fn look_at(&mut self, at: DateTime<Utc>) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// When something is due: what was asked for, or the camp's end.
+    pub(super) fn due_at(&self) -> Option<DateTime<Utc>> {
+        let end = self.status.expires_at.map(|at| at.0);
+        self.wake_at.into_iter().chain(end).min()
     }
 
     /// Holds a place to work.
@@ -189,6 +203,13 @@ impl Record {
         wanted.spec.want = Want::Auto;
         self.status.observed_want = Some(Want::Auto);
         self.replace(context, wanted, "set want of the record back").await
+    }
+
+    /// Sets `power` back to `Auto`: a wish that has lost its object.
+    pub(super) async fn reset_power(&mut self, context: &Context) -> Result<(), ReconcileError> {
+        let mut wanted = self.stored.clone();
+        wanted.spec.power = Power::Auto;
+        self.replace(context, wanted, "set power of the record back").await
     }
 
     /// Takes the pin out: the head runs again.

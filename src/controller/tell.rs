@@ -17,7 +17,7 @@ use super::{Context, marks, merge, pin};
 use crate::apply::CampHealth;
 use crate::crd::{AdmissionState, FindingEntry, Phase, set_condition};
 use crate::domain::comment::{
-    AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, Problem,
+    AppUrl, CommentText, CommentView, Commit, Ending, Finding, LogTail, Phase as Shown, Problem,
     RenderedFrom,
 };
 use crate::domain::decision::{Absence, Decision};
@@ -105,6 +105,7 @@ pub(super) fn word(absence: Absence) -> &'static str {
         Absence::WaitingForApproval => "WaitingForApproval",
         Absence::NotSelected => "NotSelected",
         Absence::Conflict => "Conflict",
+        Absence::Queued => "Queued",
     }
 }
 
@@ -264,6 +265,7 @@ fn text_of(
             .map(|entry| AppUrl { app: entry.app.clone(), url: entry.url.clone() })
             .collect(),
         expires_at: status.expires_at.map(|at| at.0),
+        ending: ending(record),
         took: took(record),
         rendered_from: status
             .rendered_from
@@ -281,6 +283,13 @@ fn text_of(
 /// A commit with its page at the forge.
 fn page(web: &str, revision: Revision) -> Commit {
     Commit { url: format!("{web}/commit/{revision}"), revision }
+}
+
+/// What people are warned of, while the camp's end is near.
+fn ending(record: &Record) -> Option<Ending> {
+    let condition = record.status.condition(observe::EXPIRING)?;
+    let renewable = condition.reason != observe::LONGEST_LIFE_ENDS;
+    Some(Ending { at: record.status.expires_at?.0, renewable })
 }
 
 fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
@@ -313,6 +322,7 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
             };
         }
         Some(Absence::Conflict) => return Shown::Conflict { reason, running: None },
+        Some(Absence::Queued) => return Shown::Queued { reason },
         None => {}
     }
     if let Some(reason) =
@@ -331,6 +341,7 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
     };
     match status.phase {
         Some(Phase::Ready) => Shown::Ready,
+        Some(Phase::Asleep) => Shown::Asleep { reason },
         Some(Phase::Degraded) => {
             let mut problems = telling.problems();
             if problems.is_empty() {
@@ -346,6 +357,9 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
         _ if merge::is_awaited(record) => {
             Shown::Working { stage: "merged with the base branch by the forge, for a try".into() }
         }
+        _ if status.power.is_some_and(|power| power.asleep) => {
+            Shown::Working { stage: "woken".into() }
+        }
         _ => Shown::Working { stage: "rendered and applied".into() },
     }
 }
@@ -360,7 +374,9 @@ fn is_held_back(record: &Record) -> bool {
 /// What of it somebody waits for.
 fn kind_of(shown: &Shown) -> WriteKind {
     match shown {
-        Shown::Working { .. } | Shown::Closing { blocked_by: None } => WriteKind::Progress,
+        Shown::Working { .. } | Shown::Asleep { .. } | Shown::Closing { blocked_by: None } => {
+            WriteKind::Progress
+        }
         Shown::Ready => WriteKind::Url,
         Shown::Queued { .. } => WriteKind::QueueMove,
         Shown::Degraded { .. }

@@ -468,6 +468,7 @@ mod tests {
             phase: Phase::NotEligible { reason: text.into() },
             apps: Vec::new(),
             expires_at: None,
+            ending: None,
             took: None,
             rendered_from: Vec::new(),
             changes: None,

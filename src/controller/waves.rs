@@ -46,6 +46,24 @@ pub(super) struct Apply<'a> {
     hooks: Vec<HookRecord>,
     /// Hooks as they were before.
     known: Vec<HookRecord>,
+    mode: Mode,
+    /// No hook has its turn.
+    keeps_hooks: bool,
+}
+
+/// What an apply is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The camp is to be what the bundle says.
+    #[default]
+    Plain,
+    /// It is to sleep: routes first, nothing is waited for, and no hook runs.
+    Sleep,
+    /// It is to wake: routes last, when everything behind them is ready.
+    Wake {
+        /// It has taken so long that people should see what there is.
+        late: bool,
+    },
 }
 
 /// What the record knows of the camp.
@@ -59,7 +77,13 @@ pub(super) struct Camp {
 
 impl<'a> Apply<'a> {
     /// What is to be done, and what of it was done.
-    pub(super) fn of(record: &Record, revision: &'a str, bundle: &'a Bundle, camp: Camp) -> Self {
+    pub(super) fn of(
+        record: &Record,
+        revision: &'a str,
+        bundle: &'a Bundle,
+        camp: Camp,
+        mode: Mode,
+    ) -> Self {
         let Camp { stands, same } = camp;
         let run = waves::run_id(revision, &bundle.digest);
         let status = &record.status;
@@ -69,9 +93,39 @@ impl<'a> Apply<'a> {
             Some(applying) => applying.first,
             None => !stands || status.revision.is_none(),
         };
-        let plan = waves::plan(bundle, first);
         let known = if stands { hooks::records_of(record) } else { Vec::new() };
+        let mut plan = waves::plan(bundle, first);
+        // Hooks of what ran before have run; those of another bundle have their turn when it wakes.
+        let had_turn = |hook: &HookRecord| hook.run == run && hook.moment != Moment::BeforeDelete;
+        let again = known.iter().any(had_turn);
+        let keeps_hooks = match mode {
+            Mode::Plain => false,
+            Mode::Sleep => {
+                plan.fall_asleep();
+                true
+            }
+            Mode::Wake { late } => {
+                plan.wake(again, late);
+                again
+            }
+        };
         let mut before = stock_of(record);
+        if mode == Mode::Sleep {
+            let (done, hooks) = (None, known.clone());
+            return Self {
+                bundle,
+                revision,
+                run,
+                first,
+                plan,
+                done,
+                before,
+                hooks,
+                known,
+                mode,
+                keeps_hooks,
+            };
+        }
         // A hook that is none any more is pruned like everything that left.
         let is_here = |hook: &&HookRecord| {
             hook.moment != Moment::BeforeDelete && hook.state != HookState::Pending
@@ -83,9 +137,10 @@ impl<'a> Apply<'a> {
                 before.push(Stock { entry, wave: None, keep: false, left: None });
             }
         }
-        let hooks = waves::records(&plan, &run, &known, false);
         let done = waiting.map(|applying| usize::try_from(applying.steps).unwrap_or_default());
-        Self { bundle, revision, run, first, plan, done, before, hooks, known }
+        let hooks =
+            if keeps_hooks { known.clone() } else { waves::records(&plan, &run, &known, false) };
+        Self { bundle, revision, run, first, plan, done, before, hooks, known, mode, keeps_hooks }
     }
 
     /// Whether an earlier run has begun it, in a camp that is prepared.
@@ -139,7 +194,10 @@ impl<'a> Apply<'a> {
                 return Err(ReconcileError::Apply(error));
             }
         };
-        drift::note_forced(context, record, &ran.forced);
+        // An autoscaler that gives its replicas up to sleep has not changed anything that was ours.
+        if self.mode != Mode::Sleep {
+            drift::note_forced(context, record, &ran.forced);
+        }
         for (entry, fields) in &ran.replaced {
             tracing::info!(
                 environment.name = record.name(),
@@ -150,13 +208,20 @@ impl<'a> Apply<'a> {
         }
         let (steps, wait) = match ran.end {
             End::Applied(applied) => {
-                let hooks = waves::records(&self.plan, &self.run, &self.hooks, true);
-                record.status.hooks = hooks::to_status(&hooks);
+                if !self.keeps_hooks {
+                    self.hooks = waves::records(&self.plan, &self.run, &self.hooks, true);
+                }
+                record.status.hooks = hooks::to_status(&self.hooks);
                 record.status.applying = None;
                 return Ok(Paused::No(applied));
             }
             End::Wave { steps, wave, health } => {
-                let why = format!("wave {wave} waits: {}", health.not_ready.join("; "));
+                let what = health.not_ready.join("; ");
+                let why = if wave == waves::AWAKE {
+                    format!("it wakes: {what}")
+                } else {
+                    format!("wave {wave} waits: {what}")
+                };
                 let degraded = health.is_grave();
                 (steps, Wait { why, degraded, failed: false, health })
             }

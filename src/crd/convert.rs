@@ -2,14 +2,14 @@
 
 use super::admission::AwaitImages;
 use super::entries::{Condition, WhyLine};
-use super::environment::{Environment, EnvironmentStatus, SourcePhase, Want};
+use super::environment::{Environment, EnvironmentStatus, LifetimeWish, Power, SourcePhase, Want};
 use super::repository::{
-    At, Forks, Gateway, Isolation, Namespaces, ParameterRule, PodSecurity, Probe, RepositorySpec,
-    TlsSource, UrlPolicy, YieldRule,
+    At, Forks, Gateway, Isolation, Lifetime, Namespaces, ParameterRule, PodSecurity, Probe,
+    RepositorySpec, Schedule, TlsSource, UrlPolicy, YieldRule,
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
-use crate::domain::{admit, decision, policy, preview_file, pull_request};
+use crate::domain::{admit, decision, lifetime, policy, power, preview_file, pull_request};
 
 /// A value of a Repository that its schema lets through and that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,9 @@ impl RepositorySpec {
                 labels_all: select.labels.all.clone(),
                 labels_none: select.labels.none.clone(),
                 drafts: select.drafts,
+                authors: select.authors.clone(),
+                bots: select.bots.clone(),
+                paths: select.paths.clone(),
             },
             forks: match forks {
                 Forks::Deny => policy::Forks::Deny,
@@ -94,7 +97,9 @@ impl RepositorySpec {
             lifetime: policy::Lifetime {
                 ttl: duration("lifetime.ttl", &lifetime.ttl)?,
                 max_ttl: duration("lifetime.maxTtl", &lifetime.max_ttl)?,
+                warn_before: duration("lifetime.warnBefore", &lifetime.warn_before)?,
             },
+            sleep: sleep_of(lifetime)?,
             url: url_of(url)?,
             isolation: isolation_of(isolation),
             limits: policy::Limits {
@@ -127,6 +132,30 @@ impl RepositorySpec {
             guardrails: self.guardrails()?,
         })
     }
+}
+
+/// When camps sleep.
+fn sleep_of(lifetime: &Lifetime) -> Result<policy::Sleep, InvalidPolicy> {
+    let schedule = lifetime.schedule.as_ref().map(|Schedule { time_zone, asleep }| {
+        power::Schedule::parse(time_zone, asleep).map_err(|error| match error {
+            power::InvalidSchedule::Zone(value) => InvalidPolicy {
+                field: "lifetime.schedule.timeZone",
+                value,
+                rule: "write a time zone of IANA's database, as Europe/Berlin",
+            },
+            power::InvalidSchedule::Window(value) => InvalidPolicy {
+                field: "lifetime.schedule.asleep",
+                value,
+                rule: "write 22:00-07:00, Mon-Fri 20:00-07:00, Sat or Sat-Sun",
+            },
+            power::InvalidSchedule::Count(count) => InvalidPolicy {
+                field: "lifetime.schedule.asleep",
+                value: count.to_string(),
+                rule: "write from 1 to 20 times to sleep",
+            },
+        })
+    });
+    Ok(policy::Sleep { schedule: schedule.transpose()?, wake_on_push: lifetime.wake_on_push })
 }
 
 fn url_of(url: &UrlPolicy) -> Result<policy::Url, InvalidPolicy> {
@@ -211,6 +240,23 @@ impl From<Want> for decision::Want {
             Want::Up => Self::Up,
             Want::Down => Self::Down,
         }
+    }
+}
+
+impl From<Power> for power::Wish {
+    fn from(power: Power) -> Self {
+        match power {
+            Power::Auto => Self::Auto,
+            Power::Awake => Self::Awake,
+            Power::Asleep => Self::Asleep,
+        }
+    }
+}
+
+impl From<&LifetimeWish> for lifetime::Wish {
+    fn from(wish: &LifetimeWish) -> Self {
+        let LifetimeWish { until, pinned } = wish;
+        Self { until: until.map(|until| until.0), pinned: *pinned }
     }
 }
 

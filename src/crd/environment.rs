@@ -293,6 +293,15 @@ pub struct EnvironmentStatus {
     /// When the camp's time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Its place in the line, while a limit keeps it waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueStatus>,
+    /// Its turn among all that have a camp or wait for one: the lowest goes first. Missing where nothing is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<i64>,
+    /// Whether the camp sleeps; missing for one that never did and never was to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerStatus>,
     /// What was applied. What leaves the bundle is pruned by this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
@@ -349,6 +358,39 @@ pub struct EnvironmentStatus {
     pub closed_at: Option<Timestamp>,
 }
 
+/// A place in the line of those that wait for a camp.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStatus {
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// `next`, `2–5`, `6–20` or `> 20`.
+    #[schemars(length(max = 16))]
+    pub place: String,
+}
+
+/// Whether a camp sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PowerStatus {
+    /// Nothing of the camp runs, or soon. It is awake again once everything of it runs.
+    #[serde(default)]
+    pub asleep: bool,
+    /// Since when that is so.
+    pub since: Timestamp,
+    /// When the camp was ready for the first time since it woke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// `spec.power` that this status is about …
+    #[serde(default)]
+    pub asked: Power,
+    /// … and since when that stands there.
+    pub asked_at: Timestamp,
+    /// The last reopening or `want: Up` that found the camp standing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub woken_at: Option<Timestamp>,
+}
+
 /// State of a camp in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
@@ -362,6 +404,10 @@ pub enum Phase {
     Ready,
     /// It was ready or should be, and a workload is not.
     Degraded,
+    /// It sleeps: nothing of it runs, and it keeps its addresses and its data.
+    Asleep,
+    /// A limit is reached: it waits for its turn.
+    Queued,
     /// The bundle can't be rendered, or the guard refused it.
     Refused,
     /// Something else went wrong.
@@ -430,8 +476,23 @@ pub struct HeadStatus {
     /// The head is in another repository, or in one that is deleted.
     #[serde(default)]
     pub fork: bool,
+    /// Whether the pull request changes a path that `select.paths` names; with `select.paths` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<PathsStatus>,
     /// When this head was first seen.
     pub seen_at: Timestamp,
+}
+
+/// What became of `select.paths`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathsStatus {
+    /// Digest of the commits and of the patterns that it is about.
+    #[schemars(length(max = 64))]
+    pub of: String,
+    /// The pull request changes one of them.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// Open or closed.

@@ -24,7 +24,8 @@ pub use entries::{
 };
 pub use environment::{
     Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
-    LifetimeWish, Phase, Pin, Power, PullRequestSource, Source, SourcePhase, Want,
+    LifetimeWish, PathsStatus, Phase, Pin, Power, PowerStatus, PullRequestSource, QueueStatus,
+    Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
@@ -34,8 +35,8 @@ pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
-    Repository, RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt, TlsPolicy,
-    TlsSource, UrlPolicy, YieldRule,
+    Repository, RepositorySpec, RepositoryStatus, Schedule, Select, SourcePolicy, SweepHalt,
+    TlsPolicy, TlsSource, UrlPolicy, YieldRule,
 };
 pub use time::Timestamp;
 

@@ -185,6 +185,18 @@ pub struct Select {
     /// Whether drafts get a camp. Default: true.
     #[serde(default = "yes")]
     pub drafts: bool,
+    /// The author's login is one of these; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
+    pub authors: Vec<String>,
+    /// The pull request changes one of these paths at least; `*` stands for any characters, also `/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 512)))]
+    pub paths: Vec<String>,
+    /// Logins of bots that are trusted, as `renovate[bot]`. Other bots' pull requests are untrusted: see `forks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 100)))]
+    pub bots: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -198,6 +210,9 @@ impl Default for Select {
             head_branches: Vec::new(),
             labels: LabelRules::default(),
             drafts: true,
+            authors: Vec::new(),
+            paths: Vec::new(),
+            bots: Vec::new(),
         }
     }
 }
@@ -240,6 +255,28 @@ pub struct Lifetime {
     #[serde(default = "Lifetime::default_max_ttl")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
     pub max_ttl: String,
+    /// So long before its end the comment warns of it; never in the first half of a life. Default: `2h`.
+    #[serde(default = "Lifetime::default_warn_before")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
+    pub warn_before: String,
+    /// When camps sleep: nothing of them runs, and they keep their addresses and their data. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Whether a push wakes a camp that sleeps. Default: true.
+    #[serde(default = "yes")]
+    pub wake_on_push: bool,
+}
+
+/// When camps sleep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// Time zone of IANA's database, as `Europe/Berlin`.
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+    /// Times to sleep: `22:00-07:00`, `Mon-Fri 20:00-07:00`, `Sat`, `Sat-Sun`.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 3, max = 24)))]
+    pub asleep: Vec<String>,
 }
 
 impl Lifetime {
@@ -250,11 +287,21 @@ impl Lifetime {
     fn default_max_ttl() -> String {
         "14d".into()
     }
+
+    fn default_warn_before() -> String {
+        "2h".into()
+    }
 }
 
 impl Default for Lifetime {
     fn default() -> Self {
-        Self { ttl: Self::default_ttl(), max_ttl: Self::default_max_ttl() }
+        Self {
+            ttl: Self::default_ttl(),
+            max_ttl: Self::default_max_ttl(),
+            warn_before: Self::default_warn_before(),
+            schedule: None,
+            wake_on_push: true,
+        }
     }
 }
 
@@ -515,6 +562,14 @@ pub struct Limits {
     /// seconds to a day. Default: `10m`.
     #[schemars(length(max = 8), regex(pattern = r"^[1-9][0-9]*(s|m|h)$"))]
     pub progress_deadline: String,
+    /// Camps of this Repository at a time; further ones wait for their turn. Default: not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub environments: Option<i32>,
+    /// The same of one author of pull requests. Default: not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub per_author: Option<i32>,
 }
 
 impl Default for Limits {
@@ -527,6 +582,8 @@ impl Default for Limits {
             rendered_bytes: 4 << 20,
             render_time: "60s".into(),
             progress_deadline: "10m".into(),
+            environments: None,
+            per_author: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::lifetime::By;
 use super::policy::Forks;
 use super::pull_request::State;
 
@@ -41,6 +42,8 @@ pub struct Situation {
     pub want: Want,
     /// When the time of the camp is up; `None` while none stands: no time runs for a camp that was never made.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Which rule gives it that end.
+    pub ends_by: By,
     /// It was up once, and nothing renewed it since.
     pub expired: bool,
     /// Why the source is untrusted, as a sentence; `None` for a trusted one.
@@ -56,6 +59,8 @@ pub struct Situation {
     pub conflict: Option<String>,
     /// Somebody asked for an older commit, as a sentence: whether a camp stands does not depend on it.
     pub pin: Option<String>,
+    /// What the limits say to a camp that is to be made; `None`: they were not asked. A camp that stands is not.
+    pub room: Option<Result<String, String>>,
 }
 
 /// What stands.
@@ -88,6 +93,8 @@ pub enum Absence {
     NotSelected,
     /// Head and base can't be merged, and the merge is what is to be rendered.
     Conflict,
+    /// A limit is reached, and others were there before.
+    Queued,
 }
 
 /// What is to be done now.
@@ -145,6 +152,19 @@ pub fn decide(situation: &Situation, camp: Camp, now: DateTime<Utc>) -> Decision
         };
         why.push(Why { rule: "merge", answer, decided: true });
     }
+    if let (None, Camp::Absent, Some(room)) = (absence, camp, &situation.room) {
+        let (answer, decided) = match room {
+            Ok(answer) => (answer.clone(), false),
+            Err(answer) => (answer.clone(), true),
+        };
+        if decided {
+            absence = Some(Absence::Queued);
+            for asked in &mut why {
+                asked.decided = false;
+            }
+        }
+        why.push(Why { rule: "limits", answer, decided });
+    }
     if let (None, Some(answer)) = (absence, &situation.pin) {
         why.push(Why { rule: "pin", answer: answer.clone(), decided: false });
     }
@@ -168,14 +188,16 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
         kind,
         want,
         expires_at,
+        ends_by,
         expired,
         untrusted,
         approved,
         forks,
         selected,
-        // Asked last: it depends on what stands.
+        // Asked last: they depend on what stands.
         conflict: _,
         pin: _,
+        room: _,
     } = situation;
     let mut trace = Trace::default();
     if *record_deleted {
@@ -204,12 +226,13 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
         Want::Up => trace.goes_on("want", "somebody set want: Up"),
     }
     if *expired || expires_at.is_some_and(|end| now >= end) {
-        let answer = "its time was up; a push, a reopening or want: Up brings it back";
+        let answer =
+            "its time was up; a push, a reopening or `/preview up` (want: Up) brings it back";
         return trace.ends("lifetime", answer, Some(Absence::Expired));
     }
     // Without the time itself: it stands beside this trace, and would make the text another one with every renewal.
     let lasting = branch && expires_at.is_none();
-    let answer = if lasting { "a branch's has no end" } else { "its time is not up" };
+    let answer = if lasting { "a branch's has no end" } else { ends_by.sentence() };
     trace.goes_on("lifetime", answer);
     match (untrusted, forks) {
         (None, _) if branch => trace.goes_on("trust", "it is a branch of the repository itself"),
@@ -283,6 +306,7 @@ mod tests {
             kind: SourceKind::PullRequest,
             want: Want::Auto,
             expires_at: Some(at(72)),
+            ends_by: By::Ttl,
             expired: false,
             untrusted: None,
             approved: false,
@@ -290,6 +314,7 @@ mod tests {
             selected: Ok(()),
             conflict: None,
             pin: None,
+            room: None,
         }
     }
 
@@ -308,7 +333,7 @@ mod tests {
     #[test]
     fn the_first_rule_that_answers_decides() {
         use Absence::{
-            Conflict, Expired, NotSelected, RecordDeleted, SourceClosed, UntrustedDenied,
+            Conflict, Expired, NotSelected, Queued, RecordDeleted, SourceClosed, UntrustedDenied,
             WaitingForApproval, WantedDown,
         };
         for (name, situation, expected) in [
@@ -357,6 +382,16 @@ mod tests {
                 "a conflict leaves nothing to render",
                 Situation { conflict: Some(conflict()), want: Want::Up, ..fine() },
                 Some(Conflict),
+            ),
+            (
+                "a limit keeps a new camp waiting",
+                Situation { room: Some(Err("full".into())), want: Want::Up, ..fine() },
+                Some(Queued),
+            ),
+            (
+                "what nobody wants waits for nothing",
+                Situation { room: Some(Err("full".into())), selected: refused(), ..fine() },
+                Some(NotSelected),
             ),
             (
                 "an untrusted one is not asked for conflicts",
@@ -414,13 +449,14 @@ mod tests {
     fn situations() -> impl Strategy<Value = Situation> {
         let want = prop_oneof![Just(Want::Auto), Just(Want::Up), Just(Want::Down)];
         let forks = prop_oneof![Just(Forks::Deny), Just(Forks::Approve), Just(Forks::Allow)];
-        (any::<[bool; 8]>(), want, forks, 0_i64..100).prop_map(|(b, want, forks, hours)| {
+        (any::<[bool; 9]>(), want, forks, 0_i64..100).prop_map(|(b, want, forks, hours)| {
             Situation {
                 record_deleted: b[0],
                 source: if b[1] { State::Open } else { State::Closed },
                 kind: if b[7] { SourceKind::Branch } else { SourceKind::PullRequest },
                 want,
                 expires_at: b[6].then(|| at(hours)),
+                ends_by: By::Ttl,
                 expired: b[2],
                 untrusted: b[3].then(|| "a fork".into()),
                 approved: b[4],
@@ -428,6 +464,7 @@ mod tests {
                 selected: if b[5] { Ok(()) } else { refused() },
                 conflict: b[7].then(|| "it conflicts with main".into()),
                 pin: b[7].then(|| "mia went back".into()),
+                room: b[8].then(|| Err("10 of 10 environments stand".into())),
             }
         })
     }
@@ -464,7 +501,8 @@ mod tests {
                     camp = after(decide(&situation, camp, at(now)).action, camp);
                 }
                 // What stands is no worse for a conflict; what does not is not made.
-                let held = situation.conflict.is_some() && start != Camp::Standing;
+                let held = (situation.conflict.is_some() || situation.room.is_some())
+                    && start != Camp::Standing;
                 let stands = should_stand(&situation, at(now)) && !held;
                 let goal = if stands { Camp::Standing } else { Camp::Absent };
                 prop_assert_eq!(camp, goal, "starting from {:?}", start);

@@ -1,4 +1,4 @@
-//! PURE · when a camp's time is up, and what starts it anew.
+//! PURE · when a camp's time is up, when people are warned of it, and what starts it anew.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -45,27 +45,103 @@ pub fn renewal(before: Option<&Seen>, now: &Seen) -> Option<Renewal> {
     }
 }
 
-/// When the time is up: `ttl` after the last renewal, and never later than `max_ttl` after the camp was made.
+/// What somebody asked for about a camp's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// It stands at least until then.
+    pub until: Option<DateTime<Utc>>,
+    /// No end but the longest life's.
+    pub pinned: bool,
+}
+
+/// When a camp's time is up, and which rule says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By which rule.
+    pub by: By,
+}
+
+/// The rule that gives a camp its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `ttl` after the last renewal.
+    Ttl,
+    /// Somebody extended it.
+    Wish,
+    /// Somebody pinned it: only its longest life ends it.
+    Pin,
+    /// Its longest life, which nothing extends.
+    MaxTtl,
+}
+
+impl By {
+    /// As a sentence for the decision's trace. It holds no time: that stands beside it, and changes with each renewal.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Ttl => "its time is not up",
+            Self::Wish => "its time is not up: somebody extended it",
+            Self::Pin => "its time is not up: somebody pinned it, and only lifetime.maxTtl ends it",
+            Self::MaxTtl => {
+                "its time is not up: lifetime.maxTtl bounds it, and nothing extends that"
+            }
+        }
+    }
+
+    /// Whether a push or a wish gives it more time.
+    #[must_use]
+    pub fn is_renewable(self) -> bool {
+        matches!(self, Self::Ttl | Self::Wish)
+    }
+}
+
+/// When the time is up: `ttl` after the last renewal, or later when somebody wished so, and never later than `max_ttl`
+/// after the camp was made.
 #[must_use]
-pub fn expires_at(
+pub fn end(
     lifetime: Lifetime,
+    wish: Wish,
     renewed_at: DateTime<Utc>,
     camp_since: Option<DateTime<Utc>>,
-) -> DateTime<Utc> {
-    let after = |from: DateTime<Utc>, span: std::time::Duration| {
-        // A policy's spans are at most ten years; the fall-back is never reached by a time of this century.
-        Duration::from_std(span)
-            .ok()
-            .and_then(|span| from.checked_add_signed(span))
-            .unwrap_or(DateTime::<Utc>::MAX_UTC)
-    };
+) -> End {
     let by_ttl = after(renewed_at, lifetime.ttl);
-    camp_since.map_or(by_ttl, |since| by_ttl.min(after(since, lifetime.max_ttl)))
+    let asked = match wish.until {
+        Some(until) if until > by_ttl => End { at: until, by: By::Wish },
+        _ => End { at: by_ttl, by: By::Ttl },
+    };
+    let Some(longest) = camp_since.map(|since| after(since, lifetime.max_ttl)) else {
+        return asked;
+    };
+    if wish.pinned {
+        End { at: longest, by: By::Pin }
+    } else if asked.at >= longest {
+        End { at: longest, by: By::MaxTtl }
+    } else {
+        asked
+    }
+}
+
+/// When people are warned of the end: `warnBefore` before it, but never in the first half of a life.
+#[must_use]
+pub fn warn_at(lifetime: Lifetime, end: End) -> DateTime<Utc> {
+    let span = lifetime.warn_before.min(lifetime.ttl / 2).min(lifetime.max_ttl / 2);
+    Duration::from_std(span).ok().and_then(|span| end.at.checked_sub_signed(span)).unwrap_or(end.at)
+}
+
+fn after(from: DateTime<Utc>, span: std::time::Duration) -> DateTime<Utc> {
+    // A policy's spans are at most ten years; the fall-back is never reached by a time of this century.
+    Duration::from_std(span)
+        .ok()
+        .and_then(|span| from.checked_add_signed(span))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn seen(revision: &str, state: State, want: Want) -> Seen {
         Seen { revision: revision.into(), state, want }
@@ -89,13 +165,51 @@ mod tests {
         }
     }
 
+    fn hours(h: u64) -> std::time::Duration {
+        std::time::Duration::from_secs(h * 3600)
+    }
+
+    fn at(h: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::hours(h)
+    }
+
+    fn lifetime() -> Lifetime {
+        Lifetime { ttl: hours(10), max_ttl: hours(24), warn_before: hours(2) }
+    }
+
     #[test]
-    fn the_longest_life_bounds_every_renewal() {
-        let hours = |h: u64| std::time::Duration::from_secs(h * 3600);
-        let lifetime = Lifetime { ttl: hours(10), max_ttl: hours(24) };
-        let at = |h: i64| DateTime::UNIX_EPOCH + Duration::hours(h);
-        assert_eq!(expires_at(lifetime, at(0), None), at(10));
-        assert_eq!(expires_at(lifetime, at(5), Some(at(0))), at(15));
-        assert_eq!(expires_at(lifetime, at(20), Some(at(0))), at(24));
+    fn the_longest_life_bounds_every_renewal_and_every_wish() {
+        let until = |h| Wish { until: Some(at(h)), pinned: false };
+        let pinned = Wish { until: None, pinned: true };
+        for (wish, renewed, since, expected) in [
+            (Wish::default(), 0, None, End { at: at(10), by: By::Ttl }),
+            (Wish::default(), 5, Some(0), End { at: at(15), by: By::Ttl }),
+            (Wish::default(), 20, Some(0), End { at: at(24), by: By::MaxTtl }),
+            (until(5), 0, Some(0), End { at: at(10), by: By::Ttl }),
+            (until(15), 0, Some(0), End { at: at(15), by: By::Wish }),
+            (until(99), 0, Some(0), End { at: at(24), by: By::MaxTtl }),
+            (pinned, 0, Some(0), End { at: at(24), by: By::Pin }),
+        ] {
+            assert_eq!(end(lifetime(), wish, at(renewed), since.map(at)), expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn people_are_warned_before_the_end_and_never_from_the_beginning_on() {
+        let warned = |lifetime| warn_at(lifetime, End { at: at(10), by: By::Ttl });
+        assert_eq!(warned(lifetime()), at(8));
+        assert_eq!(warned(Lifetime { warn_before: hours(100), ..lifetime() }), at(5));
+    }
+
+    proptest! {
+        #[test]
+        fn no_wish_goes_beyond_the_longest_life_and_none_shortens(
+            until in proptest::option::of(0_i64..200), pinned: bool, renewed in 0_i64..24,
+        ) {
+            let wish = Wish { until: until.map(at), pinned };
+            let asked = end(lifetime(), wish, at(renewed), Some(at(0))).at;
+            let plain = end(lifetime(), Wish::default(), at(renewed), Some(at(0))).at;
+            prop_assert!(asked >= plain && asked <= at(24));
+        }
     }
 }

@@ -18,6 +18,8 @@ pub mod selection;
 pub mod lifetime;
 
 pub mod decision;
+pub mod power;
+pub mod queue;
 
 pub mod changes;
 

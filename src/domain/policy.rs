@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::guardrails::Rules;
+use super::power::Schedule;
 use super::preview_file::ParameterRule;
 
 /// Everything the platform team said about one repository.
@@ -23,6 +24,8 @@ pub struct Policy {
     pub admit: super::admit::Rules,
     /// How long a camp stands.
     pub lifetime: Lifetime,
+    /// When a camp sleeps.
+    pub sleep: Sleep,
     /// Where camps are reached.
     pub url: Url,
     /// How a camp is fenced in.
@@ -60,6 +63,12 @@ pub struct Select {
     pub labels_none: Vec<String>,
     /// Whether drafts get a camp.
     pub drafts: bool,
+    /// Patterns for the author's login.
+    pub authors: Vec<String>,
+    /// Logins of bots that are trusted.
+    pub bots: Vec<String>,
+    /// Patterns for paths of which the pull request changes one at least.
+    pub paths: Vec<String>,
 }
 
 /// What happens to untrusted pull requests.
@@ -80,6 +89,17 @@ pub struct Lifetime {
     pub ttl: Duration,
     /// From the making of the camp.
     pub max_ttl: Duration,
+    /// People are warned so long before the end.
+    pub warn_before: Duration,
+}
+
+/// When a camp sleeps by itself, and what wakes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sleep {
+    /// Times to sleep.
+    pub schedule: Option<Schedule>,
+    /// A push wakes it.
+    pub wake_on_push: bool,
 }
 
 /// Where camps are reached.

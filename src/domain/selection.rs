@@ -13,11 +13,25 @@ pub struct Subject<'a> {
     pub labels: &'a [String],
     /// Not ready for review.
     pub draft: bool,
+    /// Login of the author.
+    pub author: &'a str,
+    /// Whether it changes something that the policy names; `None`: nobody asked.
+    pub touches: Option<bool>,
 }
 
 /// `Ok` when all conditions hold, else the first that does not, as a sentence.
 pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
-    let Select { base_branches, head_branches, labels_all, labels_none, drafts } = rules;
+    let Select {
+        base_branches,
+        head_branches,
+        labels_all,
+        labels_none,
+        drafts,
+        authors,
+        // It says who is trusted, not who is taken.
+        bots: _,
+        paths,
+    } = rules;
     if subject.draft && !drafts {
         return Err("it is a draft, and drafts get no camp (select.drafts)".into());
     }
@@ -32,11 +46,24 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
             ));
         }
     }
+    // GitHub does not tell logins apart by case.
+    let author = subject.author.to_lowercase();
+    let is_author = |pattern: &String| matches(&pattern.to_lowercase(), &author);
+    if !authors.is_empty() && !authors.iter().any(is_author) {
+        return Err(format!(
+            "its author {} is none of {} (select.authors)",
+            subject.author,
+            authors.join(", ")
+        ));
+    }
     if let Some(missing) = labels_all.iter().find(|label| !has(subject.labels, label)) {
         return Err(format!("it lacks the label {missing:?} (select.labels.all)"));
     }
     if let Some(there) = labels_none.iter().find(|label| has(subject.labels, label)) {
         return Err(format!("it has the label {there:?} (select.labels.none)"));
+    }
+    if !paths.is_empty() && subject.touches == Some(false) {
+        return Err(format!("it changes none of {} (select.paths)", paths.join(", ")));
     }
     Ok(())
 }
@@ -50,6 +77,18 @@ pub fn branch(patterns: &[String], name: &str) -> Result<(), String> {
         [] => "the Repository names no branches that have an environment (branches)".to_owned(),
         patterns => format!("branch {name:?} is none of {} (branches)", patterns.join(", ")),
     })
+}
+
+/// Whether one of these paths is one that the policy names.
+#[must_use]
+pub fn touches(rules: &Select, paths: &[String]) -> bool {
+    paths.iter().any(|path| rules.paths.iter().any(|pattern| matches(pattern, path)))
+}
+
+/// Whether a bot is one of those that the Repository trusts.
+#[must_use]
+pub fn is_trusted_bot(rules: &Select, login: &str) -> bool {
+    rules.bots.iter().any(|bot| bot.eq_ignore_ascii_case(login))
 }
 
 /// GitHub does not tell labels apart by case.
@@ -88,6 +127,9 @@ mod tests {
             labels_all: vec!["preview".into()],
             labels_none: vec!["no-preview".into()],
             drafts: false,
+            authors: vec!["Ada".into(), "*[bot]".into()],
+            bots: vec!["renovate[bot]".into()],
+            paths: vec!["deploy/*".into(), "*.md".into()],
         }
     }
 
@@ -118,13 +160,59 @@ mod tests {
             ),
         ] {
             let labels = labels(label_names);
-            let subject = Subject { head_branch: "x", base_branch: base, labels: &labels, draft };
+            let subject = Subject {
+                head_branch: "x",
+                base_branch: base,
+                labels: &labels,
+                draft,
+                author: "ada",
+                touches: None,
+            };
             assert_eq!(
                 select(&rules(), &subject),
                 expected.map_err(str::to_owned),
                 "{base} {labels:?} {draft}"
             );
         }
+    }
+
+    #[test]
+    fn authors_are_told_apart_by_login_and_bots_are_trusted_by_name() {
+        let labels = ["preview".to_owned()];
+        for (author, taken) in [("ADA", true), ("renovate[bot]", true), ("adam", false)] {
+            let subject = Subject {
+                head_branch: "x",
+                base_branch: "main",
+                labels: &labels,
+                draft: false,
+                author,
+                touches: None,
+            };
+            assert_eq!(select(&rules(), &subject).is_ok(), taken, "{author}");
+        }
+        assert!(is_trusted_bot(&rules(), "Renovate[bot]"));
+        assert!(!is_trusted_bot(&rules(), "renovate"));
+    }
+
+    #[test]
+    fn one_changed_path_is_enough_and_what_nobody_asked_refuses_nothing() {
+        let labels = ["preview".to_owned()];
+        let answer = |touches| {
+            let (head_branch, base_branch, author) = ("x", "main", "ada");
+            let labels = &labels;
+            let subject =
+                Subject { head_branch, base_branch, labels, draft: false, author, touches };
+            select(&rules(), &subject)
+        };
+        assert_eq!(answer(None), Ok(()));
+        assert_eq!(answer(Some(true)), Ok(()));
+        assert_eq!(
+            answer(Some(false)),
+            Err("it changes none of deploy/*, *.md (select.paths)".to_owned())
+        );
+        let paths = |all: &[&str]| all.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        assert!(touches(&rules(), &paths(&["src/a.rs", "deploy/a/b.yaml"])));
+        assert!(!touches(&rules(), &paths(&["src/a.rs", "my/deploy/b.yaml"])));
     }
 
     #[test]

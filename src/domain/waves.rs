@@ -11,5 +11,5 @@ pub use self::asked::{
     HOOK_TIMEOUT, MAX_RETRIES, MAX_TIMEOUT, Moment, Timing, WAVE, asked, seconds_of,
 };
 pub use self::plan::{
-    HookRecord, HookState, Plan, Step, is_hook, is_runner, number_of, plan, records, run_id,
+    AWAKE, HookRecord, HookState, Plan, Step, is_hook, is_runner, number_of, plan, records, run_id,
 };

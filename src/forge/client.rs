@@ -70,6 +70,11 @@ pub struct Comment {
     pub on: Option<PrNumber>,
 }
 
+/// GitHub lists no more files of a pull request …
+const MOST_FILES: usize = 3000;
+/// … which are so many pages.
+const MOST_PAGES_OF_FILES: usize = 30;
+
 /// One repository at one API with one login.
 #[derive(Clone, Debug)]
 pub struct Forge {
@@ -155,6 +160,26 @@ impl Forge {
         }
         self.api.pull().put(&path, reply.tag(), &pull);
         Ok(pull)
+    }
+
+    /// Paths of all files that a pull request changes, the old ones of renamed files too. `None`: there are more than the
+    /// forge tells.
+    pub async fn changed_paths(&self, number: PrNumber) -> Result<Option<Vec<String>>, ForgeError> {
+        let mut path = self.path(&format!("/pulls/{number}/files?per_page={PER_PAGE}"));
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES_OF_FILES {
+            let reply = self.api.send(Call::get(&path)).await?;
+            let page: Vec<wire::ChangedFile> = reply.json()?;
+            for wire::ChangedFile { filename, previous_filename } in page {
+                all.push(filename);
+                all.extend(previous_filename);
+            }
+            match reply.next() {
+                Some(next) => path = next,
+                None => return Ok((all.len() < MOST_FILES).then_some(all)),
+            }
+        }
+        Ok(None)
     }
 
     /// All open pull requests, oldest first. One that can't be read is passed over and logged.

@@ -297,3 +297,11 @@ impl TryFrom<Repository> for RepositoryInfo {
         })
     }
 }
+
+/// One file of a pull request.
+#[derive(Deserialize)]
+pub(super) struct ChangedFile {
+    pub(super) filename: String,
+    #[serde(default)]
+    pub(super) previous_filename: Option<String>,
+}

@@ -520,6 +520,8 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         replica: String::new(),
         guardrails: "bivouac-guardrails".into(),
         ingress_namespaces: vec!["ingress-nginx".into()],
+        gate_service: Some("bivouac-gate".into()),
+        max_environments: None,
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,

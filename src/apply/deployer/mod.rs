@@ -1,6 +1,7 @@
 //! The only one who may send objects of a bundle: a camp's own service account, impersonated. I/O with the target.
 
 mod reads;
+mod scale;
 mod send;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,13 @@ use super::target::{As, Target};
 use super::yields::{Yielded, Yields};
 use crate::domain::bundle::{Bundle, BundleObject, ObjectIdentity};
 use crate::domain::policy::YieldRule;
+use crate::domain::power;
 use crate::seams::Clock;
 
 /// Pause between two tries in a camp that settles.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The field that autoscalers take.
+const REPLICAS: &str = ".spec.replicas";
 
 /// Acts as `system:serviceaccount:<camp>:bivouac-deployer` in one namespace.
 pub struct Deployer {
@@ -180,10 +184,12 @@ impl Deployer {
     fn shared(&self, object: &BundleObject, identity: &ObjectIdentity) -> (Value, Vec<Yielded>) {
         let yields = self.yields();
         let mut json = object.json.clone();
-        if yields.is_scaled(identity) {
-            fields::remove(&mut json, ".spec.replicas");
+        // What sleeping has set is nobody else's.
+        if yields.is_scaled(identity) && !power::holds(&json, REPLICAS) {
+            fields::remove(&mut json, REPLICAS);
         }
-        let left_out = yields.left_out(identity);
+        let mut left_out = yields.left_out(identity);
+        left_out.retain(|one| !power::holds(&json, &one.field));
         for one in &left_out {
             fields::remove(&mut json, &one.field);
         }

@@ -11,6 +11,7 @@ use crate::apply::error::{ApplyError, is_not_found, is_settling, is_terminating,
 use crate::apply::yields::{Conflict, Yielded, conflicts};
 use crate::apply::{fields, replace};
 use crate::domain::bundle::{BundleObject, ObjectIdentity};
+use crate::domain::power;
 use chrono::TimeDelta;
 
 /// Tries of one object: each answers a refusal that says what to do otherwise.
@@ -145,7 +146,8 @@ impl Deployer {
     fn share(&self, identity: &ObjectIdentity, attempt: &mut Attempt, found: Vec<Conflict>) {
         let yields = self.yields();
         for conflict in found {
-            let leave = yields.allows(identity, &conflict)
+            let leave = !power::holds(&attempt.json, &conflict.field)
+                && yields.allows(identity, &conflict)
                 && yields.has_room()
                 && fields::remove(&mut attempt.json, &conflict.field);
             if leave {

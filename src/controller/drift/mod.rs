@@ -181,7 +181,11 @@ fn stands(record: &Environment) -> bool {
         && !matches!(
             status.phase,
             None | Some(
-                Phase::NoCamp | Phase::WaitingForApproval | Phase::TearingDown | Phase::Closed
+                Phase::NoCamp
+                    | Phase::WaitingForApproval
+                    | Phase::Queued
+                    | Phase::TearingDown
+                    | Phase::Closed
             )
         )
 }

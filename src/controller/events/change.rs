@@ -27,6 +27,12 @@ pub(super) fn of_environment(before: &Environment, after: &Environment) -> Vec<T
         Some(Phase::Failed) if !again => {
             told.push(Told::of("Failed", Weight::Warning, "TryAgain", reason));
         }
+        Some(Phase::Asleep) if !again => {
+            told.push(Told::of("Asleep", Weight::Normal, "Sleep", reason));
+        }
+        Some(Phase::Queued) if !again => {
+            told.push(Told::of("Queued", Weight::Normal, "Wait", reason));
+        }
         Some(Phase::TearingDown) if !again => {
             told.push(Told::of("TearingDown", Weight::Normal, "Delete", reason));
         }
@@ -36,6 +42,11 @@ pub(super) fn of_environment(before: &Environment, after: &Environment) -> Vec<T
         let url = after.urls.first().map(|entry| format!(" at {}", entry.url)).unwrap_or_default();
         let short = after.short_revision.as_deref().unwrap_or_default();
         told.push(Told::of("Ready", Weight::Normal, "Look", format!("commit {short} runs{url}")));
+    }
+    if let Some(expiring) = after.condition("Expiring")
+        && before.condition("Expiring").is_none()
+    {
+        told.push(Told::of("Expiring", Weight::Normal, "Look", &expiring.message));
     }
     if let Some(reported) = after.condition("Reported")
         && reported.reason == "ForgeNotTold"

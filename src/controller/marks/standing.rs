@@ -100,6 +100,11 @@ fn standing(record: &Environment, status: &EnvironmentStatus) -> check::Standing
             Some(_) if !comes_back(status) => Standing::Degraded,
             _ => Standing::Working,
         },
+        Some(Phase::Asleep) => match runs(record, status) {
+            Some(false) => Standing::Pinned,
+            _ => Standing::Asleep,
+        },
+        Some(Phase::Queued) => Standing::Queued,
         Some(Phase::Refused) => Standing::Refused,
         Some(Phase::Failed) => Standing::Failed,
         Some(Phase::WaitingForApproval) => Standing::AwaitingApproval,
@@ -134,16 +139,21 @@ pub(super) fn deployed(record: &Environment) -> deployment::Standing {
         revision.filter(|_| status.namespace_uid.is_some()).map_or(Standing::None, standing)
     };
     match status.phase {
-        Some(Phase::Ready) => of(Standing::Ready, running),
+        // What sleeps has run, and its address leads to the way to wake it.
+        Some(Phase::Ready | Phase::Asleep) => of(Standing::Ready, running),
         Some(Phase::Degraded) if comes_back(status) => of(Standing::Working, running),
         Some(Phase::Degraded) => of(Standing::Degraded, running),
         Some(Phase::Progressing) => of(Standing::Working, head(record)),
         // The commit of before goes on, when there is one.
         Some(Phase::Refused | Phase::Failed) => of(Standing::Failed, head(record)),
         None
-        | Some(Phase::NoCamp | Phase::WaitingForApproval | Phase::TearingDown | Phase::Closed) => {
-            Standing::None
-        }
+        | Some(
+            Phase::NoCamp
+            | Phase::WaitingForApproval
+            | Phase::Queued
+            | Phase::TearingDown
+            | Phase::Closed,
+        ) => Standing::None,
     }
 }
 

@@ -103,6 +103,10 @@ pub enum Standing {
     Ready,
     /// Somebody went back to an older commit: this one does not run.
     Pinned,
+    /// It sleeps.
+    Asleep,
+    /// It waits for its turn.
+    Queued,
     /// Switched off, or its time was up.
     Down,
     /// The pull request is closed.
@@ -123,6 +127,8 @@ impl Standing {
             Self::AwaitingApproval => "waiting for approval",
             Self::Ready => "ready",
             Self::Pinned => "at another commit",
+            Self::Asleep => "asleep",
+            Self::Queued => "waiting for its turn",
             Self::Down => "down",
             Self::Gone => "gone",
             Self::NoPreview => "not wanted",
@@ -140,6 +146,8 @@ impl Standing {
             Self::AwaitingApproval => "Preview waits for approval",
             Self::Ready => "Preview is ready",
             Self::Pinned => "Preview shows another commit",
+            Self::Asleep => "Preview sleeps",
+            Self::Queued => "Preview waits for its turn",
             Self::Down => "Preview is down",
             Self::Gone => "Preview is gone",
             Self::NoPreview => "No preview",
@@ -149,18 +157,26 @@ impl Standing {
     /// `None`: not concluded yet.
     fn conclusion(self) -> Option<Conclusion> {
         Some(match self {
-            Self::Working | Self::Awaiting => return None,
+            Self::Working | Self::Awaiting | Self::Queued => return None,
             Self::Failed | Self::Refused | Self::Degraded => Conclusion::Failure,
             Self::AwaitingApproval => Conclusion::ActionRequired,
             Self::Ready => Conclusion::Success,
-            Self::Pinned | Self::Down | Self::Gone => Conclusion::Neutral,
+            Self::Pinned | Self::Asleep | Self::Down | Self::Gone => Conclusion::Neutral,
             Self::NoPreview => Conclusion::Skipped,
         })
     }
 
     /// A camp stands, or is about to.
     fn has_camp(self) -> bool {
-        matches!(self, Self::Working | Self::Awaiting | Self::Degraded | Self::Ready | Self::Pinned)
+        matches!(
+            self,
+            Self::Working
+                | Self::Awaiting
+                | Self::Degraded
+                | Self::Ready
+                | Self::Pinned
+                | Self::Asleep
+        )
     }
 
     /// The reason belongs to what people must read.

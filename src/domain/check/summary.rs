@@ -65,7 +65,10 @@ fn written(rows: &[&Row], caps: Caps) -> String {
 }
 
 fn addresses(row: &Row, caps: Caps) -> String {
-    let shown = matches!(row.standing, Standing::Ready | Standing::Degraded | Standing::Pinned);
+    let shown = matches!(
+        row.standing,
+        Standing::Ready | Standing::Degraded | Standing::Pinned | Standing::Asleep
+    );
     if !shown || row.apps.is_empty() {
         return "–".to_owned();
     }

@@ -48,6 +48,8 @@ pub(super) struct Context {
     apps: Vec<AppContext>,
     apps_left: Option<usize>,
     expires: Option<String>,
+    ending: Option<String>,
+    renewable: bool,
     took: Option<String>,
     rendered_from: Vec<PathContext>,
     changes: Option<ChangesContext>,
@@ -138,6 +140,7 @@ impl Context {
             phase,
             apps,
             expires_at,
+            ending,
             took,
             rendered_from,
             changes,
@@ -162,6 +165,8 @@ impl Context {
                 .collect(),
             apps_left: left(apps.len(), caps.apps),
             expires: expires_at.map(words::time),
+            ending: ending.map(|ending| words::time(ending.at)),
+            renewable: ending.is_some_and(|ending| ending.renewable),
             took: took
                 .filter(|_| matches!(phase, Phase::Ready | Phase::Degraded { .. }))
                 .map(words::duration),
@@ -208,6 +213,7 @@ impl Context {
             Phase::NotEligible { reason }
             | Phase::Forbidden { reason }
             | Phase::Queued { reason }
+            | Phase::Asleep { reason }
             | Phase::Working { stage: reason } => self.reason = Some(caps.text(reason)),
             Phase::Conflict { reason, running } => {
                 self.reason = Some(caps.text(reason));

@@ -49,6 +49,8 @@ pub struct CommentView {
     pub apps: Vec<AppUrl>,
     /// When the camp ends if nothing happens.
     pub expires_at: Option<DateTime<Utc>>,
+    /// That end is near: people are warned of it.
+    pub ending: Option<Ending>,
     /// From the commit being seen to ready; fixed once it is.
     pub took: Option<Duration>,
     /// What was rendered and how it was found.
@@ -61,6 +63,15 @@ pub struct CommentView {
     pub log_of_end: Option<LogTail>,
     /// The rules that were asked, with their answers.
     pub why: Vec<String>,
+}
+
+/// An end that is near.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// A push or a wish gives more time.
+    pub renewable: bool,
 }
 
 /// A commit and its page.
@@ -177,6 +188,11 @@ pub enum Phase {
     },
     /// All addresses answer.
     Ready,
+    /// Nothing of it runs; it keeps its addresses and its data.
+    Asleep {
+        /// Why it sleeps.
+        reason: String,
+    },
     /// It was ready, and something is not now.
     Degraded {
         /// It never was, and this much time was given to it.
@@ -264,6 +280,7 @@ macro_rules! templates {
 }
 
 templates!(
+    "asleep",
     "awaiting-approval",
     "changes",
     "closed",
@@ -360,6 +377,7 @@ fn template(phase: &Phase) -> &'static str {
         Phase::Queued { .. } => "queued",
         Phase::Working { .. } => "working",
         Phase::Ready => "ready",
+        Phase::Asleep { .. } => "asleep",
         Phase::Degraded { .. } => "degraded",
         Phase::Refused { .. } => "refused",
         Phase::Conflict { .. } => "conflict",

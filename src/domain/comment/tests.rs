@@ -25,6 +25,7 @@ fn view(phase: Phase) -> CommentView {
         phase,
         apps: Vec::new(),
         expires_at: None,
+        ending: None,
         took: None,
         rendered_from: Vec::new(),
         changes: None,
@@ -50,6 +51,10 @@ fn standing(phase: Phase) -> CommentView {
         notes: vec!["deploy/preview/web.yaml:3: namespace \"shop\" was replaced".into()],
         ..view(phase)
     }
+}
+
+fn ending(renewable: bool) -> Option<Ending> {
+    DateTime::from_timestamp(1_795_000_000, 0).map(|at| Ending { at, renewable })
 }
 
 fn log() -> LogTail {
@@ -104,6 +109,17 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
         ("queued", view(Phase::Queued { reason: "10 of 10 camps stand".into() })),
         ("working", standing(Phase::Working { stage: "fetching the commit".into() })),
         ("ready", standing(Phase::Ready)),
+        (
+            "ready-ending",
+            CommentView { ending: ending(true), ..standing(Phase::Ready) },
+        ),
+        (
+            "asleep-ending",
+            CommentView {
+                ending: ending(false),
+                ..standing(Phase::Asleep { reason: "somebody put it to sleep".into() })
+            },
+        ),
         ("ready-changed", CommentView { changes: Some(changes()), ..standing(Phase::Ready) }),
         (
             "ready-unchanged",
@@ -300,6 +316,7 @@ fn every_template_escapes_whatever_it_shows() {
                 let words = [
                     "took",
                     "expires",
+                    "ending",
                     "at",
                     "lived",
                     "revisions",

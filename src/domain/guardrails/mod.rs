@@ -1,6 +1,7 @@
 //! PURE · the objects that fence a camp in: names and policy in, objects out. They are written as templates
 //! (`templates/guardrails/`), which the platform team may replace; what must not be missing is put in afterwards.
 
+mod gate;
 mod mandatory;
 mod rights;
 mod rules;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+pub use gate::{Gatekeepers, gate};
 pub use mandatory::Mandatory;
 pub use rights::{HeldRule, Right, missing, right_of_refusal, rule_text, sentence};
 pub use rules::{

@@ -14,6 +14,9 @@ fn policy() -> Policy {
             labels_all: Vec::new(),
             labels_none: Vec::new(),
             drafts: true,
+            authors: Vec::new(),
+            bots: Vec::new(),
+            paths: Vec::new(),
         },
         forks: policy::Forks::Approve,
         admit: crate::domain::admit::Rules::default(),
@@ -21,7 +24,9 @@ fn policy() -> Policy {
         lifetime: policy::Lifetime {
             ttl: std::time::Duration::from_secs(1),
             max_ttl: std::time::Duration::from_secs(1),
+            warn_before: std::time::Duration::from_secs(1),
         },
+        sleep: policy::Sleep::default(),
         url: policy::Url {
             host: "x.test".into(),
             scheme: "https".into(),

@@ -21,6 +21,58 @@ pub struct Plan<'a> {
     pub before_delete: Vec<&'a BundleObject>,
 }
 
+/// Stands for a wave in [`Step::Settle`]: everything of a camp that wakes gets ready before routes lead to it again.
+pub const AWAKE: i32 = i32::MAX;
+
+impl Plan<'_> {
+    /// For a camp that goes to sleep: what brings people to it goes first, nothing is waited for, and no hook runs.
+    pub fn fall_asleep(&mut self) {
+        let (routes, rest) = self.parts();
+        self.steps = routes.into_iter().map(Step::Send).chain(rest).collect();
+        self.steps.retain(|step| matches!(step, Step::Send(_)));
+    }
+
+    /// For a camp that wakes: what brings people to it goes last, when the rest is ready, or when that is `late`.
+    /// `again`: the bundle ran here before, and its hooks with it.
+    pub fn wake(&mut self, again: bool, late: bool) {
+        let (routes, rest) = self.parts();
+        self.steps = rest;
+        if again {
+            self.steps.retain(|step| !matches!(step, Step::Hook(_)));
+        }
+        if let Some(routes) = routes {
+            self.steps.extend([Step::Settle(AWAKE), Step::Send(routes)]);
+        }
+        if late {
+            // In its place, so that steps that are done stay counted.
+            for step in self.steps.iter_mut().filter(|step| matches!(step, Step::Settle(_))) {
+                *step = Step::Send(Vec::new());
+            }
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// All routes that are sent, and all other steps.
+    fn parts(&mut self) -> (Option<Vec<&'a BundleObject>>, Vec<Step<'a>>) {
+        let mut routes = Vec::new();
+        let mut rest = Vec::new();
+        for step in std::mem::take(&mut self.steps) {
+            let Step::Send(objects) = step else {
+                rest.push(step);
+                continue;
+            };
+            let (those, others): (Vec<_>, Vec<_>) =
+                objects.into_iter().partition(|object| object.wave == Wave::Routes);
+            routes.extend(those);
+            if !others.is_empty() {
+                rest.push(Step::Send(others));
+            }
+        }
+        ((!routes.is_empty()).then_some(routes), rest)
+    }
+}
+
 /// One step of an apply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<'a> {
@@ -351,6 +403,37 @@ mod tests {
             ["config script", "run first", "run seed", "run second", "service web", "ingress"];
         assert_eq!(steps(&bundle, false), wanted);
         assert_eq!(names(&plan(&bundle, false).after_ready), "smoke");
+    }
+
+    #[test]
+    fn routes_go_first_into_sleep_and_last_out_of_it() {
+        let mut objects = ordinary();
+        objects.push(object("apps/v1", "Deployment", "late", &json!({"bivouac.dev/wave": "10"})));
+        objects.push(object(
+            "batch/v1",
+            "Job",
+            "migrate",
+            &json!({"bivouac.dev/hook": "beforeApply"}),
+        ));
+        let bundle = Bundle::new(objects, "i".into());
+        let of = |change: &dyn Fn(&mut Plan<'_>)| {
+            let mut plan = plan(&bundle, false);
+            change(&mut plan);
+            let text = |step: &Step<'_>| match step {
+                Step::Send(objects) => names(objects),
+                Step::Settle(AWAKE) => "settle".to_owned(),
+                Step::Settle(wave) => format!("settle before {wave}"),
+                Step::Hook(object) => format!("run {}", names(&[object])),
+            };
+            plan.steps.iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&|plan| plan.fall_asleep()), ["ingress", "config", "service web", "late"]);
+        let wanted = ["config", "service web", "settle before 10", "late", "settle", "ingress"];
+        assert_eq!(of(&|plan| plan.wake(true, false)), wanted);
+        let another = of(&|plan| plan.wake(false, false));
+        assert_eq!(another[1], "run migrate");
+        let wanted = ["config", "service web", "", "late", "", "ingress"];
+        assert_eq!(of(&|plan| plan.wake(true, true)), wanted, "as many steps, and no wait");
     }
 
     #[test]

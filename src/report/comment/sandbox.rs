@@ -54,6 +54,7 @@ impl World {
             phase: Phase::Working { stage: stage.into() },
             apps: Vec::new(),
             expires_at: None,
+            ending: None,
             took: None,
             rendered_from: Vec::new(),
             changes: None,

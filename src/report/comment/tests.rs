@@ -14,6 +14,7 @@ fn plan(stage: &str, recorded: Option<Recorded>) -> CommentPlan {
         phase: Phase::Working { stage: stage.into() },
         apps: Vec::new(),
         expires_at: None,
+        ending: None,
         took: None,
         rendered_from: Vec::new(),
         changes: None,

@@ -1,0 +1,255 @@
+//! Whether a camp sleeps: what the rules say, what is noted of it, and what is shown of one that does. In: the record and
+//! the policy; out: how its bundle is applied. I/O: home, and the target through [`applying`].
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Context;
+use super::applying::{self, Built};
+use super::deploy::{judge, until};
+use super::error::ReconcileError;
+use super::reconcile::Served;
+use super::record::Record;
+use super::retry::Next;
+use super::tell::{self, Telling};
+use super::waves::{Camp, Mode};
+use super::{stored, urls};
+use crate::crd::Phase;
+use crate::crd::{Environment, HookMoment, Power, PowerStatus, Timestamp, WhyLine};
+use crate::domain::decision::{Action, Decision};
+use crate::domain::id::Revision;
+use crate::domain::power::{Situation, State, decide};
+use crate::domain::render_inputs::RenderInputs;
+use crate::domain::status::{Judgement, bounded};
+
+/// Pause between two looks at a camp that wakes.
+const WAKING: Duration = Duration::from_millis(300);
+/// Name of the rule in the decision's trace.
+const RULE: &str = "power";
+
+/// How a camp is, and how it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Awake, as it should be.
+    Awake,
+    /// Asleep, as it should be.
+    Asleep,
+    /// It is to go to sleep.
+    FallsAsleep,
+    /// It is to wake.
+    Wakes,
+}
+
+impl Turn {
+    /// How it is to be.
+    pub(super) fn state(self) -> State {
+        match self {
+            Self::Awake | Self::Wakes => State::Awake,
+            Self::Asleep | Self::FallsAsleep => State::Asleep,
+        }
+    }
+
+    /// How its bundle is applied.
+    pub(super) fn mode(self, context: &Context, record: &Record, served: &Served) -> Mode {
+        match self {
+            Self::Awake => Mode::Plain,
+            Self::Asleep | Self::FallsAsleep => Mode::Sleep,
+            Self::Wakes => {
+                let since = record.status.applying.as_ref().map(|applying| applying.since.0);
+                let waits = since.map(|since| context.clock.now() - since);
+                let waits = waits.and_then(|waits| waits.to_std().ok()).unwrap_or_default();
+                Mode::Wake { late: waits >= served.policy.progress_deadline }
+            }
+        }
+    }
+
+    /// Some of the camp may sleep from now on.
+    pub(super) fn note_begin(self, record: &mut Record, now: DateTime<Utc>) {
+        if self == Self::FallsAsleep {
+            note(record, true, now);
+        }
+    }
+
+    /// Everything of the camp is awake.
+    pub(super) fn note_end(self, record: &mut Record, now: DateTime<Utc>) {
+        if self == Self::Wakes {
+            note(record, false, now);
+        }
+    }
+}
+
+fn note(record: &mut Record, asleep: bool, now: DateTime<Utc>) {
+    if let Some(power) = record.status.power.as_mut().filter(|power| power.asleep != asleep) {
+        power.asleep = asleep;
+        power.since = now.into();
+        power.ready_at = None;
+    }
+}
+
+/// How the camp of a record was applied last.
+pub(super) fn state(record: &Record) -> State {
+    if is_asleep(record.stored()) { State::Asleep } else { State::Awake }
+}
+
+/// Whether the camp of a record sleeps, or some of it.
+pub(super) fn is_asleep(record: &Environment) -> bool {
+    record.status.as_ref().and_then(|status| status.power).is_some_and(|power| power.asleep)
+}
+
+/// Asks the rules, notes their answer in the trace, and takes back a wish that has lost its object.
+pub(super) async fn turn(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    now: DateTime<Utc>,
+) -> Result<Turn, ReconcileError> {
+    let rules = &served.policy.sleep;
+    let wish = record.stored().spec.power;
+    let before = record.status.power;
+    if before.is_none() && wish == Power::Auto && rules.schedule.is_none() {
+        return Ok(Turn::Awake);
+    }
+    let now = Timestamp::from(now);
+    let mut power = before.unwrap_or(PowerStatus {
+        asleep: false,
+        since: now,
+        ready_at: None,
+        asked: wish,
+        asked_at: now,
+        woken_at: None,
+    });
+    if power.asked != wish {
+        (power.asked, power.asked_at) = (wish, now);
+    }
+    let status = &record.status;
+    let pushed = status.head.as_ref().map(|head| head.seen_at.0).filter(|_| rules.wake_on_push);
+    let situation = Situation {
+        wish: wish.into(),
+        asked_at: power.asked_at.0,
+        fresh: decision.action == Action::Raise,
+        made_at: status.camp_since.map(|since| since.0),
+        woken_at: power.woken_at.map(|woken| woken.0).into_iter().chain(pushed).max(),
+        schedule: rules.schedule.as_ref(),
+        has_run: status.revision.is_some() && status.namespace_uid.is_some(),
+    };
+    let verdict = decide(&situation, now.0);
+    if verdict.spent {
+        record.reset_power(context).await?;
+        (power.asked, power.asked_at) = (Power::Auto, now);
+    }
+    record.status.power = Some(power);
+    if let Some(at) = verdict.look_at {
+        record.look_at(at);
+    }
+    record.status.why.push(WhyLine {
+        rule: RULE.to_owned(),
+        answer: bounded(&verdict.answer, 512),
+        decided: false,
+    });
+    Ok(match (power.asleep, verdict.state) {
+        (false, State::Awake) => Turn::Awake,
+        (false, State::Asleep) => Turn::FallsAsleep,
+        (true, State::Awake) => Turn::Wakes,
+        (true, State::Asleep) => Turn::Asleep,
+    })
+}
+
+/// A camp that sleeps: nobody asks how it does.
+pub(super) async fn rest(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+) -> Result<Next, ReconcileError> {
+    let why = record.status.why.iter().rev().find(|line| line.rule == RULE);
+    let why = why.map_or_else(|| "it sleeps".to_owned(), |line| line.answer.clone());
+    urls::forget(record);
+    record.status.trouble.clear();
+    record.status.phase = Some(Phase::Asleep);
+    record.status.reason = Some(bounded(&why, 1024));
+    judge(context, record, &Judgement::unknown("Healthy", "Asleep", "nothing of it runs"));
+    judge(context, record, &Judgement::no("Ready", "Asleep", why));
+    record.save(context).await?;
+    tell::tell(context, record, served, &Telling::of(decision));
+    Ok(until(context, record, context.intervals.resync))
+}
+
+/// Wakes what ran before, when it has hooks: a migration of the new commit does not run without its database. `false`:
+/// there is no need to.
+pub(super) async fn wake_as_it_was(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+) -> Result<bool, ReconcileError> {
+    let has_hooks = record.status.hooks.iter().any(|hook| hook.moment == HookMoment::BeforeApply);
+    let digest = record.status.inputs_digest.clone().filter(|_| has_hooks);
+    let Some(digest) = digest else { return Ok(false) };
+    apply_what_runs(context, record, served, decision, inputs, Turn::Wakes, digest).await
+}
+
+/// Puts what runs to sleep, or wakes it, while nothing of the head can be applied. What is said of the head stays said.
+/// `Some`: it is not done yet.
+pub(super) async fn turn_what_runs(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+    turn: Turn,
+) -> Result<Option<Next>, ReconcileError> {
+    if !matches!(turn, Turn::FallsAsleep | Turn::Wakes) || record.status.namespace_uid.is_none() {
+        return Ok(None);
+    }
+    let status = &record.status;
+    let kept = (status.findings.clone(), status.notes.clone(), status.inputs_digest.clone());
+    let rendered = status.condition("Rendered").cloned();
+    // Another digest meanwhile: a run that is cut off in between looks at the head anew.
+    let digest = String::new();
+    if !apply_what_runs(context, record, served, decision, inputs, turn, digest).await? {
+        return Ok(None);
+    }
+    let status = &mut record.status;
+    (status.findings, status.notes, status.inputs_digest) = kept;
+    if let Some(rendered) = rendered {
+        let found = status.conditions.iter_mut().find(|one| one.r#type == rendered.r#type);
+        if let Some(condition) = found {
+            *condition = rendered;
+        }
+    }
+    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep));
+    if done {
+        return Ok(None);
+    }
+    record.save(context).await?;
+    Ok(Some(Next::requeue(WAKING)))
+}
+
+/// Applies the bundle that runs, for a camp that is to sleep or to wake. `false`: there is none.
+async fn apply_what_runs(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+    turn: Turn,
+    digest: String,
+) -> Result<bool, ReconcileError> {
+    let revision = record.status.revision.as_deref().and_then(|text| Revision::parse(text).ok());
+    let Some(revision) = revision else { return Ok(false) };
+    let Some(bundle) = stored::running(context, record).await? else { return Ok(false) };
+    let built = Built {
+        inputs: RenderInputs { revision, ..inputs.clone() },
+        bundle,
+        digest,
+        camp: Camp { stands: true, same: true },
+        again: false,
+        pinned: None,
+        turn,
+    };
+    Box::pin(applying::apply(context, record, served, decision, &built)).await?;
+    Ok(true)
+}
