@@ -30,8 +30,9 @@ pub struct Raw {
     /// Address for webhooks (POST /webhook) and for /healthz and /readyz
     #[arg(long, env = "BIVOUAC_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// Address for metrics (GET /metrics); empty: there are none. Whoever reaches it reads figures of all Repositories
-    #[arg(long, env = "BIVOUAC_METRICS_LISTEN", default_value = "0.0.0.0:9090")]
+    /// Address for metrics (GET /metrics), as 0.0.0.0:9090; empty: there are none. Whoever reaches it reads figures of all
+    /// Repositories
+    #[arg(long, env = "BIVOUAC_METRICS_LISTEN", default_value = "")]
     metrics_listen: String,
     /// Folder for fetched commits; may be lost at any time
     #[arg(long, env = "BIVOUAC_CACHE_DIR", default_value = "/var/cache/bivouac")]
@@ -313,7 +314,10 @@ mod tests {
         assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
         assert!(settings(&["--metrics-listen", "9090"]).is_err());
-        assert_eq!(settings(&["--metrics-listen", ""]).expect("none").metrics_listen, None);
+        let listen = |flags: &[&str]| settings(flags).expect("valid").metrics_listen;
+        assert_eq!((listen(&[]), listen(&["--metrics-listen", ""])), (None, None));
+        let local = listen(&["--metrics-listen", "127.0.0.1:9090"]);
+        assert_eq!(local, Some(([127, 0, 0, 1], 9090).into()));
         assert_eq!(settings(&["--lease-name", ""]).expect("none is fine").lease, None);
         assert!(settings(&["--sweep-interval", "5 minutes"]).is_err());
         assert!(

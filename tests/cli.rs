@@ -554,6 +554,130 @@ fn help_teaches_and_names_the_exit_codes() {
     }
 }
 
+#[test]
+fn doctor_and_setup_say_what_is_wrong_with_a_call() {
+    let hook = "https://bivouac.example.com/webhook";
+    let file = "no/such/folder/app.json";
+    let long = "x".repeat(35);
+    for (arguments, wanted) in [
+        (vec!["doctor"], "--instance"),
+        (vec!["doctor", "--instance", "A b"], "write a DNS label"),
+        (vec!["doctor", "--instance", "main", "orphans"], "cannot be used"),
+        (vec!["github"], "setup"),
+        (vec!["github", "setup"], "--webhook-url"),
+        (vec!["github", "setup", "--webhook-url", "http://x/webhook"], "https://HOST/webhook"),
+        (vec!["github", "setup", "--webhook-url", "https://x/hooks"], "listens at /webhook"),
+        (vec!["github", "setup", "--webhook-url", hook, "--name", &long], "1 to 34 characters"),
+        (vec!["github", "setup", "--webhook-url", hook, "--organization", "a/b"], "--organization"),
+        (vec!["github", "setup", "--webhook-url", hook, "--api-url", "x"], "API"),
+        (vec!["github", "setup", "--webhook-url", hook, "--file", "Cargo.toml"], "a file already"),
+        (
+            vec!["github", "setup", "--webhook-url", hook, "--file", file, "--timeout", "5"],
+            "s, m or h",
+        ),
+    ] {
+        ran(command(&arguments).env_remove("BIVOUAC_INSTANCE").output()).fails(2, wanted);
+    }
+    for name in [vec!["doctor", "--help"], vec!["github", "setup", "--help"]] {
+        let help = ran(command(&name).output()).ok();
+        assert!(help.contains("Exit codes:"), "{help}");
+    }
+}
+
+/// Text of an attribute, as it was before it was escaped.
+fn attribute(text: &str, begin: &str) -> String {
+    let (_, rest) = text.split_once(begin).expect("an attribute");
+    let (value, _) = rest.split_once('"').expect("its end");
+    let marks = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    marks.iter().fold(value.to_owned(), |text, (mark, plain)| text.replace(mark, plain))
+}
+
+#[tokio::test]
+async fn setup_makes_an_app_over_sockets_and_writes_its_secret_for_its_owner_alone() {
+    use std::io::BufRead as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use bivouac::sandbox::github::GitHub;
+    use bivouac::seams::{Clock, Rng};
+
+    let folder = TempDir::new().expect("a folder");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let root = folder.path().join("github");
+    let github = GitHub::new(root, &url, Clock::system(), Rng::seeded(1));
+    github.create_user("ada").expect("a person");
+    let served = github.clone();
+    tokio::spawn(async move { served.serve(listener).await });
+
+    let file = folder.path().join("app.json");
+    let shown = file.display().to_string();
+    let (api, hook) = (format!("{url}/api/v3"), format!("{url}/webhook"));
+    let mut child = command(&[
+        "github",
+        "setup",
+        "--webhook-url",
+        &hook,
+        "--file",
+        &shown,
+        "--api-url",
+        &api,
+        "--allow-http",
+        "--no-browser",
+        "--timeout",
+        "60s",
+    ])
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("the program");
+    let mut lines = std::io::BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let address = loop {
+        let line = lines.next().expect("an address is printed").expect("a line");
+        if let Some(at) = line.find("http://127.0.0.1:") {
+            break line[at..].trim().to_owned();
+        }
+    };
+    let browser = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
+    let form = |pairs: &[(&str, &str)]| {
+        let encode = |text: &str| {
+            text.bytes().fold(String::new(), |mut out, b| {
+                write!(out, "%{b:02X}").expect("a text can be written to");
+                out
+            })
+        };
+        let pairs: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        pairs.join("&")
+    };
+    let text = browser.get(&address).send().await.expect("a page").text().await.expect("a text");
+    let manifest = attribute(&text, "name=\"manifest\" value=\"");
+    let action = attribute(&text, "action=\"");
+    let (_, state) = action.split_once("state=").expect("a state");
+    let answer = browser.post(&action).body(form(&[("manifest", &manifest)])).send().await;
+    assert!(answer.expect("GitHub's page").status().is_success());
+    let made =
+        form(&[("manifest", &manifest), ("state", state), ("owner", "ada"), ("name", "camps")]);
+    let answer = browser.post(format!("{url}/settings/apps")).body(made).send().await;
+    let answer = answer.expect("the way back");
+    let back = answer.headers()["location"].to_str().expect("an address").to_owned();
+    let done = browser.get(&back).send().await.expect("a page");
+    assert!(done.status().is_success(), "{}", done.text().await.expect("a text"));
+
+    let output = child.wait_with_output().expect("an end");
+    let said = String::from_utf8(output.stdout).expect("a text");
+    assert!(output.status.success() && said.contains("the App camps"), "{said}");
+    assert!(!said.contains("PRIVATE KEY"), "{said}");
+    let mode = fs::metadata(&file).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret: Value = serde_json::from_slice(&fs::read(&file).expect("the file")).expect("JSON");
+    assert_eq!(secret["kind"], "Secret");
+    let key = secret["stringData"]["privateKey"].as_str().expect("a key");
+    assert!(key.contains("PRIVATE KEY") && secret["stringData"]["webhookSecret"].is_string());
+}
+
 /// The repository that `docs/cli.md` describes, with the branches that its examples name.
 fn documented(page: &str) -> Repo {
     let files = page.split("<!-- files -->").nth(1).and_then(|rest| rest.split("\n## ").next());

@@ -167,7 +167,6 @@ impl Service {
     }
 
     /// `GET /metrics`, for a listener of its own.
-    #[must_use]
     pub fn metrics(&self) -> Router {
         measure::page(self.metrics.clone())
     }

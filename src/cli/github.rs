@@ -68,7 +68,7 @@ struct Flags {
     /// The App may be installed by others than its owner, too
     #[arg(long)]
     public: bool,
-    /// API of a GitHub Enterprise Server: https://HOST/api/v3
+    /// API of a GitHub Enterprise Server, which ends with /api/v3
     #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
     api_url: String,
     /// Port on this machine; a free one when it is not given

@@ -30,7 +30,7 @@ pub use environment::{
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
-pub use notify::{Notify, NotifyKind, NotifyOn, UrlFrom};
+pub use notify::{Notify, NotifyKind, NotifyWhen, UrlFrom};
 pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,

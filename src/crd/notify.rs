@@ -14,7 +14,7 @@ pub struct Notify {
     /// When. Default: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
-    pub on: Vec<NotifyOn>,
+    pub when: Vec<NotifyWhen>,
 }
 
 /// Who is told.
@@ -32,7 +32,7 @@ pub enum NotifyKind {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
-pub enum NotifyOn {
+pub enum NotifyWhen {
     /// A commit runs, or runs again.
     Ready,
     /// A commit can't be rendered, is refused, fails, or what ran does no more.

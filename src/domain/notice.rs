@@ -146,7 +146,8 @@ impl Notice {
         if self.moment == Moment::Ready {
             for (app, url) in self.urls() {
                 let shown = if app.is_empty() { url } else { app };
-                text.push_str(&format!("\n{}", link(url, shown)));
+                text.push('\n');
+                text.push_str(&link(url, shown));
             }
         }
         let mut blocks = vec![json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})];

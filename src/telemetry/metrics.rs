@@ -1,4 +1,4 @@
-//! Metrics of one service, kept in memory; out: OpenMetrics text. No I/O, no clock.
+//! Metrics of one service, kept in memory; out: `OpenMetrics` text. No I/O, no clock.
 //!
 //! Each is described once, in [`ALL`]; what is not described can't be counted. Labels come from variants of enums and from
 //! the few logins that the service has, never from the names of objects. A clone counts into the same.
@@ -182,7 +182,7 @@ impl Metrics {
         lock(&self.0.looks).remove(name);
     }
 
-    /// All of it as OpenMetrics text: sorted, so that the same numbers are the same text.
+    /// All of it as `OpenMetrics` text: sorted, so that the same numbers are the same text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut registry = Registry::default();

@@ -32,7 +32,7 @@ async fn telling(seed: u64) -> World {
     world
         .policy(json!({"notify": [
             {"kind": "Webhook", "urlFrom": {"secretName": "hook", "key": "address"}},
-            {"kind": "Slack", "urlFrom": {"secretName": "chat"}, "on": ["Failed"]},
+            {"kind": "Slack", "urlFrom": {"secretName": "chat"}, "when": ["Failed"]},
         ]}))
         .await;
     world.sleep(Duration::from_secs(5)).await;
@@ -176,7 +176,7 @@ async fn what_can_not_be_sent_is_said_and_no_secret_is_in_it() {
     let names = ["plain", "unsigned", "login", "missing"];
     let all: Vec<Value> = names
         .iter()
-        .map(|name| json!({"kind": "Webhook", "urlFrom": {"secretName": name}, "on": ["Ready"]}))
+        .map(|name| json!({"kind": "Webhook", "urlFrom": {"secretName": name}, "when": ["Ready"]}))
         .collect();
     world.policy(json!({ "notify": all })).await;
     world.sleep(Duration::from_secs(5)).await;

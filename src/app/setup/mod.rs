@@ -123,15 +123,13 @@ impl Setup {
         let _turn = self.0.turn.lock().await;
         let known = self.0.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // A code is good once: what was made and could not be stored is stored at the next try.
-        let made = match known {
-            Some(made) => made,
-            None => {
-                let made = convert_app(transport, &settings.api, code)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                let mut slot = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.insert(made).clone()
-            }
+        let made = if let Some(made) = known {
+            made
+        } else {
+            let made = convert_app(transport, &settings.api, code).await;
+            let made = made.map_err(|error| error.to_string())?;
+            let mut slot = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.insert(made).clone()
         };
         let before = self.0.done.borrow().clone();
         if let Some(done) = before {

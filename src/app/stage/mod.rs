@@ -297,7 +297,6 @@ impl Stage {
         declare(&admin, &github_url, &accounts, port).await?;
 
         let settings = settings(folder, addresses.as_ref())?;
-        std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
         let notices = Notices::new(clock.clone());

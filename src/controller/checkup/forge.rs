@@ -116,7 +116,7 @@ async fn login(checkup: &Checkup, repository: &Repository, notes: &mut Notes<'_>
             match &login {
                 Login::Token(_) => notes.fine(format!("the Secret {name} holds a token")),
                 Login::App(app) => {
-                    notes.fine(format!("the Secret {name} holds the App {}", app.id()))
+                    notes.fine(format!("the Secret {name} holds the App {}", app.id()));
                 }
             }
             Some(login)

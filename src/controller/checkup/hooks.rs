@@ -141,7 +141,7 @@ fn cure(code: u16) -> &'static str {
             "the webhook's secret at GitHub and webhookSecret in the Secret differ, or the repository is none that this \
              Secret is for"
         }
-        403 | 404 | 405 => {
+        403..=405 => {
             "the address leads elsewhere: the service listens at /webhook; look at the Ingress before it"
         }
         413 => "something before the service refuses bodies of this size: allow 25 MB",

@@ -84,23 +84,23 @@ struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn put(&mut self, weight: Weight, seen: impl Into<String>, advice: Option<String>) {
+    fn put(&mut self, weight: Weight, seen: &str, advice: Option<&str>) {
         let about = self.about.clone();
-        let seen = one_line(&seen.into());
-        let advice = advice.as_deref().map(one_line);
+        let seen = one_line(seen);
+        let advice = advice.map(one_line);
         self.found.0.push(Finding { about, weight, seen, advice });
     }
 
     fn fine(&mut self, seen: impl Into<String>) {
-        self.put(Weight::Fine, seen, None);
+        self.put(Weight::Fine, &seen.into(), None);
     }
 
     fn warn(&mut self, seen: impl Into<String>, advice: impl Into<String>) {
-        self.put(Weight::Warning, seen, Some(advice.into()));
+        self.put(Weight::Warning, &seen.into(), Some(&advice.into()));
     }
 
     fn problem(&mut self, seen: impl Into<String>, advice: impl Into<String>) {
-        self.put(Weight::Problem, seen, Some(advice.into()));
+        self.put(Weight::Problem, &seen.into(), Some(&advice.into()));
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::events::{Told, Weight};
 use crate::crd::{
-    Environment, EnvironmentStatus, Notify, NotifyKind, NotifyOn, Phase, Repository, Source,
+    Environment, EnvironmentStatus, Notify, NotifyKind, NotifyWhen, Phase, Repository, Source,
 };
 use crate::domain::notice::{Moment, Notice, Stand, moment};
 use crate::telemetry::metrics::NOTICES;
@@ -153,12 +153,12 @@ impl Notifier {
 }
 
 fn wants(to: &Notify, moment: Moment) -> bool {
-    let on = match moment {
-        Moment::Ready => NotifyOn::Ready,
-        Moment::Failed => NotifyOn::Failed,
-        Moment::Gone => NotifyOn::Gone,
+    let when = match moment {
+        Moment::Ready => NotifyWhen::Ready,
+        Moment::Failed => NotifyWhen::Failed,
+        Moment::Gone => NotifyWhen::Gone,
     };
-    to.on.is_empty() || to.on.contains(&on)
+    to.when.is_empty() || to.when.contains(&when)
 }
 
 /// Owner and name, and the page of the pull request.

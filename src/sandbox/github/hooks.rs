@@ -306,6 +306,7 @@ impl State {
                 "content_type": "json", "insecure_ssl": "0", "url": hook.url, "secret": "********",
             },
             "url": url,
+            "test_url": url.as_ref().map(|url| format!("{url}/tests")),
             "ping_url": url.as_ref().map(|url| format!("{url}/pings")),
             "deliveries_url": url.as_ref().map(|url| format!("{url}/deliveries")),
             "created_at": time(hook.created_at),

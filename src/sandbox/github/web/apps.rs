@@ -74,24 +74,23 @@ impl GitHub {
         let text = form.get("manifest").map(String::as_str).unwrap_or_default();
         let manifest = read(text)?;
         let state = self.state();
-        let owner = match path.trim_matches('/').split('/').collect::<Vec<_>>().as_slice() {
-            ["organizations", name, ..] => (*name).to_owned(),
-            _ => {
-                let mut people = state.accounts.values().filter(|a| a.kind == AccountKind::User);
-                people.next().map(|person| person.login.clone()).ok_or_else(Refusal::not_found)?
-            }
+        let mut parts = path.trim_matches('/').split('/');
+        let owner = if parts.next() == Some("organizations") {
+            parts.next().map(str::to_owned)
+        } else {
+            let mut people = state.accounts.values().filter(|a| a.kind == AccountKind::User);
+            people.next().map(|person| person.login.clone())
         };
+        let owner = owner.ok_or_else(Refusal::not_found)?;
         state.need_account(&owner)?;
-        let rows: String = manifest
-            .default_permissions
-            .iter()
-            .map(|(name, level)| format!("<li>{}: {}</li>", escape(name), escape(level)))
-            .collect();
+        let rows = manifest.default_permissions.iter();
+        let rows = rows.map(|(name, level)| format!("{}: {}", escape(name), escape(level)));
+        let rows = rows.collect::<Vec<_>>().join("</li><li>");
         let hidden = |name: &str, value: &str| {
             format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
         };
         let content = format!(
-            "<h1>Create GitHub App</h1><p>For {owner}. Events: {events}. It may:</p><ul>{rows}</ul>\
+            "<h1>Create GitHub App</h1><p>For {owner}. Events: {events}. It may:</p><ul><li>{rows}</li></ul>\
              <form method=\"post\" action=\"/settings/apps\">{manifest}{state}{who}\
              <label>Name <input name=\"name\" value=\"{name}\"></label> \
              <button type=\"submit\">Create GitHub App for {owner}</button></form>",
