@@ -389,6 +389,69 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_has_ended_names_its_commit_and_our_own_is_none() {
+        let sha = "a".repeat(40);
+        let revision = Revision::parse(&sha).unwrap();
+        let ended = Some(Event::Checked { revision });
+        let run = |more: Value| {
+            let mut run = json!({"head_sha": sha, "external_id": "", "status": "completed"});
+            json_patch::merge(&mut run, &more);
+            run
+        };
+        for (name, change, expected) in [
+            ("check_run", json!({"action": "completed", "check_run": run(json!({}))}), &ended),
+            ("check_run", json!({"action": "created", "check_run": run(json!({}))}), &ended),
+            (
+                "check_run",
+                json!({"action": "created", "check_run": run(json!({"status": "queued"}))}),
+                &None,
+            ),
+            (
+                "check_run",
+                json!({"action": "completed", "check_run": run(json!({"external_id": "bivouac:v1:a:b"}))}),
+                &None,
+            ),
+            ("check_run", json!({"action": "rerequested", "check_run": run(json!({}))}), &None),
+            (
+                "check_suite",
+                json!({"action": "completed", "check_suite": {"head_sha": sha}}),
+                &ended,
+            ),
+            (
+                "check_suite",
+                json!({"action": "requested", "check_suite": {"head_sha": sha}}),
+                &None,
+            ),
+            (
+                "workflow_run",
+                json!({"action": "completed", "workflow_run": {"head_sha": sha}}),
+                &ended,
+            ),
+            ("status", json!({"sha": sha, "state": "success", "context": "ci"}), &ended),
+            ("status", json!({"sha": sha, "state": "error", "context": "ci"}), &ended),
+            ("status", json!({"sha": sha, "state": "pending", "context": "ci"}), &None),
+            (
+                "status",
+                json!({"sha": sha, "state": "success", "context": "bivouac (demo) / preview"}),
+                &None,
+            ),
+        ] {
+            let mut payload = body("opened");
+            json_patch::merge(&mut payload, &change);
+            let event = read(name, &payload).unwrap().event;
+            match expected {
+                Some(expected) => assert_eq!(event, *expected, "{name} {change}"),
+                None => assert!(matches!(event, Event::Ignored { .. }), "{name} {change}"),
+            }
+        }
+        let broken = json!({"action": "completed", "check_suite": {"head_sha": "x"}});
+        let mut payload = body("opened");
+        json_patch::merge(&mut payload, &broken);
+        let missing = Err(EventError::Missing { field: "head_sha" });
+        assert_eq!(read("check_suite", &payload), missing);
+    }
+
+    #[test]
     fn an_installation_names_its_account_and_the_repositories_that_can_be_read() {
         let payload = json!({
             "action": "removed", "installation": {"id": 1, "account": {"login": "acme"}},

@@ -24,12 +24,6 @@ impl fmt::Debug for PullCredentials {
 pub struct UnusablePullSecret;
 
 #[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    auths: BTreeMap<String, Login>,
-}
-
-#[derive(Deserialize)]
 struct Login {
     #[serde(default)]
     auth: Option<String>,
@@ -42,7 +36,12 @@ struct Login {
 impl PullCredentials {
     /// Takes the logins of one secret; what an earlier one said of a place stays.
     pub fn add(&mut self, json: &[u8]) -> Result<(), UnusablePullSecret> {
-        let Config { auths } = serde_json::from_slice(json).map_err(|_| UnusablePullSecret)?;
+        // As a map: a struct of serde would be read from an array too.
+        let mut config: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(json).map_err(|_| UnusablePullSecret)?;
+        let auths = config.remove("auths").unwrap_or_else(|| serde_json::json!({}));
+        let auths: BTreeMap<String, Login> =
+            serde_json::from_value(auths).map_err(|_| UnusablePullSecret)?;
         for (place, login) in auths {
             if let Some(pair) = pair(login) {
                 self.0.entry(place_of(&place)).or_insert(pair);

@@ -1,5 +1,5 @@
 //! The client against the sandbox's registries: which requests go out, with what.
-
+#[cfg(test)]
 use super::*;
 use crate::sandbox::registry::{Access, Registry, RegistryFault};
 use crate::seams::{Clock, Rng};

@@ -106,7 +106,14 @@ struct World {
 fn served(resource: &str, id: Option<u64>, full_name: &str) -> Served {
     let (owner, name) = full_name.split_once('/').unwrap();
     let name = RepoName::parse(owner, name).unwrap();
-    Served { resource: resource.into(), id, name, follows_base: false }
+    Served {
+        resource: resource.into(),
+        id,
+        name,
+        follows_base: false,
+        awaits_checks: false,
+        branches: Vec::new(),
+    }
 }
 
 /// `hello` is the repository of GitHub's examples, `shop` another one with its own secret.
@@ -250,6 +257,58 @@ async fn a_whole_repository_is_hinted_at_when_it_or_its_installation_changed() {
         let (status, writes) = hinted(event, &payload).await;
         let writes: Vec<&str> = writes.iter().map(String::as_str).collect();
         assert_eq!((status, writes), expected, "{event} {payload}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_branch_has_a_record_and_another_has_none() {
+    let fake = Fake::default();
+    let listing = Served {
+        branches: vec!["main".into(), "release/*".into()],
+        ..served("hello", Some(186_853_002), "Codertocat/Hello-World")
+    };
+    let secrets = Secrets::new([("hello-secret".into(), listing)]);
+    let (_sender, secrets) = watch::channel(Arc::new(secrets));
+    let router = router(Webhook::new(secrets, Recorder::new(fake.client(), "bivouac")));
+    let deliver = async |event: &str, more: Value| {
+        let mut payload = more;
+        payload["repository"] = json!({"id": 186_853_002, "full_name": "Codertocat/Hello-World"});
+        let body = payload.to_string();
+        let request = request(event, "d-1", "hello-secret", body.as_bytes());
+        let status = router.clone().oneshot(request).await.unwrap().status().as_u16();
+        assert_eq!(status, 202, "{event} {payload}");
+        fake.writes()
+    };
+    let name = crate::domain::naming::branch_environment_name("hello", "release/1").to_string();
+    let push = |branch: &str, deleted: bool| json!({"ref": format!("refs/heads/{branch}"), "deleted": deleted, "after": "f".repeat(40)});
+    assert_eq!(deliver("push", push("feature", false)).await, []);
+    // One that goes and was never heard of leaves nothing.
+    let writes = deliver("push", push("release/1", true)).await;
+    assert!(writes.len() == 1 && writes[0].0.starts_with("PATCH"), "{writes:?}");
+    assert_eq!(fake.names(), Vec::<String>::new());
+    let writes = deliver("push", push("release/1", false)).await;
+    assert_eq!(writes.len(), 2);
+    let source = json!({"branch": {"name": "release/1"}});
+    assert_eq!(writes[0].1["spec"], json!({"repository": "hello", "source": source}));
+    assert_eq!(fake.names(), [name]);
+    let gone = json!({"ref": "release/1", "ref_type": "branch"});
+    let writes = deliver("delete", gone).await;
+    assert!(writes.len() == 1 && writes[0].0.starts_with("PATCH"), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_a_repository_that_waits_for_none_costs_nothing() {
+    let world = world();
+    let run = json!({"head_sha": "a".repeat(40), "status": "completed"});
+    for (event, mut payload) in [
+        ("check_run", json!({"action": "completed", "check_run": run.clone()})),
+        ("check_suite", json!({"action": "completed", "check_suite": run.clone()})),
+        ("workflow_run", json!({"action": "completed", "workflow_run": run})),
+        ("status", json!({"sha": "a".repeat(40), "state": "success", "context": "ci"})),
+    ] {
+        payload["repository"] = json!({"id": 186_853_002, "full_name": "Codertocat/Hello-World"});
+        assert_eq!(world.deliver(event, &payload).await, 202, "{event}");
+        assert_eq!(world.fake.writes(), [], "{event}");
     }
 }
 

@@ -3,6 +3,7 @@ use super::*;
 fn row(number: u64, standing: Standing) -> Row {
     Row {
         number: PrNumber(number),
+        branch: None,
         standing,
         reason: Some("the reason".into()),
         apps: vec![AppUrl { app: "web".into(), url: format!("https://pr-{number}.example.com/") }],
@@ -31,8 +32,9 @@ fn finding(file: Option<&str>, line: Option<u32>, message: &str) -> Remark {
     }
 }
 
-const ALL: [Standing; 10] = [
+const ALL: [Standing; 11] = [
     Standing::Working,
+    Standing::Awaiting,
     Standing::Failed,
     Standing::Refused,
     Standing::Degraded,
@@ -57,6 +59,7 @@ fn each_standing_has_its_conclusion_and_its_commit_status() {
         .collect();
     let expected = [
         "in_progress | Preview is being made | pending | Preview is being made",
+        "in_progress | Preview waits for checks or images | pending | Preview waits for checks or images: the reason",
         "failure | Preview failed | failure | Preview failed: the reason",
         "failure | Preview is refused | failure | Preview is refused: the reason",
         "failure | Preview has a problem | failure | Preview has a problem: the reason",
@@ -88,6 +91,21 @@ fn two_pull_requests_with_one_head_are_two_rows_and_the_worst_counts() {
     // The order in which they are found is no difference.
     let turned = CheckView { rows: both.rows.iter().rev().cloned().collect(), ..both.clone() };
     assert_eq!(super::content(&turned).hash(), content.hash());
+}
+
+#[test]
+fn a_branch_is_a_row_by_its_name_and_has_no_buttons() {
+    let mut branch = row(0, Standing::Ready);
+    branch.branch = Some("release/`1`|x".into());
+    let alone = content(&view(vec![branch.clone()]));
+    assert!(alone.summary.starts_with("| Source | Preview |"), "{}", alone.summary);
+    let line = alone.summary.lines().nth(2).unwrap_or_default();
+    assert!(line.contains("release/") && !line.contains("#0"), "{line}");
+    assert_eq!(line.matches(" | ").count(), 3, "a name breaks no table: {line}");
+    assert_eq!(alone.actions, Vec::new());
+    let both = content(&view(vec![branch, row(7, Standing::Ready)]));
+    assert!(both.actions.iter().all(|action| action.identifier.ends_with(":7")), "{both:?}");
+    assert!(!both.actions.is_empty());
 }
 
 #[test]

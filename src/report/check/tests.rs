@@ -46,6 +46,7 @@ impl World {
         });
         let row = Row {
             number: PrNumber(7),
+            branch: None,
             standing: Standing::Failed,
             reason: Some(reason.into()),
             apps: Vec::new(),
