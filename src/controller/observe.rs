@@ -76,7 +76,6 @@ pub(super) async fn observe_source(
     if at == At::Head {
         merge::clear(record);
     }
-    observe_paths(record, served).await?;
     if let Some(hint) = hint {
         record.status.handled_hint = Some(hint);
     }
@@ -86,13 +85,17 @@ pub(super) async fn observe_source(
     {
         record.status.renewed_at = Some(now.into());
         record.status.expired_at = None;
-        if renewal != Renewal::Push
+        let wish = record.stored().spec.power;
+        if (renewal != Renewal::Push || policy.sleep.wake_on_push)
             && let Some(power) = &mut record.status.power
         {
             power.woken_at = Some(now.into());
+            // A wish that is as new as this is not yet known.
+            power.woken = power.asked == wish;
         }
     }
-    Ok(())
+    // The last thing: what is noted is noted though this can't be asked.
+    observe_paths(record, served).await
 }
 
 /// Asks which files the pull request changes, once for each pair of commits, where the Repository chooses by that. Nothing

@@ -118,17 +118,19 @@ pub(super) async fn turn(
         ready_at: None,
         asked: wish,
         asked_at: now,
+        woken: false,
         woken_at: None,
     });
     if power.asked != wish {
-        (power.asked, power.asked_at) = (wish, now);
+        (power.asked, power.asked_at, power.woken) = (wish, now, false);
     }
     let status = &record.status;
     let pushed = status.head.as_ref().map(|head| head.seen_at.0).filter(|_| rules.wake_on_push);
     let situation = Situation {
         wish: wish.into(),
         asked_at: power.asked_at.0,
-        fresh: decision.action == Action::Raise,
+        // What somebody asked of an earlier camp is nothing to this one.
+        woken: power.woken || decision.action == Action::Raise,
         made_at: status.camp_since.map(|since| since.0),
         woken_at: power.woken_at.map(|woken| woken.0).into_iter().chain(pushed).max(),
         schedule: rules.schedule.as_ref(),
@@ -137,7 +139,7 @@ pub(super) async fn turn(
     let verdict = decide(&situation, now.0);
     if verdict.spent {
         record.reset_power(context).await?;
-        (power.asked, power.asked_at) = (Power::Auto, now);
+        (power.asked, power.asked_at, power.woken) = (Power::Auto, now, false);
     }
     record.status.power = Some(power);
     if let Some(at) = verdict.look_at {

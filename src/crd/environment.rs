@@ -70,7 +70,7 @@ pub struct EnvironmentSpec {
     /// What somebody asked for about the camp's time.
     #[serde(default, skip_serializing_if = "LifetimeWish::is_empty")]
     pub lifetime: LifetimeWish,
-    /// Whether the camp sleeps: by the Repository's rules (`Auto`), never (`Awake`), until somebody wakes it (`Asleep`).
+    /// Whether the camp sleeps: by the Repository's rules (`Auto`), not for now (`Awake`), until it is woken (`Asleep`).
     #[serde(default)]
     pub power: Power,
 }
@@ -99,9 +99,9 @@ pub enum Power {
     /// As the Repository's rules say.
     #[default]
     Auto,
-    /// It does not sleep.
+    /// It does not sleep, up to the next beginning of a time to sleep; then this is set back.
     Awake,
-    /// It sleeps until somebody wakes it.
+    /// It sleeps until somebody wakes it, or a push does; then this is set back.
     Asleep,
 }
 
@@ -386,7 +386,10 @@ pub struct PowerStatus {
     pub asked: Power,
     /// … and since when that stands there.
     pub asked_at: Timestamp,
-    /// The last reopening or `want: Up` that found the camp standing.
+    /// A push, a reopening or `want: Up` woke it since.
+    #[serde(default, skip_serializing_if = "super::entries::is_false")]
+    pub woken: bool,
+    /// When the last of them did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woken_at: Option<Timestamp>,
 }

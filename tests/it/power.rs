@@ -41,7 +41,12 @@ where
 }
 
 async fn pods(world: &World, number: u64) -> usize {
-    of::<Pod>(world, number).list(&ListParams::default()).await.expect("a list").items.len()
+    let found = of::<Pod>(world, number).list(&ListParams::default()).await.expect("a list");
+    let over = |pod: &&Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        !matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    found.items.iter().filter(over).count()
 }
 
 async fn sleeps(world: &World, number: u64) {

@@ -40,8 +40,8 @@ pub struct Situation<'a> {
     pub wish: Wish,
     /// … and since when.
     pub asked_at: DateTime<Utc>,
-    /// The camp is being made.
-    pub fresh: bool,
+    /// The camp is being made, or something woke it since somebody asked.
+    pub woken: bool,
     /// When the camp was made.
     pub made_at: Option<DateTime<Utc>>,
     /// The last thing that woke it: a push where the Repository says so, a reopening, `up`.
@@ -68,13 +68,13 @@ pub struct Verdict {
 /// Decides.
 #[must_use]
 pub fn decide(situation: &Situation<'_>, now: DateTime<Utc>) -> Verdict {
-    let Situation { wish, asked_at, fresh, made_at, woken_at, schedule, has_run } = *situation;
+    let Situation { wish, asked_at, woken, made_at, woken_at, schedule, has_run } = *situation;
     let look_at = schedule.and_then(|schedule| schedule.next_boundary(now));
     let verdict = |state, spent, answer: String| Verdict { state, spent, look_at, answer };
     let spent = match wish {
         Wish::Auto => false,
         // What somebody asked of an earlier camp is nothing to this one.
-        Wish::Asleep => fresh || woken_at.is_some_and(|woken| woken > asked_at),
+        Wish::Asleep => woken,
         Wish::Awake => schedule
             .and_then(|schedule| schedule.last_begin(now))
             .is_some_and(|begun| begun > asked_at),
@@ -131,7 +131,7 @@ mod tests {
         let plain = Situation {
             wish: Wish::Auto,
             asked_at: at("02T09:00"),
-            fresh: false,
+            woken: false,
             made_at: None,
             woken_at: None,
             schedule: None,
@@ -144,24 +144,17 @@ mod tests {
             ("put to sleep", Situation { wish: Wish::Asleep, ..plain }, "02T10:00", asleep, false),
             (
                 "woken after it was put to sleep",
-                Situation { wish: Wish::Asleep, woken_at: Some(at("02T09:30")), ..plain },
+                Situation { wish: Wish::Asleep, woken: true, ..plain },
                 "02T10:00",
                 awake,
                 true,
             ),
             (
                 "put to sleep before it was made anew",
-                Situation { wish: Wish::Asleep, fresh: true, has_run: false, ..plain },
+                Situation { wish: Wish::Asleep, woken: true, has_run: false, ..plain },
                 "02T10:00",
                 awake,
                 true,
-            ),
-            (
-                "put to sleep after it was woken",
-                Situation { wish: Wish::Asleep, woken_at: Some(at("02T08:30")), ..plain },
-                "02T10:00",
-                asleep,
-                false,
             ),
             (
                 "there is nothing to put to sleep",

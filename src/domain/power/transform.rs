@@ -47,6 +47,11 @@ fn asleep(object: &BundleObject) -> Option<BundleObject> {
     match (group.as_str(), kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "ReplicaSet") | ("", "ReplicationController") => {
             put(json, &["spec", "replicas"], 0.into());
+            // Who scales to 0 to sleep does not mean to lose what is stored.
+            let policy = "/spec/persistentVolumeClaimRetentionPolicy/whenScaled";
+            if let Some(when_scaled) = json.pointer_mut(policy) {
+                *when_scaled = "Retain".into();
+            }
         }
         ("apps", "DaemonSet") => {
             let path = ["spec", "template", "spec", "nodeSelector", ASLEEP_ANNOTATION];
@@ -139,6 +144,7 @@ pub fn holds(object: &Value, field: &str) -> bool {
     let set = [
         ".spec.replicas",
         ".spec.suspend",
+        ".spec.persistentVolumeClaimRetentionPolicy",
         ".spec.rules",
         ".spec.backend",
         ".spec.defaultBackend",
@@ -208,6 +214,13 @@ mod tests {
         for (api_version, kind, spec, pointer, expected) in [
             ("apps/v1", "Deployment", json!({"replicas": 3}), "/spec/replicas", json!(0)),
             ("apps/v1", "StatefulSet", json!({}), "/spec/replicas", json!(0)),
+            (
+                "apps/v1",
+                "StatefulSet",
+                json!({"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete", "whenDeleted": "Delete"}}),
+                "/spec/persistentVolumeClaimRetentionPolicy",
+                json!({"whenScaled": "Retain", "whenDeleted": "Delete"}),
+            ),
             (
                 "apps/v1",
                 "DaemonSet",
