@@ -2,14 +2,14 @@
 //! the watches' stores and no API server. I/O: the forge, once for each hint that comes meanwhile.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::Context;
 use crate::apply;
-use crate::crd::{Approval, Environment, Pin, Repository, Want};
+use crate::crd::{Approval, Environment, Pin, Redeploy, Repository, Want};
 use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State;
 use crate::domain::render_inputs::RenderInputs;
@@ -37,6 +37,8 @@ struct Started {
     want: Want,
     approved: Option<Approval>,
     pin: Option<Pin>,
+    redeploy: Option<Redeploy>,
+    parameters: BTreeMap<String, String>,
     head: Option<String>,
     inputs_digest: Option<String>,
 }
@@ -148,6 +150,8 @@ impl Started {
             want: record.spec.want,
             approved: record.spec.approved.clone(),
             pin: record.spec.pin.clone(),
+            redeploy: record.spec.redeploy.clone(),
+            parameters: record.spec.parameters.clone(),
             head: status.and_then(|s| s.head.as_ref()).map(|head| head.revision.clone()),
             inputs_digest: status.and_then(|status| status.inputs_digest.clone()),
         }
@@ -162,8 +166,10 @@ impl Started {
         }
         // Generations are counted: a smaller one is of before.
         let newer_spec = now.metadata.generation.unwrap_or_default() > self.generation;
-        let asked = (now.spec.want, &now.spec.approved, &now.spec.pin);
-        if newer_spec && asked != (self.want, &self.approved, &self.pin) {
+        let spec = &now.spec;
+        let asked = (spec.want, &spec.approved, &spec.pin, &spec.redeploy, &spec.parameters);
+        let before = (self.want, &self.approved, &self.pin, &self.redeploy, &self.parameters);
+        if newer_spec && asked != before {
             return Verdict::Falls;
         }
         match order(now.metadata.resource_version.as_deref(), self.version.as_deref()) {

@@ -33,6 +33,7 @@ mod pin;
 mod reconcile;
 mod record;
 mod repository;
+mod requests;
 mod retry;
 mod rotation;
 mod slots;
@@ -191,6 +192,7 @@ const SIDE_BY_SIDE: u16 = 16;
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let (facts_stop, drift_stop, counts_stop) = (stop.clone(), stop.clone(), stop.clone());
+    let requests_stop = stop.clone();
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -239,7 +241,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join4(repositories, environments, beside, drift).await;
+        let asked = requests::run(&context, requests_stop);
+        futures::future::join5(repositories, environments, beside, drift, asked).await;
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());

@@ -11,7 +11,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, retry, stored, tell,
+    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, requests, retry, stored,
+    tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -120,6 +121,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(_) if observe::must_end(record, now) => return end_alone(context, record).await,
         Err(error) => return Err(error),
     };
+    let labels = requests::labels_of(record);
     match observe::observe_source(record, &served, now).await {
         Ok(()) => {}
         // What the forge does not tell is no reason to keep what somebody deleted, or what is past its time.
@@ -127,6 +129,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(error) => return Err(error),
     }
     observe::note_observed(context, record, None);
+    requests::heed_labels(context, record, &served, &labels).await?;
     pin::clear_spent(context, record).await?;
     let Some(situation) = observe::situation(record, &served.policy, now) else {
         return Ok(Next::requeue(POLL));
@@ -319,7 +322,7 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
 }
 
 /// Repository, policy and forge of a record.
-fn served(context: &Context, record: &Record) -> Result<Served, ReconcileError> {
+pub(super) fn served(context: &Context, record: &Record) -> Result<Served, ReconcileError> {
     let name = &record.stored().spec.repository;
     let repository = match context.repository(name) {
         Some(repository) => repository,

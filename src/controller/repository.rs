@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -14,9 +15,10 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, halt, retry};
+use super::{Context, halt, requests, retry};
 use crate::crd::{
-    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
+    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
+    set_condition,
 };
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
@@ -271,8 +273,10 @@ async fn stages(
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;
     }
-    match look(context, name, repository, &forge, status.forge.as_ref()).await {
-        Ok(Looked { info, swept: Swept { camps, halt } }) => {
+    match look(context, name, repository, &forge, status.forge.as_ref(), status.comments_seen).await
+    {
+        Ok(Looked { info, swept: Swept { camps, halt }, comments_seen }) => {
+            status.comments_seen = Some(comments_seen.into());
             judge(&Judgement::yes("CredentialsValid", "Accepted", accepted));
             judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
             judge(&Judgement::yes(
@@ -333,6 +337,7 @@ enum Trouble {
 struct Looked {
     info: ForgeStatus,
     swept: Swept,
+    comments_seen: DateTime<Utc>,
 }
 
 /// Access, then the sweep.
@@ -342,6 +347,7 @@ async fn look(
     repository: &Repository,
     forge: &Forge,
     known: Option<&ForgeStatus>,
+    comments_seen: Option<Timestamp>,
 ) -> Result<Looked, Trouble> {
     let info = forge.repository().await.map_err(Trouble::Forge)?;
     let found = i64::try_from(info.id).unwrap_or(i64::MAX);
@@ -361,10 +367,16 @@ async fn look(
     let swept = sweep::sweep(context, name, repository, forge, &open, &tips)
         .await
         .map_err(Trouble::Home)?;
+    let seen = comments_seen.map(|at| at.0);
+    let comments_seen = match requests::find_lost(context, name, repository, forge, seen).await {
+        Err(ReconcileError::Forge(error)) => return Err(Trouble::Forge(error)),
+        other => other.map_err(Trouble::Home)?,
+    };
     let permissions =
         info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
     let name = Some(info.name.to_string());
-    Ok(Looked { info: ForgeStatus { repository_id: found, name, permissions }, swept })
+    let info = ForgeStatus { repository_id: found, name, permissions };
+    Ok(Looked { info, swept, comments_seen })
 }
 
 /// The Secret of a Repository, or what is missing in it.

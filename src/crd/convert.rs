@@ -8,7 +8,7 @@ use super::repository::{
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
-use crate::domain::{decision, policy, preview_file, pull_request};
+use crate::domain::{command, decision, policy, preview_file, pull_request};
 
 /// A value of a Repository that its schema lets through and that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,10 @@ impl RepositorySpec {
             secrets: _,
             // Its values need no other form.
             report: _,
+            // In `commands`.
+            commands: _,
         } = self;
+        self.commands()?;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
                 field,
@@ -111,6 +114,30 @@ impl RepositorySpec {
                 .collect(),
             guardrails: self.guardrails()?,
         })
+    }
+}
+
+impl RepositorySpec {
+    /// Who may give which command.
+    pub fn commands(&self) -> Result<command::Rules, InvalidPolicy> {
+        let wrong = |value: &str, rule| InvalidPolicy {
+            field: "commands.verbs",
+            value: value.to_owned(),
+            rule,
+        };
+        let rules = self.commands.verbs.iter().map(|(name, rule)| {
+            let verb = command::Verb::of(name).ok_or_else(|| {
+                wrong(name, "the keys are names of commands, as `help` lists them")
+            })?;
+            let rule = command::Rule::parse(rule).map_err(|_| {
+                wrong(
+                    rule,
+                    "write read, triage, author, write, maintain, admin, nobody or team:NAME",
+                )
+            })?;
+            Ok((verb, rule))
+        });
+        Ok(command::Rules::with(rules.collect::<Result<_, InvalidPolicy>>()?))
     }
 }
 

@@ -61,5 +61,6 @@ pub mod stuck;
 pub mod waves;
 
 pub mod check;
+pub mod command;
 pub mod comment;
 pub mod deployment;

@@ -13,6 +13,7 @@ mod error;
 mod etag;
 mod governor;
 mod pass;
+mod talk;
 mod transport;
 mod wire;
 
@@ -29,4 +30,5 @@ pub use checks::CheckRun;
 pub use client::{Comment, Forge, Permission, RepositoryInfo};
 pub use deployments::{Deployment, DeploymentText};
 pub use error::{Class, ForgeError};
+pub use talk::{LabelEvent, Reaction};
 pub use transport::{TransportError, https_transport};

@@ -159,6 +159,8 @@ struct Entry {
     id: Option<u64>,
     secret: String,
     follows_base: bool,
+    prefix: String,
+    bots: Vec<String>,
 }
 
 impl Entry {
@@ -175,6 +177,8 @@ impl Entry {
             id: id.and_then(|id| u64::try_from(id).ok()),
             secret: github.credentials.secret_name.clone(),
             follows_base: repository.spec.source.at == At::Merge,
+            prefix: repository.spec.commands.prefix.clone(),
+            bots: repository.spec.commands.bots.clone(),
         })
     }
 }
@@ -194,10 +198,17 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret, follows_base })| {
+        .map(|(resource, Entry { name, id, secret, follows_base, prefix, bots })| {
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
-            let (name, follows_base) = (name.clone(), *follows_base);
-            (signed, Served { resource: resource.clone(), id: *id, name, follows_base })
+            let served = Served {
+                resource: resource.clone(),
+                id: *id,
+                name: name.clone(),
+                follows_base: *follows_base,
+                prefix: prefix.clone(),
+                bots: bots.clone(),
+            };
+            (signed, served)
         })
         .collect()
 }
@@ -253,6 +264,8 @@ mod tests {
             id,
             name: RepoName::parse("acme", "shop").expect("a name"),
             follows_base: false,
+            prefix: "/preview".into(),
+            bots: Vec::new(),
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

@@ -11,6 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::domain::event::RepositoryRef;
 use crate::domain::id::RepoName;
+use crate::domain::pull_request::Author;
 
 /// A Repository whose credentials hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +24,17 @@ pub struct Served {
     pub name: RepoName,
     /// Its previews are of test merges: a commit on a base branch changes them.
     pub follows_base: bool,
+    /// What a command begins with.
+    pub prefix: String,
+    /// Bots whose comments count.
+    pub bots: Vec<String>,
+}
+
+impl Served {
+    /// Whether somebody may give commands at all: people, and the bots that are listed.
+    pub(super) fn listens_to(&self, by: &Author) -> bool {
+        !by.bot || self.bots.iter().any(|bot| bot.eq_ignore_ascii_case(&by.login))
+    }
 }
 
 impl Served {
@@ -154,7 +166,8 @@ mod tests {
 
     fn served(resource: &str, id: Option<u64>) -> Served {
         let name = RepoName::parse("acme", resource).unwrap();
-        Served { resource: resource.into(), id, name, follows_base: false }
+        let (prefix, bots) = ("/preview".to_owned(), Vec::new());
+        Served { resource: resource.into(), id, name, follows_base: false, prefix, bots }
     }
 
     #[test]

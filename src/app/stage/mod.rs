@@ -275,7 +275,16 @@ impl Stage {
                     Wiring::Sockets => None,
                 },
                 secret: accounts.webhook_secret.clone(),
-                events: ["pull_request", "push", "delete", "repository"].map(String::from).into(),
+                events: [
+                    "check_run",
+                    "delete",
+                    "issue_comment",
+                    "pull_request",
+                    "push",
+                    "repository",
+                ]
+                .map(String::from)
+                .into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {
