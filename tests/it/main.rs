@@ -2,11 +2,13 @@
 //! sentence that a user may rely on.
 
 mod accounts;
+mod approvals;
 mod apps;
 mod apps_at_forge;
 mod bad_input;
 mod changes;
 mod checks;
+mod commands;
 mod conflicts;
 mod custom_kinds;
 mod definitions;
@@ -26,9 +28,11 @@ mod hooks;
 mod hostile;
 mod identities;
 mod immutable;
+mod labels;
 mod lifetime;
 mod limits_of_forge;
 mod merges;
+mod model;
 mod network;
 mod orphans;
 mod prune;

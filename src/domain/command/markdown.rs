@@ -77,7 +77,7 @@ pub(super) fn own_lines(text: &str) -> Vec<&str> {
             words = before.trim_end();
         }
         // A line below a quote, without an empty one between, is shown as a part of it.
-        if !quoted && !words.is_empty() && !words.contains("-->") {
+        if !quoted && !words.is_empty() {
             own.push(words);
         }
     }
