@@ -217,7 +217,7 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
         record: record.name().to_owned(),
         uid: record.uid().to_owned(),
         forge: served.forge.clone(),
-        kind: kind_of(&shown(record, telling, false)),
+        kind: kind_of(&shown(record, served, telling, false)),
         pull_request: number_of(record),
         about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
@@ -253,7 +253,7 @@ fn text_of(
             .and_then(|head| head.merged_with.as_deref())
             .and_then(|base| Revision::parse(base).ok())
             .map(|base| page(web, base)),
-        phase: shown(record, telling, with_log),
+        phase: shown(record, served, telling, with_log),
         // An address is one once its namespace is there.
         apps: status
             .urls
@@ -281,7 +281,8 @@ fn page(web: &str, revision: Revision) -> Commit {
     Commit { url: format!("{web}/commit/{revision}"), revision }
 }
 
-fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
+fn shown(record: &Record, served: &Served, telling: &Telling, with_log: bool) -> Shown {
+    let prefix = || served.repository.spec.commands.prefix.clone();
     let status = &record.status;
     if let Some(Failure { reason, incident }) = &telling.failure {
         let (reason, incident) = (reason.clone(), incident.clone());
@@ -295,7 +296,7 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
     }
     match telling.absence {
         Some(Absence::SourceClosed) => return closed(record),
-        Some(Absence::WantedDown) => return Shown::Down,
+        Some(Absence::WantedDown) => return Shown::Down { prefix: prefix() },
         Some(Absence::Expired) => {
             let at = status.expired_at.map_or(DateTime::<Utc>::UNIX_EPOCH, |at| at.0);
             return Shown::Expired { at };
@@ -306,7 +307,7 @@ fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
         }
         Some(Absence::WaitingForApproval) => {
             return match status.head.as_ref().and_then(|head| Revision::parse(&head.base).ok()) {
-                Some(base) => Shown::AwaitingApproval { reason, base },
+                Some(base) => Shown::AwaitingApproval { reason, base, prefix: prefix() },
                 None => Shown::NotEligible { reason },
             };
         }
@@ -361,7 +362,7 @@ fn kind_of(shown: &Shown) -> WriteKind {
         | Shown::Forbidden { .. }
         | Shown::NotEligible { .. }
         | Shown::AwaitingApproval { .. } => WriteKind::Refusal,
-        Shown::Closed { .. } | Shown::Down | Shown::Expired { .. } => WriteKind::Closing,
+        Shown::Closed { .. } | Shown::Down { .. } | Shown::Expired { .. } => WriteKind::Closing,
     }
 }
 

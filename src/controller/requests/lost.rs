@@ -15,9 +15,6 @@ use crate::forge::{Comment, Forge};
 
 /// A comment may be shown a little later than it was written.
 const SETTLED: TimeDelta = TimeDelta::seconds(60);
-/// Of a text that is not the one that was written first, nobody knows who meant it.
-const EDITED: &str = "the comment was changed before it was seen, and only a new comment is a command; please repeat it";
-
 /// Reads what was written since `since`, and gives the time from which the next sweep reads on.
 pub(in crate::controller) async fn find(
     context: &Context,
@@ -34,7 +31,9 @@ pub(in crate::controller) async fn find(
     for comment in &comments {
         let policy = &repository.spec.commands;
         let listed = policy.bots.iter().any(|b| b.eq_ignore_ascii_case(&comment.author.login));
-        if command::is_ours(&comment.body) || (comment.author.bot && !listed) {
+        // Of a text that is not the one that was written first, nobody knows whose words it is.
+        let edited = comment.updated_at != comment.created_at;
+        if edited || command::is_ours(&comment.body) || (comment.author.bot && !listed) {
             continue;
         }
         let given = command::read(&comment.body, &policy.prefix);
@@ -50,7 +49,7 @@ async fn write_down(
     context: &Context,
     repository: &str,
     comment: &Comment,
-    mut given: Vec<Given>,
+    given: Vec<Given>,
 ) -> Result<(), ReconcileError> {
     let (Some(number), Some(at)) = (comment.on, comment.created_at) else { return Ok(()) };
     let environment = environment_name(repository, number);
@@ -58,16 +57,12 @@ async fn write_down(
     let found = found.map_err(|error| ReconcileError::record("read a record", error))?;
     // An issue, or a pull request that was closed long ago.
     let Some(record) = found else { return Ok(()) };
-    let edited = comment.updated_at.is_some_and(|updated| updated > at);
-    if edited {
-        given.truncate(1);
-    }
     for (index, Given { verb, arguments, slip }) in given.into_iter().enumerate() {
         let name = format!("comment-{}-{}", comment.id, index + 1);
         if read(context, &name).await?.is_some() {
             continue;
         }
-        let slip = if edited { Some(EDITED) } else { slip.map(command::Slip::text) };
+        let slip = slip.map(command::Slip::text);
         let request: Request = serde_json::from_value(json!({
             "apiVersion": "bivouac.dev/v1alpha1",
             "kind": "Request",
@@ -79,7 +74,7 @@ async fn write_down(
             "spec": {
                 "environment": environment.as_str(),
                 "verb": verb,
-                "arguments": if edited { Vec::new() } else { arguments },
+                "arguments": arguments,
                 "slip": slip,
                 "from": {"kind": OriginKind::Comment, "id": comment.id.to_string()},
                 "by": {

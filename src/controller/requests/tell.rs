@@ -26,6 +26,12 @@ fn asks(request: &Request) -> bool {
     Verb::of(&request.spec.verb).is_some_and(Verb::tells)
 }
 
+/// Whether a Request asked something that its sender may know.
+fn is_question(request: &Request) -> bool {
+    let state = request.status.as_ref().map(|status| status.state);
+    asks(request) && state == Some(RequestState::Done)
+}
+
 /// Tells it. `begun`: it may have been told already. `others` are all Requests of the Environment.
 pub(super) async fn tell(
     context: &Context,
@@ -144,7 +150,7 @@ async fn post(
 
 /// Whether somebody was answered often enough for an hour.
 fn is_full(request: &Request, others: &[Request], now: DateTime<Utc>) -> bool {
-    let kind = asks(request);
+    let kind = is_question(request);
     let answered = others.iter().filter(|other| {
         let status = other.status.as_ref();
         let lately = status
@@ -153,7 +159,7 @@ fn is_full(request: &Request, others: &[Request], now: DateTime<Utc>) -> bool {
         lately
             && other.metadata.name != request.metadata.name
             && other.spec.by.id == request.spec.by.id
-            && asks(other) == kind
+            && is_question(other) == kind
     });
     answered.count() >= if kind { QUESTIONS } else { ERRORS }
 }

@@ -154,6 +154,8 @@ pub enum Phase {
         reason: String,
         /// The base commit that the yes is given for.
         base: Revision,
+        /// What a command begins with.
+        prefix: String,
     },
     /// It will not get a preview as it is.
     NotEligible {
@@ -210,7 +212,10 @@ pub enum Phase {
         incident: Option<String>,
     },
     /// Somebody said `want: Down`.
-    Down,
+    Down {
+        /// What a command begins with.
+        prefix: String,
+    },
     /// Its time was up.
     Expired {
         /// Since when.
@@ -364,7 +369,7 @@ fn template(phase: &Phase) -> &'static str {
         Phase::Refused { .. } => "refused",
         Phase::Conflict { .. } => "conflict",
         Phase::Failed { .. } => "failed",
-        Phase::Down => "down",
+        Phase::Down { .. } => "down",
         Phase::Expired { .. } => "expired",
         Phase::Closing { .. } => "closing",
         Phase::Closed { .. } => "closed",

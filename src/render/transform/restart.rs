@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::domain::bundle::BundleObject;
 
-/// On the template of each pod.
-const ANNOTATION: &str = "bivouac.dev/restarted-at";
+/// On the template of each pod; `kubectl rollout restart` writes the same.
+const ANNOTATION: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// Another value is another template: the workloads' controllers replace the pods by their own rules. What is not a map
 /// where one belongs stays as it is, for the guard or the cluster to refuse.
