@@ -192,6 +192,8 @@ async fn an_edit_a_deletion_a_quote_and_code_never_act() {
     let github = &world.stage.github;
     let (number, _) = world.camp("sparks").await;
     let harmless = say(&world, number, "Looks good", MAINTAINER);
+    // GitHub tells an edit by its time, in whole seconds.
+    world.sleep(Duration::from_secs(1)).await;
     github.edit_comment(REPOSITORY, harmless, "/preview down", MAINTAINER).expect("an edit");
     for text in [
         "> /preview down",
