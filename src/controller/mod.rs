@@ -242,7 +242,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let quiet = CancellationToken::new();
     let runs = async {
         let asked = requests::run(&context, requests_stop);
-        futures::future::join5(repositories, environments, beside, drift, asked).await;
+        let beside = Box::pin(futures::future::join(beside, asked));
+        futures::future::join4(repositories, environments, beside, drift).await;
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());

@@ -65,13 +65,13 @@ async fn nobody_ever_does_what_the_table_forbids() {
         .expect("a commit");
     let number = world.propose("sparks", "A change", AUTHOR);
     world.ready(number, &head).await;
-    let rng = Rng::seeded(0x0c0d_e5ee_d);
+    let rng = Rng::seeded(0xc0de);
     let pick = |most: usize| usize::try_from(rng.below(most as u64)).expect("small");
     let mut levels: Vec<u8> = PEOPLE.iter().map(|(_, level)| *level).collect();
     let (mut allowed, mut forbidden) = (0, 0);
     for turn in 0..COMMANDS {
-        // GitHub lets nobody write faster for ever, and neither does the sandbox.
-        world.sleep(Duration::from_secs(25)).await;
+        // What is told of it waits for its turn at the forge; what is done does not.
+        world.sleep(Duration::from_secs(2)).await;
         let who = pick(PEOPLE.len());
         let (login, _) = PEOPLE[who];
         if login != "non" && pick(6) == 0 {

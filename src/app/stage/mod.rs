@@ -74,6 +74,17 @@ pub const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What the repository's webhook tells of.
+const EVENTS: [&str; 6] =
+    ["check_run", "delete", "issue_comment", "pull_request", "push", "repository"];
+
+fn hook_url(addresses: Option<&Addresses>) -> String {
+    match addresses {
+        None => "http://bivouac.test/webhook".to_owned(),
+        Some(addresses) => format!("http://{}/webhook", addresses.service),
+    }
+}
+
 /// How the parts reach one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wiring {
@@ -266,25 +277,10 @@ impl Stage {
         let hook = github.add_hook(
             REPOSITORY,
             HookConfig {
-                url: match &addresses {
-                    None => "http://bivouac.test/webhook".to_owned(),
-                    Some(addresses) => format!("http://{}/webhook", addresses.service),
-                },
-                transport: match wiring {
-                    Wiring::InProcess => Some(receiver.clone()),
-                    Wiring::Sockets => None,
-                },
+                url: hook_url(addresses.as_ref()),
+                transport: (wiring == Wiring::InProcess).then(|| receiver.clone()),
                 secret: accounts.webhook_secret.clone(),
-                events: [
-                    "check_run",
-                    "delete",
-                    "issue_comment",
-                    "pull_request",
-                    "push",
-                    "repository",
-                ]
-                .map(String::from)
-                .into(),
+                events: EVENTS.map(String::from).into(),
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {

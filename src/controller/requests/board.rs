@@ -130,8 +130,12 @@ impl Board {
         self.later.retain(|_, until| *until > now);
         let jobs: Vec<Job> = self.wanted(now).into_iter().filter(|job| self.may(job)).collect();
         let mut begun = Vec::new();
-        for job in jobs {
+        for mut job in jobs {
             if self.busy.insert(job.lane()) {
+                if matches!(job.step, Step::Tell { .. }) {
+                    let of = |one: &&Request| one.spec.environment == job.environment;
+                    job.others = self.all.values().filter(of).cloned().collect();
+                }
                 begun.push(job);
             }
         }
@@ -156,10 +160,7 @@ impl Board {
                 environment: environment.to_owned(),
                 name: request.metadata.name.clone().unwrap_or_default(),
                 step,
-                others: match step {
-                    Step::Tell { .. } => requests.iter().map(|one| (*one).clone()).collect(),
-                    Step::Act | Step::Forget => Vec::new(),
-                },
+                others: Vec::new(),
             };
             let mut over = requests.len().saturating_sub(MOST);
             let (mut act, mut tell) = (None, None);

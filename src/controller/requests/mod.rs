@@ -114,7 +114,7 @@ fn again(context: &Context, job: &Job, error: &ReconcileError) -> DateTime<Utc> 
 
 async fn carry_out(context: &Context, job: Job) -> (Job, Result<(), ReconcileError>) {
     let result = match &job.step {
-        Step::Act => act::act(context, &job.name).await,
+        Step::Act => Box::pin(act::act(context, &job.name)).await,
         Step::Tell { begun } => tell::tell(context, &job.name, *begun, &job.others).await,
         Step::Forget => forget(context, &job.name).await,
     };
