@@ -612,7 +612,7 @@ fn recorded(action: &str, body: &str) -> Value {
 async fn each_command_of_a_recorded_comment_is_written_down_before_the_answer() {
     let world = world();
     let payload =
-        recorded("created", "Hm.\n/preview down\n\n> /preview up\n/preview set a=\"b c\"\n");
+        recorded("created", "Hm.\n/preview down\n\n> /preview up\n\n/preview set a=\"b c\"\n");
     for _ in 0..2 {
         assert_eq!(world.deliver("issue_comment", &payload).await, 202);
     }

@@ -655,3 +655,23 @@ async fn a_button_of_the_check_does_what_it_says_with_the_rights_of_who_presses_
     github.press(REPOSITORY, run.id, &format!("destroy:{number}"), MAINTAINER).expect("pressed");
     world.gone(number).await;
 }
+
+#[test]
+fn the_documentation_has_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
+    let text = std::fs::read_to_string(path).expect("docs/commands.md");
+    let (begin, end) = ("<!-- table -->\n", "<!-- end of table -->\n");
+    let (before, rest) = text.split_once(begin).expect("the beginning of the table");
+    let (there, after) = rest.split_once(end).expect("its end");
+    let now =
+        bivouac::domain::command::table("/preview", &bivouac::domain::command::Rules::default());
+    if std::env::var_os("BIVOUAC_REGENERATE").is_some() {
+        let text = format!("{before}{begin}{now}{end}{after}");
+        std::fs::write(path, text).expect("docs can be written");
+    } else {
+        assert_eq!(
+            there, now,
+            "docs/commands.md is stale: run this test with BIVOUAC_REGENERATE=1"
+        );
+    }
+}

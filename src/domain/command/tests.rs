@@ -223,25 +223,6 @@ fn an_answer_mentions_nobody_and_ends_nothing() {
     assert_eq!(read(&help("/preview", &Rules::default()), "/preview"), []);
 }
 
-#[test]
-fn the_documentation_has_the_table() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
-    let text = std::fs::read_to_string(path).expect("docs/commands.md");
-    let (begin, end) = ("<!-- table -->\n", "<!-- end of table -->\n");
-    let (before, rest) = text.split_once(begin).expect("the beginning of the table");
-    let (there, after) = rest.split_once(end).expect("its end");
-    let now = table("/preview", &Rules::default());
-    if std::env::var_os("BIVOUAC_REGENERATE").is_some() {
-        let text = format!("{before}{begin}{now}{end}{after}");
-        std::fs::write(path, text).expect("docs can be written");
-    } else {
-        assert_eq!(
-            there, now,
-            "docs/commands.md is stale: run this test with BIVOUAC_REGENERATE=1"
-        );
-    }
-}
-
 proptest! {
     #[test]
     fn any_text_keeps_the_bounds(text in "(?s).{0,400}", prefix in "/[a-z]{1,8}|") {
