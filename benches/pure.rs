@@ -106,6 +106,7 @@ fn inputs() -> Result<RenderInputs, InvalidId> {
         rules: RenderRules::default(),
         policy: BTreeMap::new(),
         cluster: ClusterFacts::default(),
+        redeploy: None,
     })
 }
 

@@ -49,6 +49,11 @@ fn preview_files_hold_what_is_promised() {
 }
 
 #[test]
+fn comments_hold_what_is_promised() {
+    replay("command", 7, bivouac::domain::command::fuzz_entry);
+}
+
+#[test]
 fn a_broken_promise_would_be_seen() {
     assert!(catch_unwind(|| replay("yaml", 1_000_000, fuzz_entry::yaml)).is_err());
     assert!(catch_unwind(|| replay("yaml", 1, |bytes| assert!(bytes.is_empty()))).is_err());

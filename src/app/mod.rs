@@ -23,7 +23,7 @@ use crate::apply::Target;
 use crate::config::Settings;
 use crate::controller::leader::{Election, Leadership, guarded_client, guarded_transport};
 use crate::controller::{self, Context, Credentials, Intervals, Parts};
-use crate::crd::{Environment, Repository};
+use crate::crd::{Environment, Repository, Request};
 use crate::forge::Apis;
 use crate::probe::Prober;
 use crate::registry::Registries;
@@ -151,7 +151,9 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         metrics: metrics.clone(),
     };
     let complete = follower.is_complete();
-    let webhook = Webhook::new(follower.secrets(), recorder).ready_when(move || *complete.borrow());
+    let webhook = Webhook::new(follower.secrets(), recorder)
+        .ready_when(move || *complete.borrow())
+        .with_buttons_of(settings.instance.name.as_str(), parts.clock.clone());
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
@@ -255,9 +257,11 @@ async fn installed(home: &Client, namespace: &str) -> Result<(), ServeError> {
     let one = ListParams::default().limit(1);
     let environments: Api<Environment> = Api::namespaced(home.clone(), namespace);
     let repositories: Api<Repository> = Api::namespaced(home.clone(), namespace);
+    let requests: Api<Request> = Api::namespaced(home.clone(), namespace);
     for (name, answer) in [
         ("environments.bivouac.dev", environments.list_metadata(&one).await.map(drop)),
         ("repositories.bivouac.dev", repositories.list_metadata(&one).await.map(drop)),
+        ("requests.bivouac.dev", requests.list_metadata(&one).await.map(drop)),
     ] {
         match answer {
             Ok(()) => {}

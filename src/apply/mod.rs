@@ -28,6 +28,8 @@ mod health;
 
 mod hooks;
 
+mod logs;
+
 mod memory;
 
 mod own;
@@ -59,6 +61,7 @@ pub use dry_run::{Remark, dry_run};
 pub use error::{ApplyError, Class};
 pub use health::{CampHealth, observe_health};
 pub use hooks::{Turn, as_health, in_turn, stop};
+pub use logs::{ContainerLog, logs};
 pub use prepare::{Guardrails, Preparation, Prepared, quotas};
 pub use replace::REPLACE_ANNOTATION;
 pub use target::{As, Target, client_over};

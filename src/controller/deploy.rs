@@ -28,7 +28,7 @@ use crate::domain::finding::Finding;
 use crate::domain::guard::GuardPolicy;
 use crate::domain::id::Revision;
 use crate::domain::naming;
-use crate::domain::render_inputs::{ClusterFacts, RenderInputs, RenderRules};
+use crate::domain::render_inputs::{ClusterFacts, Redeploy, RenderInputs, RenderRules};
 use crate::domain::status::{Judgement, bounded};
 
 /// Pause between two looks at a camp that wakes.
@@ -193,6 +193,10 @@ fn inputs(
         rules: RenderRules::of(policy),
         policy: RenderInputs::policy_of(policy),
         cluster: facts.of_kinds(&allowed),
+        redeploy: record.stored().spec.redeploy.as_ref().map(|wish| Redeploy {
+            id: wish.id.clone(),
+            restart: wish.restart.map(|at| at.0.to_rfc3339()),
+        }),
     };
     camp::hosts_into(&mut inputs, record);
     Ok(inputs)

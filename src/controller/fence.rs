@@ -2,7 +2,7 @@
 //! the watches' stores and no API server. I/O: the forge, once for each hint that comes meanwhile.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::Context;
 use super::branches::Subject;
 use crate::apply;
-use crate::crd::{Approval, Environment, Pin, Power, Repository, Want};
+use crate::crd::{Approval, Environment, Pin, Power, Redeploy, Repository, Want};
 use crate::domain::pull_request::State;
 use crate::domain::render_inputs::RenderInputs;
 use crate::forge::Forge;
@@ -38,6 +38,8 @@ struct Started {
     approved: Option<Approval>,
     pin: Option<Pin>,
     power: Power,
+    redeploy: Option<Redeploy>,
+    parameters: BTreeMap<String, String>,
     head: Option<String>,
     inputs_digest: Option<String>,
 }
@@ -154,6 +156,8 @@ impl Started {
             approved: record.spec.approved.clone(),
             pin: record.spec.pin.clone(),
             power: record.spec.power,
+            redeploy: record.spec.redeploy.clone(),
+            parameters: record.spec.parameters.clone(),
             head: status.and_then(|s| s.head.as_ref()).map(|head| head.revision.clone()),
             inputs_digest: status.and_then(|status| status.inputs_digest.clone()),
         }
@@ -168,8 +172,12 @@ impl Started {
         }
         // Generations are counted: a smaller one is of before.
         let newer_spec = now.metadata.generation.unwrap_or_default() > self.generation;
-        let asked = (now.spec.want, &now.spec.approved, &now.spec.pin, now.spec.power);
-        if newer_spec && asked != (self.want, &self.approved, &self.pin, self.power) {
+        let spec = &now.spec;
+        let asked = (spec.want, spec.power, &spec.approved, &spec.pin);
+        let asked = (asked, &spec.redeploy, &spec.parameters);
+        let before = (self.want, self.power, &self.approved, &self.pin);
+        let before = (before, &self.redeploy, &self.parameters);
+        if newer_spec && asked != before {
             return Verdict::Falls;
         }
         match order(now.metadata.resource_version.as_deref(), self.version.as_deref()) {

@@ -42,6 +42,7 @@ mod queue;
 mod reconcile;
 mod record;
 mod repository;
+mod requests;
 mod retry;
 mod rotation;
 mod slots;
@@ -223,7 +224,7 @@ const SIDE_BY_SIDE: u16 = 16;
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let (facts_stop, drift_stop, counts_stop) = (stop.clone(), stop.clone(), stop.clone());
-    let healer_stop = stop.clone();
+    let (healer_stop, requests_stop) = (stop.clone(), stop.clone());
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -278,6 +279,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();
     let runs = async {
+        let asked = requests::run(&context, requests_stop);
+        let beside = Box::pin(futures::future::join(beside, asked));
         futures::future::join4(repositories, environments, beside, drift).await;
         quiet.cancel();
     };

@@ -12,7 +12,7 @@ use super::retry::Next;
 use super::tell::Telling;
 use super::{
     Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, pin, power, queue,
-    retry, stored, tell,
+    requests, retry, stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -131,6 +131,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
     if record.status.camp_since.is_some() {
         record.status.expires_at = observe::end_of(record, &served.policy).map(|end| end.at.into());
     }
+    let labels = requests::labels_of(record);
     match observe::observe_source(record, &served, now).await {
         Ok(()) => {}
         // What the forge does not tell is no reason to keep what somebody deleted, or what is past its time.
@@ -138,6 +139,7 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
         Err(error) => return Err(error),
     }
     observe::note_observed(context, record, None);
+    requests::heed_labels(context, record, &served, &labels).await?;
     pin::clear_spent(context, record).await?;
     let Some(mut situation) = observe::situation(record, &served.policy, now) else {
         return Ok(Next::requeue(POLL));
@@ -349,7 +351,7 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
 }
 
 /// Repository, policy and forge of a record.
-fn served(context: &Context, record: &Record) -> Result<Served, ReconcileError> {
+pub(super) fn served(context: &Context, record: &Record) -> Result<Served, ReconcileError> {
     let name = &record.stored().spec.repository;
     let repository = match context.repository(name) {
         Some(repository) => repository,

@@ -237,18 +237,20 @@ impl Record {
     }
 }
 
-/// Whether two copies ask for the same and say the same of it.
+/// Whether two copies ask for the same and say the same of it. An end that somebody moved is no reason to stop a run; the
+/// next one looks at it.
 fn same_but_notes(ours: &Environment, theirs: &Environment) -> bool {
     let metadata = |record: &Environment| {
         let metadata = &record.metadata;
-        (
-            metadata.uid.clone(),
-            metadata.generation,
-            metadata.deletion_timestamp.clone(),
-            metadata.finalizers.clone(),
-        )
+        (metadata.uid.clone(), metadata.deletion_timestamp.clone(), metadata.finalizers.clone())
     };
-    metadata(ours) == metadata(theirs) && ours.spec == theirs.spec && ours.status == theirs.status
+    let mut spec = theirs.spec.clone();
+    spec.lifetime = ours.spec.lifetime.clone();
+    let same_generation = ours.metadata.generation == theirs.metadata.generation;
+    metadata(ours) == metadata(theirs)
+        && (same_generation || ours.spec.lifetime != theirs.spec.lifetime)
+        && ours.spec == spec
+        && ours.status == theirs.status
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -14,9 +15,10 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, branches, halt, measure, retry};
+use super::{Context, branches, halt, measure, requests, retry};
 use crate::crd::{
-    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, set_condition,
+    At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
+    set_condition,
 };
 use crate::domain::id::RepoName;
 use crate::domain::status::Judgement;
@@ -273,10 +275,12 @@ async fn stages(
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;
     }
-    let looked = look(context, name, repository, &forge, status.forge.as_ref()).await;
+    let seen = (status.forge.as_ref(), status.comments_seen);
+    let looked = look(context, name, repository, &forge, seen).await;
     measure::sweep(context, outcome(&looked));
     match looked {
-        Ok(Looked { info, swept: Swept { camps, halt } }) => {
+        Ok(Looked { info, swept: Swept { camps, halt }, comments_seen }) => {
+            status.comments_seen = Some(comments_seen.into());
             judge(&Judgement::yes("CredentialsValid", "Accepted", accepted));
             judge(&Judgement::yes("Accessible", "Accessible", "the repository can be read"));
             judge(&Judgement::yes(
@@ -349,6 +353,7 @@ fn outcome(looked: &Result<Looked, Trouble>) -> &'static str {
 struct Looked {
     info: ForgeStatus,
     swept: Swept,
+    comments_seen: DateTime<Utc>,
 }
 
 /// Access, then the sweep.
@@ -357,7 +362,7 @@ async fn look(
     name: &str,
     repository: &Repository,
     forge: &Forge,
-    known: Option<&ForgeStatus>,
+    (known, comments_seen): (Option<&ForgeStatus>, Option<Timestamp>),
 ) -> Result<Looked, Trouble> {
     let info = forge.repository().await.map_err(Trouble::Forge)?;
     let found = i64::try_from(info.id).unwrap_or(i64::MAX);
@@ -379,10 +384,16 @@ async fn look(
     let swept = sweep::sweep(context, name, repository, forge, &open, (&tips, &listed))
         .await
         .map_err(Trouble::Home)?;
+    let seen = comments_seen.map(|at| at.0);
+    let comments_seen = match requests::find_lost(context, name, repository, forge, seen).await {
+        Err(ReconcileError::Forge(error)) => return Err(Trouble::Forge(error)),
+        other => other.map_err(Trouble::Home)?,
+    };
     let permissions =
         info.permission.iter().map(|permission| format!("{permission:?}").to_lowercase()).collect();
     let name = Some(info.name.to_string());
-    Ok(Looked { info: ForgeStatus { repository_id: found, name, permissions }, swept })
+    let info = ForgeStatus { repository_id: found, name, permissions };
+    Ok(Looked { info, swept, comments_seen })
 }
 
 /// The Secret of a Repository, or what is missing in it.

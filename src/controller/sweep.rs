@@ -236,6 +236,7 @@ async fn create(
             parameters: BTreeMap::new(),
             lifetime: crate::crd::LifetimeWish::default(),
             power: crate::crd::Power::Auto,
+            redeploy: None,
         },
     );
     record.metadata.labels =

@@ -9,7 +9,9 @@ use super::repository::{
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
-use crate::domain::{admit, decision, lifetime, policy, power, preview_file, pull_request};
+use crate::domain::{
+    admit, command, decision, lifetime, policy, power, preview_file, pull_request,
+};
 
 /// A value of a Repository that its schema lets through and that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +47,10 @@ impl RepositorySpec {
             // Their values need no other form.
             report: _,
             notify: _,
+            // In `commands`.
+            commands: _,
         } = self;
+        self.commands()?;
         let duration = |field, text: &str| {
             policy::parse_duration(text).ok_or_else(|| InvalidPolicy {
                 field,
@@ -156,6 +161,30 @@ fn sleep_of(lifetime: &Lifetime) -> Result<policy::Sleep, InvalidPolicy> {
         })
     });
     Ok(policy::Sleep { schedule: schedule.transpose()?, wake_on_push: lifetime.wake_on_push })
+}
+
+impl RepositorySpec {
+    /// Who may give which command.
+    pub fn commands(&self) -> Result<command::Rules, InvalidPolicy> {
+        let wrong = |value: &str, rule| InvalidPolicy {
+            field: "commands.verbs",
+            value: value.to_owned(),
+            rule,
+        };
+        let rules = self.commands.verbs.iter().map(|(name, rule)| {
+            let verb = command::Verb::of(name).ok_or_else(|| {
+                wrong(name, "the keys are names of commands, as `help` lists them")
+            })?;
+            let rule = command::Rule::parse(rule).map_err(|_| {
+                wrong(
+                    rule,
+                    "write read, triage, author, write, maintain, admin, nobody or team:NAME",
+                )
+            })?;
+            Ok((verb, rule))
+        });
+        Ok(command::Rules::with(rules.collect::<Result<_, InvalidPolicy>>()?))
+    }
 }
 
 fn url_of(url: &UrlPolicy) -> Result<policy::Url, InvalidPolicy> {

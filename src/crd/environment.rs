@@ -73,6 +73,21 @@ pub struct EnvironmentSpec {
     /// Whether the camp sleeps: by the Repository's rules (`Auto`), not for now (`Awake`), until it is woken (`Asleep`).
     #[serde(default)]
     pub power: Power,
+    /// The commit is rendered and applied once more for each of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redeploy: Option<Redeploy>,
+}
+
+/// Somebody asked for the same commit once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redeploy {
+    /// Tells this one from the one before: name of the Request.
+    #[schemars(length(min = 1, max = 128))]
+    pub id: String,
+    /// When, to start the workloads' pods anew; without it they are left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Timestamp>,
 }
 
 /// What somebody asked for about the camp's time. The Repository's `maxTtl` bounds `until`.

@@ -13,6 +13,8 @@ pub mod report;
 
 pub mod repository;
 
+pub mod request;
+
 pub mod time;
 
 pub use admission::{AdmissionState, AdmissionStatus, Await, AwaitImages, AwaitedEntry};
@@ -25,7 +27,7 @@ pub use entries::{
 pub use environment::{
     Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
     LifetimeWish, PathsStatus, Phase, Pin, Power, PowerStatus, PullRequestSource, QueueStatus,
-    Source, SourcePhase, Want,
+    Redeploy, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
@@ -37,6 +39,10 @@ pub use repository::{
     Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
     Repository, RepositorySpec, RepositoryStatus, Schedule, Select, SourcePolicy, SweepHalt,
     TlsPolicy, TlsSource, UrlPolicy, YieldRule,
+};
+pub use request::{
+    CommandLabels, CommandPolicy, Origin, OriginKind, ReplyRecord, Request, RequestSpec,
+    RequestState, RequestStatus, Requester,
 };
 pub use time::Timestamp;
 
@@ -55,6 +61,12 @@ pub(crate) const OF_INSTALLATION: &str = "installation-";
 /// Annotation on a Repository: the digest of `status.halted`, whose camps may end all the same.
 pub const ALLOW_TEARDOWN_ANNOTATION: &str = "bivouac.dev/allow-teardown";
 
+/// Annotation on an Environment: name of the Request that changed its `spec` last. It is written with the change, so that
+/// a Request is never carried out twice.
+pub(crate) const REQUEST_ANNOTATION: &str = "bivouac.dev/request";
+/// Annotation on an Environment: name of the Request that set `spec.want` last.
+pub(crate) const WANT_ANNOTATION: &str = "bivouac.dev/want-by";
+
 /// Label on an Environment: name of its Repository.
 pub const REPOSITORY_LABEL: &str = "bivouac.dev/repository";
 
@@ -68,7 +80,7 @@ pub const CAMP_FINALIZER: &str = "bivouac.dev/camp";
 /// All definitions, in the order in which `bivouac crd` prints them.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![Environment::crd(), Repository::crd()]
+    vec![Environment::crd(), Repository::crd(), Request::crd()]
 }
 
 /// The definitions as YAML documents, as they stand in `deploy/crds.yaml`.

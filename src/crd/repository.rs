@@ -13,6 +13,7 @@ use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
 use super::notify::Notify;
 use super::report::ReportPolicy;
+use super::request::CommandPolicy;
 use super::time::Timestamp;
 
 /// A repository whose pull requests get environments, and the policy for them. Written by the platform team; the
@@ -90,6 +91,9 @@ pub struct RepositorySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub notify: Vec<Notify>,
+    /// What people may ask for on a pull request.
+    #[serde(default)]
+    pub commands: CommandPolicy,
 }
 
 /// What the platform team says about one parameter.
@@ -605,6 +609,9 @@ pub struct RepositoryStatus {
     /// When the open pull requests were last compared with the records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sweep: Option<Timestamp>,
+    /// Comments that were written before then were looked at for commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comments_seen: Option<Timestamp>,
     /// Number of camps that stand; a minute old at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camps: Option<i32>,

@@ -1,10 +1,12 @@
 //! PURE · a webhook's body → identities, and nothing else. Head, labels, state and titles are never looked at: they
 //! are read from the forge before anything is decided.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::id::{PrNumber, RepoName, Revision};
+use super::pull_request::Author;
 
 /// What a delivery is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub enum Event {
         /// Those that are named; when none is, all of the account.
         repositories: Vec<RepositoryRef>,
     },
+    /// Somebody wrote a comment on a pull request of `Delivery::repository`.
+    Comment(Comment),
+    /// Somebody pressed a button of a check run.
+    Button(Button),
     /// GitHub tries whether the address answers.
     Ping,
     /// Nothing is to be done.
@@ -62,6 +68,49 @@ pub enum Event {
         /// Why not; for the log.
         reason: &'static str,
     },
+}
+
+/// A comment that was just written. Its text is what somebody typed, and nothing is believed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// The pull request.
+    pub number: PrNumber,
+    /// Its id.
+    pub id: u64,
+    /// Who wrote it.
+    pub by: Author,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Markdown.
+    pub text: String,
+}
+
+/// A button of a check run that somebody pressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Button {
+    /// How whoever made the run calls it.
+    pub external_id: String,
+    /// What stands behind the button: verb and number of the pull request.
+    pub identifier: String,
+    /// Who pressed it.
+    pub by: Author,
+}
+
+impl Button {
+    /// Verb and pull request, when it is a button of this installation.
+    #[must_use]
+    pub fn of_instance(&self, instance: &str) -> Option<(String, PrNumber)> {
+        let ours = format!("bivouac:v1:{instance}:");
+        let head = self.external_id.strip_prefix(&ours)?;
+        let (verb, number) = self.identifier.split_once(':')?;
+        // What is on our buttons, and nothing else that somebody may have put there.
+        let known = matches!(verb, "redeploy" | "extend" | "destroy");
+        let number = number.parse().ok().filter(|n| (1..=i64::MAX.unsigned_abs()).contains(n))?;
+        (known && Revision::parse(head).is_ok()).then(|| {
+            let verb = if verb == "destroy" { "down" } else { verb };
+            (verb.to_owned(), PrNumber(number))
+        })
+    }
 }
 
 /// The actions of `pull_request` that we listen to.
@@ -157,6 +206,7 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
     let event = match name {
         "ping" => Event::Ping,
         "pull_request" => pull_request(&raw)?,
+        "issue_comment" => comment(&raw)?,
         "repository" => match action(&raw)? {
             "renamed" | "transferred" | "archived" | "unarchived" | "deleted" | "publicized"
             | "privatized" => Event::Repository,
@@ -165,6 +215,7 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
         },
         // Our own check says what we know.
         "check_run" => match (action(&raw)?, text(&raw, &["check_run", "external_id"])) {
+            ("requested_action", _) => button(&raw)?,
             (_, Some(id)) if id.starts_with(OWN_CHECK) => Event::Ignored { reason: "our own" },
             ("completed", _) => checked(&raw, &["check_run", "head_sha"])?,
             // One that was made when it had ended already.
@@ -213,6 +264,8 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
             | Event::Repository
             | Event::Branch { .. }
             | Event::Checked { .. }
+            | Event::Comment(_)
+            | Event::Button(_)
     );
     if of_one && repository.is_none() {
         return Err(EventError::Missing { field: "repository" });
@@ -267,6 +320,62 @@ fn installation(raw: &Map<String, Value>, lists: &[&str]) -> Result<Event, Event
     let named = lists.iter().filter_map(|list| raw.get(*list)?.as_array()).flatten();
     let repositories = named.filter_map(repository).take(MOST_NAMED).collect();
     Ok(Event::Installation { account: account.to_owned(), repositories })
+}
+
+/// An account, as payloads name it.
+fn account(value: Option<&Value>) -> Option<Author> {
+    let value = value?;
+    let login = value.get("login")?.as_str().filter(|login| (1..=100).contains(&login.len()))?;
+    Some(Author {
+        login: login.to_owned(),
+        // The record of a command keeps it as a signed number.
+        id: value.get("id")?.as_u64().filter(|id| *id <= i64::MAX.unsigned_abs())?,
+        bot: value.get("type").and_then(Value::as_str) != Some("User"),
+    })
+}
+
+/// Only a new comment on a pull request may be a command: whoever may edit a comment of somebody else must not be able to
+/// speak for them.
+fn comment(raw: &Map<String, Value>) -> Result<Event, EventError> {
+    if action(raw)? != "created" {
+        return Ok(Event::Ignored { reason: "a comment is a command only when it is new" });
+    }
+    let issue = raw.get("issue").and_then(Value::as_object);
+    let issue = issue.ok_or(EventError::Missing { field: "issue" })?;
+    if !issue.get("pull_request").is_some_and(Value::is_object) {
+        return Ok(Event::Ignored { reason: "no pull request" });
+    }
+    let number = issue.get("number").and_then(Value::as_u64);
+    let number = number.filter(|number| (1..=i64::MAX.unsigned_abs()).contains(number));
+    let number = number.ok_or(EventError::Missing { field: "issue.number" })?;
+    let found = raw.get("comment").ok_or(EventError::Missing { field: "comment" })?;
+    let id = found.get("id").and_then(Value::as_u64);
+    let at = found.get("created_at").and_then(Value::as_str);
+    let at = at.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    // The author of the comment is who speaks; the sender of a delivery only caused it.
+    let Some(by) = account(found.get("user")) else {
+        return Ok(Event::Ignored { reason: "a comment of nobody" });
+    };
+    Ok(Event::Comment(Comment {
+        number: PrNumber(number),
+        id: id.ok_or(EventError::Missing { field: "comment.id" })?,
+        by,
+        at: at.ok_or(EventError::Missing { field: "comment.created_at" })?.to_utc(),
+        text: found.get("body").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    }))
+}
+
+fn button(raw: &Map<String, Value>) -> Result<Event, EventError> {
+    let run = raw.get("check_run").ok_or(EventError::Missing { field: "check_run" })?;
+    let pressed = raw.get("requested_action").and_then(|action| action.get("identifier"));
+    let pressed = pressed.and_then(Value::as_str);
+    Ok(Event::Button(Button {
+        external_id: run.get("external_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        identifier: pressed
+            .ok_or(EventError::Missing { field: "requested_action.identifier" })?
+            .to_owned(),
+        by: account(raw.get("sender")).ok_or(EventError::Missing { field: "sender" })?,
+    }))
 }
 
 fn pull_request(raw: &Map<String, Value>) -> Result<Event, EventError> {

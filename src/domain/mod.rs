@@ -66,5 +66,6 @@ pub mod stuck;
 pub mod waves;
 
 pub mod check;
+pub mod command;
 pub mod comment;
 pub mod deployment;

@@ -44,6 +44,17 @@ pub struct RenderInputs {
     pub policy: BTreeMap<String, String>,
     /// What the target told about itself.
     pub cluster: ClusterFacts,
+    /// Somebody asked for the same once more.
+    pub redeploy: Option<Redeploy>,
+}
+
+/// The wish for the same commit once more. It is an input like any other, and so outlives every crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Redeploy {
+    /// Tells one wish from another.
+    pub id: String,
+    /// Written to the pods of workloads, so that they start anew.
+    pub restart: Option<String>,
 }
 
 /// The part of a Repository's policy that rendering works by.
@@ -181,8 +192,9 @@ impl RenderInputs {
             rules,
             policy,
             cluster: ClusterFacts { kubernetes_version, api_versions },
+            redeploy,
         } = self;
-        let all = json!({
+        let mut all = json!({
             "revision": revision.as_str(),
             "merge": merge.as_ref().map(Revision::as_str),
             "repository": repository.to_string(),
@@ -199,6 +211,10 @@ impl RenderInputs {
             "cluster": {"kubernetesVersion": kubernetes_version, "apiVersions": api_versions},
             "renderer": RENDERER,
         });
+        // What nobody asked for changes no digest.
+        if let Some(redeploy) = redeploy {
+            all["redeploy"] = json!(redeploy);
+        }
         sha256_hex(canonical_json(&all).as_bytes())
     }
 

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
 use super::app::{AppLogin, Login, Tokens};
 use super::branches::Branch;
-use super::client::{Forge, RepositoryInfo};
+use super::client::{Comment, Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
@@ -235,6 +235,7 @@ struct Inner {
     pub(super) pulls: Etags<Vec<PullRequest>>,
     links: Etags<Option<String>>,
     pub(super) pull: Etags<PullRequest>,
+    comments: Etags<Vec<Comment>>,
     tips: Etags<Revision>,
     seen: Etags<Vec<Seen>>,
     branches: Etags<Vec<Branch>>,
@@ -339,6 +340,7 @@ impl Api {
             pulls: Etags::default(),
             links: Etags::default(),
             pull: Etags::default(),
+            comments: Etags::default(),
             tips: Etags::default(),
             seen: Etags::default(),
             branches: Etags::default(),
@@ -385,6 +387,17 @@ impl Api {
         &self.0.pull
     }
 
+    pub(super) fn comments(&self) -> &Etags<Vec<Comment>> {
+        &self.0.comments
+    }
+
+    /// Address of the GraphQL API that belongs to this one.
+    pub(super) fn graphql(&self) -> String {
+        let url = self.0.url.as_str();
+        // A GitHub Enterprise Server has `/api/v3` and `/api/graphql`.
+        format!("{}/graphql", url.strip_suffix("/v3").unwrap_or(url))
+    }
+
     pub(super) fn tips(&self) -> &Etags<Revision> {
         &self.0.tips
     }
@@ -407,12 +420,24 @@ impl Api {
 
     /// Sends `call`. Writes of content wait for their turn.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, ForgeError> {
+        self.send_in_turn(call, false).await
+    }
+
+    /// Sends a write that does not wait for the second between two writes. It counts like any other.
+    pub(super) async fn send_promptly(&self, call: Call<'_>) -> Result<Reply, ForgeError> {
+        self.send_in_turn(call, true).await
+    }
+
+    async fn send_in_turn(&self, call: Call<'_>, prompt: bool) -> Result<Reply, ForgeError> {
         let name = call.name();
+        let limited = |until| ForgeError::RateLimited { call: name.clone(), until };
         let _turn = if call.method == Method::GET {
             None
+        } else if prompt {
+            self.0.governor.prompt_turn().map_err(limited)?;
+            None
         } else {
-            let turn = self.0.governor.write_turn().await;
-            Some(turn.map_err(|until| ForgeError::RateLimited { call: name.clone(), until })?)
+            Some(self.0.governor.write_turn().await.map_err(limited)?)
         };
         let pass = self.pass().await?;
         let outcome = self.carry(&call, &name, &pass).await;

@@ -68,6 +68,12 @@ pub struct Comment {
     pub html_url: String,
     /// The pull request it is on, when the forge says.
     pub on: Option<PrNumber>,
+    /// When it was written.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// Its id for GraphQL.
+    pub node: String,
 }
 
 /// GitHub lists no more files of a pull request …

@@ -16,6 +16,7 @@ mod governor;
 mod itself;
 mod manifest;
 mod pass;
+mod talk;
 mod transport;
 mod wire;
 
@@ -36,4 +37,5 @@ pub use itself::{AppInfo, AppItself, HookConfig, LastResponse, RepositoryHook, W
 pub use manifest::{
     MadeApp, Wanted as WantedApp, convert as convert_app, manifest as app_manifest,
 };
+pub use talk::{LabelEvent, Reaction};
 pub use transport::{TransportError, https_transport};

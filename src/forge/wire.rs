@@ -1,8 +1,10 @@
 //! PURE · the parts of GitHub's answers that we read, and what they become. Everything else in them is passed over.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::client::{Comment, Permission, RepositoryInfo};
+use super::talk::LabelEvent;
 use crate::domain::id::{PrNumber, RepoName, Revision};
 use crate::domain::pull_request::{Author, Base, Head, PullRequest, State, TestMerge};
 
@@ -86,6 +88,12 @@ pub(super) struct IssueComment {
     html_url: String,
     #[serde(default)]
     issue_url: String,
+    #[serde(default)]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    updated_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    node_id: String,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +133,8 @@ pub(super) struct Collaborator {
 
 #[derive(Deserialize)]
 struct CollaboratorUser {
+    #[serde(default)]
+    id: Option<u64>,
     #[serde(default)]
     permissions: Rights,
 }
@@ -182,6 +192,72 @@ impl Rights {
         .find_map(|(has, permission)| has.then_some(permission))
         .unwrap_or(Permission::None)
     }
+}
+
+impl Collaborator {
+    /// What the account with that id may do. The login may be somebody else's by now: he may nothing.
+    pub(super) fn of(self, id: u64) -> Permission {
+        match &self.user {
+            Some(user) if user.id == Some(id) => self.into(),
+            _ => Permission::None,
+        }
+    }
+}
+
+/// A membership of a team.
+#[derive(Deserialize)]
+pub(super) struct Membership {
+    pub(super) state: String,
+}
+
+/// A reaction.
+#[derive(Deserialize)]
+pub(super) struct Reaction {
+    pub(super) id: u64,
+}
+
+/// Something that happened to an issue or pull request.
+#[derive(Deserialize)]
+pub(super) struct IssueEvent {
+    id: Option<u64>,
+    event: Option<String>,
+    actor: Option<User>,
+    created_at: Option<DateTime<Utc>>,
+    label: Option<Label>,
+}
+
+impl IssueEvent {
+    /// What it says of a label; `None` when it is about something else.
+    pub(super) fn of_label(self) -> Option<LabelEvent> {
+        let added = match self.event?.as_str() {
+            "labeled" => true,
+            "unlabeled" => false,
+            _ => return None,
+        };
+        Some(LabelEvent {
+            id: self.id?,
+            added,
+            label: self.label?.name,
+            by: author(self.actor),
+            at: self.created_at?,
+        })
+    }
+}
+
+/// The answer of GraphQL.
+#[derive(Deserialize)]
+pub(super) struct GraphQl {
+    #[serde(default)]
+    pub(super) errors: Vec<GraphQlError>,
+}
+
+/// What GraphQL did not do.
+#[derive(Deserialize)]
+pub(super) struct GraphQlError {
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
 }
 
 impl From<Collaborator> for Permission {
@@ -277,6 +353,9 @@ impl From<IssueComment> for Comment {
                 .next()
                 .and_then(|number| number.parse().ok())
                 .map(PrNumber),
+            created_at: comment.created_at,
+            updated_at: comment.updated_at,
+            node: comment.node_id,
         }
     }
 }

@@ -131,6 +131,9 @@ fn finish(
         let context = inputs.context(&app.name, parameters);
         objects.extend(transform::expose(&objects, app, index, inputs, &context)?);
     }
+    if let Some(at) = inputs.redeploy.as_ref().and_then(|redeploy| redeploy.restart.as_deref()) {
+        transform::restart(&mut objects, at);
+    }
     distinct(&objects)?;
     transform::declared_hooks(&mut objects, &plan.hooks)?;
     if objects.len() > limits.objects {

@@ -39,6 +39,7 @@ pub(super) fn inputs() -> RenderInputs {
         rules: RenderRules::default(),
         policy: BTreeMap::new(),
         cluster: ClusterFacts::default(),
+        redeploy: None,
     }
 }
 

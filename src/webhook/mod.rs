@@ -1,5 +1,6 @@
 //! I/O · in: HTTP request → signature → identities → a record and a hint. Decides nothing and reads nothing back.
 
+mod asked;
 mod follow;
 mod recorder;
 mod secrets;

@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::asked::Asked;
 use crate::crd::{AWAITS_LABEL, Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
 use crate::domain::id::{PrNumber, Revision};
 use crate::domain::naming::{branch_environment_name, environment_name};
@@ -99,6 +100,13 @@ impl fmt::Display for Target<'_> {
     }
 }
 
+fn there_already(answer: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        other => other,
+    }
+}
+
 fn hint(delivery: &str) -> Patch<Value> {
     Patch::Merge(json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}}))
 }
@@ -133,6 +141,28 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         self.write(repository, number, Wanted { delivery: delivery.to_owned(), create: false })
             .await
+    }
+
+    /// Makes the record of a pull request when it is not there, and the Request of a command. No hint: a question must not
+    /// disturb what is under way.
+    pub(super) async fn command(&self, asked: &Asked) -> Result<(), RecordError> {
+        let (name, environment) = (&asked.name, asked.environment());
+        let failed = |record: String| {
+            move |source: kube::Error| RecordError { record, source: Arc::new(source) }
+        };
+        let source = json!({"pullRequest": {"number": asked.number.0}});
+        there_already(self.create(&asked.repository, &source, &environment).await)
+            .map_err(failed(format!("environment {environment}")))?;
+        let record = json!({
+            "apiVersion": crate::crd::Request::api_version(&()),
+            "kind": crate::crd::Request::kind(&()),
+            "metadata": {"name": name, "namespace": self.0.namespace},
+            "spec": asked.spec(),
+        });
+        let bytes = record.to_string().into_bytes();
+        let path = crate::crd::Request::url_path(&(), Some(&self.0.namespace));
+        let request = Request::new(path).create(&PostParams::default(), bytes);
+        there_already(self.run(request).await).map_err(failed(format!("request {name}")))
     }
 
     async fn write(

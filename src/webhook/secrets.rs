@@ -11,6 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::domain::event::RepositoryRef;
 use crate::domain::id::RepoName;
+use crate::domain::pull_request::Author;
 
 /// A Repository whose credentials hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,17 @@ pub struct Served {
     pub awaits_checks: bool,
     /// Patterns for branches that have an environment each.
     pub branches: Vec<String>,
+    /// What a command begins with.
+    pub prefix: String,
+    /// Bots whose comments count.
+    pub bots: Vec<String>,
+}
+
+impl Served {
+    /// Whether somebody may give commands at all: people, and the bots that are listed.
+    pub(super) fn listens_to(&self, by: &Author) -> bool {
+        !by.bot || self.bots.iter().any(|bot| bot.eq_ignore_ascii_case(&by.login))
+    }
 }
 
 impl Served {
@@ -165,6 +177,8 @@ mod tests {
             follows_base: false,
             awaits_checks: false,
             branches: Vec::new(),
+            prefix: "/preview".into(),
+            bots: Vec::new(),
         }
     }
 

@@ -8,17 +8,21 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::asked::Asked;
 use super::recorder::{RecordError, Recorder};
 use super::secrets::{Secrets, Served, installed, named};
-use crate::crd::OF_INSTALLATION;
-use crate::domain::event::{Action, Delivery, Event, EventError, parse};
+use crate::crd::{OF_INSTALLATION, OriginKind};
+use crate::domain::command::{self, Given};
+use crate::domain::event::{Action, Comment, Delivery, Event, EventError, parse};
 use crate::domain::selection;
+use crate::seams::Clock;
 
 /// GitHub's cap for a payload.
 pub const MOST_BYTES: usize = 25 << 20;
@@ -47,15 +51,18 @@ pub struct Webhook {
     recorder: Recorder,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     room: Arc<Semaphore>,
+    instance: String,
+    now: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secrets, recorder, ready: _, room } = self;
+        let Self { secrets, recorder, ready: _, room, instance, now: _ } = self;
         f.debug_struct("Webhook")
             .field("secrets", secrets)
             .field("recorder", recorder)
             .field("room", &room.available_permits())
+            .field("instance", instance)
             .finish_non_exhaustive()
     }
 }
@@ -65,7 +72,16 @@ impl Webhook {
     #[must_use]
     pub fn new(secrets: watch::Receiver<Arc<Secrets>>, recorder: Recorder) -> Self {
         let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-        Self { secrets, recorder, ready: Arc::new(|| true), room }
+        let (ready, now) = (Arc::new(|| true), Arc::new(|| DateTime::<Utc>::UNIX_EPOCH));
+        Self { secrets, recorder, ready, room, instance: String::new(), now }
+    }
+
+    /// Takes the buttons of this installation; what they ask for is dated by `clock`.
+    #[must_use]
+    pub fn with_buttons_of(mut self, instance: &str, clock: Clock) -> Self {
+        instance.clone_into(&mut self.instance);
+        self.now = Arc::new(move || clock.now());
+        self
     }
 
     /// Until `ready`, not every secret is known: what none of the known ones verifies is no forgery yet.
@@ -268,6 +284,33 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             let hint = format!("{OF_INSTALLATION}{}", headers.delivery);
             looked_at(&webhook.recorder, about, hint).await
         }
+        Event::Comment(comment) => in_time(commands(&webhook.recorder, &mine, comment)).await,
+        Event::Button(button) => {
+            let Some((verb, number)) = button.of_instance(&webhook.instance) else {
+                return Ok("no button of this installation");
+            };
+            let (recorder, at) = (&webhook.recorder, (webhook.now)());
+            let asked = |served: &Served| {
+                let name = format!("check-{}", headers.delivery.to_ascii_lowercase());
+                Asked {
+                    repository: served.resource.clone(),
+                    number,
+                    name,
+                    given: Given { verb: verb.clone(), arguments: Vec::new(), slip: None },
+                    from: (OriginKind::Check, headers.delivery.clone()),
+                    by: button.by.clone(),
+                    at,
+                }
+            };
+            let write = async {
+                // A delivery has one name: of several Repositories that serve the same, the first.
+                for served in mine.iter().filter(|served| served.listens_to(&button.by)).take(1) {
+                    recorder.command(&asked(served)).await?;
+                }
+                Ok(())
+            };
+            in_time(write).await
+        }
         Event::PullRequest { action, number } => {
             let (recorder, delivery) = (&webhook.recorder, &headers.delivery);
             let write = async {
@@ -282,6 +325,23 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             in_time(write).await
         }
     }
+}
+
+/// Writes down each command of a comment, in their order.
+async fn commands(
+    recorder: &Recorder,
+    mine: &[&Served],
+    comment: Comment,
+) -> Result<(), RecordError> {
+    if command::is_ours(&comment.text) {
+        return Ok(());
+    }
+    for served in mine.iter().filter(|served| served.listens_to(&comment.by)).take(1) {
+        for asked in Asked::of_comment(&served.resource, &served.prefix, &comment) {
+            recorder.command(&asked).await?;
+        }
+    }
+    Ok(())
 }
 
 fn names<'a>(served: impl Iterator<Item = &'a Served>) -> Vec<String> {

@@ -23,6 +23,7 @@ use crate::domain::id::{PrNumber, RepoName};
 #[derive(Default)]
 struct Cluster {
     records: BTreeMap<String, Value>,
+    requests: BTreeMap<String, Value>,
     writes: Vec<(String, Value)>,
     fails_with: Option<u16>,
     latency: Duration,
@@ -73,6 +74,14 @@ impl Fake {
                     None => status(404, "NotFound"),
                 }
             }
+            ("POST", None) if path.ends_with("/namespaces/bivouac/requests") => {
+                let name = sent["metadata"]["name"].as_str().unwrap().to_owned();
+                if cluster.requests.contains_key(&name) {
+                    return status(409, "AlreadyExists");
+                }
+                cluster.requests.insert(name, sent.clone());
+                (StatusCode::CREATED, axum::Json(sent)).into_response()
+            }
             ("PATCH", None) if path.contains("/repositories/") && !path.ends_with("/shop") => {
                 axum::Json(json!({"kind": "Repository"})).into_response()
             }
@@ -113,6 +122,8 @@ fn served(resource: &str, id: Option<u64>, full_name: &str) -> Served {
         follows_base: false,
         awaits_checks: false,
         branches: Vec::new(),
+        prefix: "/preview".into(),
+        bots: Vec::new(),
     }
 }
 
@@ -649,6 +660,63 @@ async fn hints_that_come_while_one_is_on_its_way_share_the_next() {
     assert_eq!(recorder.on_its_way(), 0, "nothing is kept");
 }
 
+/// GitHub's recorded comment, on a pull request, with a command in it.
+fn recorded(action: &str, body: &str) -> Value {
+    let mut payload = fixture(&format!("issue_comment.{action}.json"));
+    payload["issue"]["pull_request"] = json!({"url": "https://api.github.com/x"});
+    payload["comment"]["body"] = json!(body);
+    payload
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_command_of_a_recorded_comment_is_written_down_before_the_answer() {
+    let world = world();
+    let payload =
+        recorded("created", "Hm.\n/preview down\n\n> /preview up\n\n/preview set a=\"b c\"\n");
+    for _ in 0..2 {
+        assert_eq!(world.deliver("issue_comment", &payload).await, 202);
+    }
+    let id = payload["comment"]["id"].as_u64().unwrap();
+    let cluster = world.fake.0.lock().unwrap();
+    let names: Vec<&String> = cluster.requests.keys().collect();
+    assert_eq!(names, [&format!("comment-{id}-1"), &format!("comment-{id}-2")]);
+    let spec = &cluster.requests[&format!("comment-{id}-2")]["spec"];
+    let user = &payload["comment"]["user"];
+    assert_eq!(
+        spec,
+        &json!({
+            "environment": format!("hello-pr-{}", payload["issue"]["number"]),
+            "verb": "set", "arguments": ["a=b c"],
+            "from": {"kind": "comment", "id": id.to_string()},
+            "by": {"login": user["login"], "id": user["id"]},
+            "at": payload["comment"]["created_at"],
+        })
+    );
+    let record = cluster.records.values().next().unwrap();
+    assert_eq!(record["metadata"].get("annotations"), None, "a question disturbs nothing");
+    assert_eq!(record["spec"].as_object().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_spoken_for_by_an_edit_a_deletion_a_bot_or_a_comment_of_ours() {
+    let world = world();
+    let mut bot = recorded("created", "/preview down");
+    bot["comment"]["user"]["type"] = json!("Bot");
+    let mut issue = recorded("created", "/preview down");
+    issue["issue"].as_object_mut().unwrap().remove("pull_request");
+    for payload in [
+        recorded("edited", "/preview down"),
+        recorded("deleted", "/preview down"),
+        recorded("created", "preview down"),
+        recorded("created", "<!-- bivouac:v1 instance=a id=b rev=1 -->\n\n/preview down"),
+        bot,
+        issue,
+    ] {
+        assert_eq!(world.deliver("issue_comment", &payload).await, 202);
+    }
+    assert_eq!(world.fake.writes(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_goes_away_does_not_take_the_others_hint_along() {
     let fake = Fake::default();
@@ -726,6 +794,11 @@ async fn what_the_sandboxs_github_sends_is_taken() {
     assert!(answers(bad).iter().all(|a| a.contains("401")), "{:?}", answers(bad));
     let name = format!("shop-pr-{number}");
     assert_eq!(fake.names(), std::slice::from_ref(&name));
+    let requests = fake.0.lock().unwrap().requests.clone();
+    let request = requests.values().next().unwrap();
+    assert_eq!((requests.len(), &request["spec"]["verb"]), (1, &json!("up")));
+    assert_eq!(request["spec"]["environment"], json!(name));
+    assert_eq!(request["spec"]["by"]["login"], json!("olga"));
     let hint = fake.0.lock().unwrap().records[&name]["metadata"]["annotations"].clone();
     assert!(hint["bivouac.dev/hint"].as_str().is_some_and(|hint| hint.len() == 36), "{hint}");
 }

@@ -59,7 +59,9 @@ impl App {
             url: "http://bivouac.test/webhook".into(),
             transport: Some(world.stage.receiver.clone()),
             secret: secret.into(),
-            events: vec!["pull_request".into(), "repository".into()],
+            events: ["check_run", "issue_comment", "pull_request", "repository"]
+                .map(String::from)
+                .into(),
         };
         world.stage.github.add_app_hook(self.id, config).expect("a hook")
     }

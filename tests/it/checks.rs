@@ -102,7 +102,8 @@ async fn the_check_follows_the_life_of_a_pull_request() {
     assert_eq!(run.details_url.as_ref(), Some(&url));
     let row = run.summary.lines().find(|line| line.starts_with(&format!("| #{number} ")));
     assert!(row.is_some_and(|row| row.contains(&url) && row.contains("| ready |")), "{row:?}");
-    assert_eq!(run.actions, Vec::<String>::new(), "nobody carries out what buttons ask for");
+    let buttons = ["redeploy", "extend", "destroy"].map(|verb| format!("{verb}:{number}"));
+    assert_eq!(run.actions, buttons);
 
     // A new head has a run of its own; the old one is concluded and says which it is.
     let second = world.push("sparks", &one("CHANGES.md", "more sparks"));

@@ -24,6 +24,11 @@ const READ: &[&str] = &[
     "repositories",
     "repositories_added",
     "repositories_removed",
+    "issue",
+    "comment",
+    "check_run",
+    "requested_action",
+    "sender",
 ];
 /// Where the examples are: `api.github.com/index.json` of npm's `@octokit/webhooks-examples`.
 const EXAMPLES: &str = "BIVOUAC_WEBHOOK_EXAMPLES";
@@ -41,6 +46,8 @@ async fn every_request_and_every_answer_of_a_life_is_as_github_describes_it() {
         .await;
     github.label(REPOSITORY, number, "urgent", MAINTAINER).expect("a label");
     github.comment(REPOSITORY, number, "/preview extend", STRANGER).expect("a comment");
+    github.comment(REPOSITORY, number, "/preview status", MAINTAINER).expect("a comment");
+    github.label(REPOSITORY, number, "preview/keep", MAINTAINER).expect("a label");
     world.push("sparks", &one("CHANGES.md", "more sparks"));
     world.sleep(SWEEP).await;
     github.rename_repository(REPOSITORY, "bonfire", MAINTAINER).expect("a name");
@@ -65,6 +72,11 @@ async fn every_request_and_every_answer_of_a_life_is_as_github_describes_it() {
         "POST /repos/{owner}/{repo}/issues/{issue_number}/comments 201",
         "PATCH /repos/{owner}/{repo}/issues/comments/{comment_id} 200",
         "GET /user 200",
+        "POST /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions 201",
+        "GET /repos/{owner}/{repo}/issues/{issue_number}/timeline 200",
+        "GET /repos/{owner}/{repo}/issues/comments 200",
+        "GET /repos/{owner}/{repo}/issues/comments 304",
+        "GET /repos/{owner}/{repo}/collaborators/{username}/permission 200",
     ] {
         assert!(verdict.operations.contains_key(operation), "{operation} was not asked for");
     }
@@ -173,6 +185,13 @@ fn decision(name: &str, example: &Value) -> String {
         Event::Installation { account, repositories } => {
             let names = repositories.iter().map(|r| format!("{} ({})", r.name, r.id));
             format!("look at {} of {account}", names.collect::<Vec<_>>().join(", "))
+        }
+        Event::Comment(comment) => {
+            let (id, by, lines) = (comment.id, comment.by.login, comment.text.lines().count());
+            format!("comment {id} of {by} on #{}, {lines} lines, in {of}", comment.number)
+        }
+        Event::Button(button) => {
+            format!("button {} pressed by {} in {of}", button.identifier, button.by.login)
         }
         Event::Ping => "pong".to_owned(),
         Event::Ignored { reason } => format!("ignored: {reason}"),

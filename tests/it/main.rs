@@ -2,6 +2,7 @@
 //! sentence that a user may rely on.
 
 mod accounts;
+mod approvals;
 mod apps;
 mod apps_at_forge;
 mod await_checks;
@@ -10,6 +11,7 @@ mod bad_input;
 mod branches;
 mod changes;
 mod checks;
+mod commands;
 mod conflicts;
 mod custom_kinds;
 mod definitions;
@@ -32,10 +34,12 @@ mod hooks;
 mod hostile;
 mod identities;
 mod immutable;
+mod labels;
 mod lifetime;
 mod limits_of_forge;
 mod merges;
 mod metrics;
+mod model;
 mod network;
 mod notify;
 mod orphans;

@@ -63,7 +63,8 @@ pub const FIRST: usize = 0;
 pub const LEASE: &str = "bivouac-demo";
 
 /// What the webhook is subscribed to.
-const EVENTS: [&str; 6] = ["pull_request", "push", "delete", "repository", "check_run", "status"];
+const EVENTS: [&str; 7] =
+    ["check_run", "delete", "issue_comment", "pull_request", "push", "repository", "status"];
 
 /// The files of the repository that is served.
 pub const FILES: &[(&str, &str)] = &[
@@ -79,6 +80,13 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../../templates/demo/deploy/preview/web.yaml.hbs"),
     ),
 ];
+
+fn hook_url(addresses: Option<&Addresses>) -> String {
+    match addresses {
+        None => "http://bivouac.test/webhook".to_owned(),
+        Some(addresses) => format!("http://{}/webhook", addresses.service),
+    }
+}
 
 /// How the parts reach one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,14 +329,8 @@ impl Stage {
         let hook = github.add_hook(
             REPOSITORY,
             HookConfig {
-                url: match &addresses {
-                    None => "http://bivouac.test/webhook".to_owned(),
-                    Some(addresses) => format!("http://{}/webhook", addresses.service),
-                },
-                transport: match wiring {
-                    Wiring::InProcess => Some(receiver.clone()),
-                    Wiring::Sockets => None,
-                },
+                url: hook_url(addresses.as_ref()),
+                transport: (wiring == Wiring::InProcess).then(|| receiver.clone()),
                 secret: accounts.webhook_secret.clone(),
                 events: EVENTS.map(String::from).into(),
             },

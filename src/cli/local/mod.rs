@@ -307,6 +307,7 @@ impl Session {
             rules: RenderRules::of(&self.policy),
             policy: RenderInputs::policy_of(&self.policy),
             cluster: ClusterFacts::default(),
+            redeploy: None,
         }
     }
 }

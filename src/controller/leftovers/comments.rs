@@ -192,7 +192,17 @@ mod tests {
         let marker = Marker::new("main", "e1", 3);
         let body = format!("{marker}\n\n### {heading}\n");
         let author = Author { id: 1, login: "bot".into(), bot: false };
-        (Comment { id, body, author, html_url: String::new(), on: None }, marker)
+        let comment = Comment {
+            id,
+            body,
+            author,
+            html_url: String::new(),
+            on: None,
+            created_at: None,
+            updated_at: None,
+            node: String::new(),
+        };
+        (comment, marker)
     }
 
     fn record(uid: &str, comment: Option<i64>) -> Environment {

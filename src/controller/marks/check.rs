@@ -12,9 +12,8 @@ use crate::domain::id::Revision;
 use crate::forge::ForgeError;
 use crate::report::check::{CheckKind, CheckPlan, RecordedCheck, check_kind, post_check};
 
-/// Somebody carries out what buttons ask for. Not yet: no entrance takes `check_run.requested_action`, and a button that
-/// does nothing is worse than none.
-const BUTTONS: bool = false;
+/// What buttons ask for becomes Requests.
+const BUTTONS: bool = true;
 
 /// Records of the job's Repository whose head is `revision`, with the job's own as it is here.
 fn group(

@@ -120,6 +120,15 @@ pub(super) async fn keep(
     Shelf::of(context, record).await?.keep(bundle, running).await
 }
 
+/// The bundle with that digest, when it is still kept.
+pub(super) async fn of_digest(
+    context: &Context,
+    record: &Record,
+    digest: &str,
+) -> Result<Option<Bundle>, ReconcileError> {
+    Shelf::of(context, record).await?.read_of_digest(digest).await
+}
+
 /// The camp is gone, and its bundles with it: a later one is rendered anew.
 pub(super) async fn clear(context: &Context, record: &Record) -> Result<(), ReconcileError> {
     Shelf::of(context, record).await?.clear().await

@@ -47,7 +47,6 @@ fn verbs(standing: Standing) -> &'static [(&'static str, &'static str)] {
     match standing {
         standing if standing.has_camp() => &[REDEPLOY, EXTEND, DESTROY],
         Standing::Failed | Standing::Refused => &[REDEPLOY, DESTROY],
-        Standing::Down => &[REDEPLOY],
         _ => &[],
     }
 }

@@ -65,6 +65,7 @@ pub(super) struct Context {
     findings: Vec<FindingContext>,
     findings_left: Option<usize>,
     approve: Option<String>,
+    command: Option<String>,
     at: Option<String>,
     lived: Option<String>,
     revisions: Option<String>,
@@ -192,6 +193,7 @@ impl Context {
             findings: Vec::new(),
             findings_left: None,
             approve: None,
+            command: None,
             at: None,
             lived: None,
             revisions: None,
@@ -203,7 +205,9 @@ impl Context {
 
     fn of_phase(&mut self, view: &CommentView, phase: &Phase, caps: Caps) {
         match phase {
-            Phase::AwaitingApproval { reason, base } => {
+            Phase::AwaitingApproval { reason, base, prefix } => {
+                let short = view.revision.as_ref().map(|head| head.revision.short());
+                self.command = short.map(|short| format!("{prefix} approve {short}"));
                 self.reason = Some(caps.text(reason));
                 self.approve = view
                     .revision
@@ -259,7 +263,8 @@ impl Context {
                 });
                 self.last_url = last_url.as_deref().map(|url| caps.text(url));
             }
-            Phase::Ready | Phase::Down => {}
+            Phase::Down { prefix } => self.command = Some(format!("{prefix} up")),
+            Phase::Ready => {}
         }
     }
 }

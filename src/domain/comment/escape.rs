@@ -75,7 +75,7 @@ pub(in crate::domain) fn prose(text: &str) -> String {
 }
 
 /// Lines of `text` in a fence that no line of it can end.
-fn fence(text: &str, language: &str) -> String {
+pub(in crate::domain) fn fence(text: &str, language: &str) -> String {
     let clean: String = text
         .replace("\r\n", "\n")
         .chars()

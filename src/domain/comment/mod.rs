@@ -165,6 +165,8 @@ pub enum Phase {
         reason: String,
         /// The base commit that the yes is given for.
         base: Revision,
+        /// What a command begins with.
+        prefix: String,
     },
     /// It will not get a preview as it is.
     NotEligible {
@@ -226,7 +228,10 @@ pub enum Phase {
         incident: Option<String>,
     },
     /// Somebody said `want: Down`.
-    Down,
+    Down {
+        /// What a command begins with.
+        prefix: String,
+    },
     /// Its time was up.
     Expired {
         /// Since when.
@@ -382,7 +387,7 @@ fn template(phase: &Phase) -> &'static str {
         Phase::Refused { .. } => "refused",
         Phase::Conflict { .. } => "conflict",
         Phase::Failed { .. } => "failed",
-        Phase::Down => "down",
+        Phase::Down { .. } => "down",
         Phase::Expired { .. } => "expired",
         Phase::Closing { .. } => "closing",
         Phase::Closed { .. } => "closed",

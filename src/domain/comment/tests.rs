@@ -68,6 +68,7 @@ fn awaiting() -> Phase {
     Phase::AwaitingApproval {
         reason: "the commits come from another repository".into(),
         base: Revision::parse(BASE).unwrap(),
+        prefix: "/preview".into(),
     }
 }
 
@@ -212,7 +213,7 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
                 incident: Some("apply-5f0c".into()),
             }),
         ),
-        ("down", view(Phase::Down)),
+        ("down", view(Phase::Down { prefix: "/preview".into() })),
         (
             "expired",
             view(Phase::Expired { at: DateTime::from_timestamp(1_795_000_000, 0).unwrap() }),
@@ -473,11 +474,12 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
         hostile().prop_map(|stage| Phase::Working { stage }),
         hostile().prop_map(|reason| Phase::Conflict { reason, running: None }),
         hostile().prop_map(|reason| Phase::AwaitingApproval {
+            prefix: reason.clone(),
             reason,
-            base: Revision::parse(BASE).unwrap()
+            base: Revision::parse(BASE).unwrap(),
         }),
         Just(Phase::Ready),
-        Just(Phase::Down),
+        hostile().prop_map(|prefix| Phase::Down { prefix }),
         (
             prop::option::of(hostile()),
             prop::collection::vec((hostile(), prop::option::of(hostile())), 0..4),

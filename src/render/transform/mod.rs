@@ -5,6 +5,7 @@ mod expose;
 mod hooks;
 mod images;
 mod namespaces;
+mod restart;
 mod strings;
 
 pub(super) use self::accounts::accounts;
@@ -12,3 +13,4 @@ pub(super) use self::expose::expose;
 pub(super) use self::hooks::{declared_hooks, place};
 pub(super) use self::images::images;
 pub(super) use self::namespaces::namespaces;
+pub(super) use self::restart::restart;

@@ -72,6 +72,8 @@ pub(super) struct Account {
     pub(super) kind: AccountKind,
     /// Owners of an organisation: admins of all its repositories.
     pub(super) owners: BTreeSet<u64>,
+    /// Teams of an organisation: who is in each, by its slug.
+    pub(super) teams: BTreeMap<String, BTreeSet<u64>>,
     pub(super) created_at: Time,
 }
 
@@ -173,6 +175,20 @@ pub(super) struct Issue {
     pub(super) closed_at: Option<Time>,
     pub(super) closed_by: Option<u64>,
     pub(super) pull: Option<Pull>,
+    /// Labels that came and went, oldest first.
+    pub(super) events: Vec<LabelEvent>,
+}
+
+/// A label that was put on or taken off.
+#[derive(Clone, Debug)]
+pub(super) struct LabelEvent {
+    pub(super) id: u64,
+    pub(super) added: bool,
+    pub(super) label: String,
+    pub(super) color: String,
+    pub(super) by: u64,
+    pub(super) at: Time,
+    pub(super) app: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -232,6 +248,8 @@ pub(super) struct Comment {
     /// App that wrote it, when one did.
     pub(super) app: Option<u64>,
     pub(super) reactions: BTreeMap<u64, Reaction>,
+    /// Folded up, for that reason.
+    pub(super) minimized: Option<String>,
 }
 
 #[derive(Clone, Debug)]

@@ -76,8 +76,11 @@ impl GitHub {
             return self.git(&git, &method, parts.uri.query(), &parts.headers, bytes).await;
         }
         let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let prefixed =
-            path.strip_prefix("/api/v3").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let prefixed = if path == "/api/graphql" {
+            Some("/graphql")
+        } else {
+            path.strip_prefix("/api/v3").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         match prefixed {
             None if method == "POST" && is_page_of_apps(&path) => {
                 self.make_app(&path, parts.uri.query().unwrap_or_default(), &bytes)
@@ -128,7 +131,8 @@ impl GitHub {
     ) -> Answer {
         let mut state = self.state();
         let reply = state.answer(method, path, query, headers, body.clone());
-        if state.exchanges.wants() {
+        // Those of the REST API, which has a description.
+        if path != "/graphql" && state.exchanges.wants() {
             let answer = reply.body.as_ref().map(ToString::to_string).unwrap_or_default().into();
             let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
             let status = reply.status;

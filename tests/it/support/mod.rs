@@ -190,10 +190,12 @@ impl World {
         self.record(number).await?.status
     }
 
-    /// The one comment of the service; two are a failure at once.
+    /// The one comment of the service that says how the preview does; two are a failure at once.
     pub(crate) fn comment(&self, number: u64) -> Option<String> {
         let comments = self.stage.github.comments(REPOSITORY, number).expect("comments");
-        let mut ours = comments.into_iter().filter(|comment| comment.author == BOT);
+        let mut ours = comments.into_iter().filter(|comment| {
+            comment.author == BOT && !comment.body.starts_with("<!-- bivouac-reply:")
+        });
         let first = ours.next();
         assert!(ours.next().is_none(), "there are two comments on #{number}");
         first.map(|comment| comment.body)

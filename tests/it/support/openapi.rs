@@ -284,7 +284,9 @@ impl Judge {
             // Every operation may be refused, whether its description says so or not.
             (status != 304).then_some(error)
         } else {
-            json_of(&self.resolved(described)["content"])
+            // A refusal has words also where its description has none.
+            let refusal = (status >= 400).then_some(error);
+            json_of(&self.resolved(described)["content"]).or(refusal)
         };
         match (schema, answer.is_empty()) {
             (None, true) => {}

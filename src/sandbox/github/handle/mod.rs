@@ -47,6 +47,8 @@ pub struct CommentView {
     pub updated_at: DateTime<Utc>,
     /// Reactions as `login: content`, in the order in which they came.
     pub reactions: Vec<String>,
+    /// Folded up.
+    pub minimized: bool,
 }
 
 /// A pull request, as a person sees it.

@@ -27,6 +27,18 @@ impl GitHub {
         Ok(id)
     }
 
+    /// Puts people into a team of an organisation, which is made when it is new. `slug` is its name in addresses.
+    pub fn add_to_team(&self, org: &str, slug: &str, logins: &[&str]) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let org = state.need_account(org)?;
+        for login in logins {
+            let member = state.need_account(login)?;
+            let account = state.accounts.get_mut(&org).ok_or_else(Refusal::not_found)?;
+            account.teams.entry(slug.to_owned()).or_default().insert(member);
+        }
+        Ok(())
+    }
+
     /// A token with all rights of `login`.
     pub fn token_for(&self, login: &str) -> Result<String, Refusal> {
         let mut state = self.state();

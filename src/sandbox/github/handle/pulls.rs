@@ -136,6 +136,7 @@ impl GitHub {
                     .values()
                     .map(|r| format!("{}: {}", state.login(r.user), r.content))
                     .collect(),
+                minimized: comment.minimized.is_some(),
             })
             .collect())
     }

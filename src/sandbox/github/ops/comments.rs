@@ -47,6 +47,7 @@ impl State {
             updated_at: now,
             app,
             reactions: BTreeMap::new(),
+            minimized: None,
         };
         self.repo_mut(repo)?.comments.insert(id, comment);
         self.issue_mut(repo, issue)?.updated_at = now;

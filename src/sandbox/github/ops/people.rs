@@ -44,7 +44,8 @@ impl State {
         }
         let (id, created_at) = (self.id(), self.now());
         let owners = BTreeSet::new();
-        let account = Account { id, login: login.to_owned(), kind, owners, created_at };
+        let (login, teams) = (login.to_owned(), BTreeMap::new());
+        let account = Account { id, login, kind, owners, teams, created_at };
         self.accounts.insert(id, account);
         Ok(id)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::github::git::Signed;
-use crate::sandbox::github::model::{Issue, Merged, Pull, Repo, TestMerge};
+use crate::sandbox::github::model::{Issue, LabelEvent, Merged, Pull, Repo, TestMerge};
 use crate::sandbox::github::ops::changes::merged_files;
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
@@ -77,6 +77,7 @@ impl State {
             closed_at: None,
             closed_by: None,
             pull: None,
+            events: Vec::new(),
         })
     }
 
@@ -336,7 +337,26 @@ impl State {
         if !self.issue_mut(repo, number)?.labels.insert(name.clone()) {
             return Ok(());
         }
+        self.note_label(repo, number, &name, true, by)?;
         self.label_event(repo, number, "labeled", &name, by)
+    }
+
+    /// Into the timeline, which tells who did it.
+    fn note_label(
+        &mut self,
+        repo: u64,
+        number: u64,
+        label: &str,
+        added: bool,
+        by: u64,
+    ) -> Result<(), Refusal> {
+        let (id, at) = (self.id(), self.now());
+        let color = self.repo(repo)?.labels.get(label).map(|label| label.color.clone());
+        let app = self.apps.values().find(|app| app.bot == by).map(|app| app.id);
+        let (label, color) = (label.to_owned(), color.unwrap_or_default());
+        let event = LabelEvent { id, added, label, color, by, at, app };
+        self.issue_mut(repo, number)?.events.push(event);
+        Ok(())
     }
 
     pub(in crate::sandbox::github) fn remove_label(
@@ -350,6 +370,7 @@ impl State {
         let known = issue.labels.iter().find(|known| known.eq_ignore_ascii_case(name)).cloned();
         let known = known.ok_or_else(|| Refusal::new(404, "Label does not exist"))?;
         issue.labels.remove(&known);
+        self.note_label(repo, number, &known, false, by)?;
         self.label_event(repo, number, "unlabeled", &known, by)
     }
 

@@ -8,6 +8,7 @@ use crate::sandbox::github::call::{Call, Reply};
 use crate::sandbox::github::model::{Actor, Role};
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
+use crate::sandbox::github::views::{node_id, time};
 
 pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) -> Routed {
     Some(match (call.method.as_str(), rest) {
@@ -41,6 +42,7 @@ fn one(state: &mut State, call: &Call, repo: u64, n: u64, tail: &[&str]) -> Rout
         ("PATCH", []) => patch(state, call, repo, n),
         ("GET", ["comments"]) => comments(state, call, repo, n),
         ("POST", ["comments"]) => create(state, call, repo, n),
+        ("GET", ["timeline"]) => timeline(state, call, repo, n),
         ("GET", ["labels"]) => labels(state, call, repo, n),
         ("POST", ["labels"]) => label(state, call, repo, n),
         ("DELETE", ["labels", name @ ..]) if !name.is_empty() => {
@@ -120,6 +122,38 @@ fn shown(state: &State, repo: u64, id: u64) -> Result<Value, Refusal> {
 fn labels(state: &State, call: &Call, repo: u64, n: u64) -> Result<Reply, Refusal> {
     let rows = state.labels_json(state.repo(repo)?, state.issue(repo, n)?);
     Ok(call.list(&state.api(), rows))
+}
+
+/// Comments and labels in the order in which they came: what else GitHub has there, nobody does here.
+fn timeline(state: &State, call: &Call, repo: u64, n: u64) -> Result<Reply, Refusal> {
+    let issue = state.issue(repo, n)?;
+    let found = state.repo(repo)?;
+    let api = state.repo_api(found);
+    let mut rows: Vec<(u64, Value)> = Vec::new();
+    for comment in found.comments.values().filter(|comment| comment.issue == n) {
+        let mut row = state.comment_json(found, comment);
+        row["event"] = "commented".into();
+        row["actor"] = row["user"].clone();
+        rows.push((comment.id, row));
+    }
+    for event in &issue.events {
+        let app = event.app.and_then(|app| state.apps.get(&app)).map(|app| state.app_json(app));
+        let row = serde_json::json!({
+            "id": event.id,
+            "node_id": node_id("LabeledEvent", event.id),
+            "url": format!("{api}/issues/events/{}", event.id),
+            "actor": state.user_json(event.by),
+            "event": if event.added { "labeled" } else { "unlabeled" },
+            "commit_id": null,
+            "commit_url": null,
+            "created_at": time(event.at),
+            "label": {"name": event.label, "color": event.color},
+            "performed_via_github_app": app,
+        });
+        rows.push((event.id, row));
+    }
+    rows.sort_by_key(|(id, _)| *id);
+    Ok(call.list(&state.api(), rows.into_iter().map(|(_, row)| row).collect()))
 }
 
 fn label(state: &mut State, call: &Call, repo: u64, n: u64) -> Result<Reply, Refusal> {

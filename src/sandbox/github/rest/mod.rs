@@ -3,6 +3,7 @@
 pub(super) mod apps;
 mod checks;
 mod deployments;
+mod graphql;
 mod issues;
 mod pulls;
 mod repos;
@@ -73,6 +74,10 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
             "hooks": ["127.0.0.1/32", "::1/128"],
             "web": ["127.0.0.1/32"], "api": ["127.0.0.1/32"], "git": ["127.0.0.1/32"],
         }))),
+        ("POST", ["graphql"]) => graphql::route(state, call),
+        ("GET", ["orgs", org, "teams", team, "memberships", login]) => {
+            membership(state, call, (org, team, login))
+        }
         ("GET", ["zen"]) => Ok(Reply::ok("Keep it logically awesome.".into())),
         (_, ["repositories", id, rest @ ..]) => {
             let id: u64 = id.parse().map_err(|_| Refusal::not_found())?;
@@ -173,6 +178,41 @@ fn inside(state: &mut State, call: &Call, repo: u64, rest: &[&str]) -> Routed {
         Some("deployments" | "environments") => deployments::route(state, call, repo, rest),
         _ => repos::route(state, call, repo, rest),
     }
+}
+
+/// Whether somebody is in a team. Members of the organisation may ask, and Apps with `members: read`.
+fn membership(
+    state: &State,
+    call: &Call,
+    (org, team, login): (&str, &str, &str),
+) -> Result<Reply, Refusal> {
+    let found = state.account(org).ok_or_else(Refusal::not_found)?;
+    match call.actor {
+        Actor::Anonymous => return Err(Refusal::login_needed()),
+        Actor::User(id) => {
+            let inside = found.owners.contains(&id)
+                || found.teams.values().any(|members| members.contains(&id));
+            if !inside {
+                return Err(Refusal::not_found());
+            }
+        }
+        Actor::Installation(bearer) => {
+            if !state.app_may(bearer, "members", "read") {
+                return Err(Refusal::forbidden("Resource not accessible by integration"));
+            }
+        }
+        Actor::App(_) => return Err(Refusal::not_found()),
+    }
+    let members = found.teams.get(team).ok_or_else(Refusal::not_found)?;
+    let member = state.need_account(login)?;
+    if !members.contains(&member) {
+        return Err(Refusal::not_found());
+    }
+    Ok(Reply::ok(json!({
+        "url": format!("{}/organizations/{}/team/1/memberships/{login}", state.api(), found.id),
+        "role": "member",
+        "state": "active",
+    })))
 }
 
 /// A number out of a path.

@@ -1,0 +1,98 @@
+//! Comments of which no webhook told: read by the sweep, written down as Requests like those that came in time. I/O with
+//! home and the forge.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kube::api::PostParams;
+use serde_json::json;
+
+use super::{change, read};
+use crate::controller::Context;
+use crate::controller::error::ReconcileError;
+use crate::crd::{OriginKind, Repository, Request, Timestamp};
+use crate::domain::command::{self, Given};
+use crate::domain::naming::environment_name;
+use crate::forge::{Comment, Forge};
+
+/// A comment may be shown a little later than it was written.
+const SETTLED: TimeDelta = TimeDelta::seconds(60);
+/// Reads what was written since `since`, and gives the time from which the next sweep reads on.
+pub(in crate::controller) async fn find(
+    context: &Context,
+    name: &str,
+    repository: &Repository,
+    forge: &Forge,
+    since: Option<DateTime<Utc>>,
+) -> Result<DateTime<Utc>, ReconcileError> {
+    let now = Timestamp::from(context.clock.now()).0;
+    // What was written before anybody listened was not written to us.
+    let Some(since) = since else { return Ok(now) };
+    let comments = forge.comments_written_since(since).await.map_err(ReconcileError::Forge)?;
+    let newest = comments.iter().filter_map(|comment| comment.created_at).max();
+    for comment in &comments {
+        let policy = &repository.spec.commands;
+        let listed = policy.bots.iter().any(|b| b.eq_ignore_ascii_case(&comment.author.login));
+        // Of a text that is not the one that was written first, nobody knows whose words it is.
+        let edited = comment.updated_at != comment.created_at;
+        if edited || command::is_ours(&comment.body) || (comment.author.bot && !listed) {
+            continue;
+        }
+        let given = command::read(&comment.body, &policy.prefix);
+        if !given.is_empty() {
+            write_down(context, name, comment, given).await?;
+        }
+    }
+    let next = newest.map(|newest| (newest + TimeDelta::seconds(1)).min(now - SETTLED));
+    Ok(next.map_or(since, |next| next.max(since)))
+}
+
+async fn write_down(
+    context: &Context,
+    repository: &str,
+    comment: &Comment,
+    given: Vec<Given>,
+) -> Result<(), ReconcileError> {
+    let (Some(number), Some(at)) = (comment.on, comment.created_at) else { return Ok(()) };
+    let environment = environment_name(repository, number);
+    let found = context.environments().get_opt(environment.as_str()).await;
+    let found = found.map_err(|error| ReconcileError::record("read a record", error))?;
+    // An issue, or a pull request that was closed long ago.
+    let Some(record) = found else { return Ok(()) };
+    for (index, Given { verb, arguments, slip }) in given.into_iter().enumerate() {
+        let name = format!("comment-{}-{}", comment.id, index + 1);
+        if read(context, &name).await?.is_some() {
+            continue;
+        }
+        let slip = slip.map(command::Slip::text);
+        let request: Request = serde_json::from_value(json!({
+            "apiVersion": "bivouac.dev/v1alpha1",
+            "kind": "Request",
+            "metadata": {
+                "name": name,
+                "namespace": context.namespace,
+                "ownerReferences": [change::owner(&record)],
+            },
+            "spec": {
+                "environment": environment.as_str(),
+                "verb": verb,
+                "arguments": arguments,
+                "slip": slip,
+                "from": {"kind": OriginKind::Comment, "id": comment.id.to_string()},
+                "by": {
+                    "login": comment.author.login,
+                    "id": i64::try_from(comment.author.id).unwrap_or(i64::MAX),
+                    "bot": comment.author.bot,
+                },
+                "at": Timestamp::from(at),
+            },
+        }))
+        .map_err(|error| {
+            ReconcileError::record("make a Request of a comment", kube::Error::SerdeError(error))
+        })?;
+        match context.requests_api().create(&PostParams::default(), &request).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
+            Err(error) => return Err(ReconcileError::record("make a Request of a comment", error)),
+        }
+    }
+    Ok(())
+}
