@@ -1,5 +1,6 @@
 //! `bivouac simulate`: random lives of pull requests on the sandbox, and whether every promise held in the end.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,27 +87,28 @@ fn told(outcome: &Outcome, lives: usize, (json, requests, alone): (bool, bool, b
     let mut text = String::new();
     if alone || !broken.is_empty() {
         for step in steps {
-            text += &format!("  {step}\n");
+            let _ = write!(text, "  {step}\n");
         }
     }
     for request in outcome.requests.iter().filter(|_| requests) {
-        text += &format!("  {request}\n");
+        let _ = write!(text, "  {request}\n");
     }
     let Outcome { lasted, digest, .. } = outcome;
     let digest = digest.get(..12).unwrap_or_default();
     let hours = lasted / 3600;
-    text += &format!(
+    let _ = write!(
+        text,
         "seed {seed}: {} steps, {hours} h, {cluster_requests} requests to the cluster and {forge_requests} to the forge, digest {digest}\n",
         steps.len()
     );
     for broken in broken {
-        text += &format!("  BROKEN {broken}\n");
+        let _ = write!(text, "  BROKEN {broken}\n");
     }
     for record in records {
-        text += &format!("  {record}\n");
+        let _ = write!(text, "  {record}\n");
     }
     if !broken.is_empty() {
-        text += &format!("  again: bivouac simulate --seed {seed} --lives {lives}\n");
+        let _ = write!(text, "  again: bivouac simulate --seed {seed} --lives {lives}\n");
     }
     let _ = output::print(&text);
     broken.is_empty()

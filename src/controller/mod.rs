@@ -274,7 +274,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         let gate = stop.run_until_cancelled(gate::watch(&context));
         let healed = Box::pin(healer::run(&context, healer_stop));
         let facts = facts::run(&context, facts_stop);
-        futures::future::join5(facts, overrides, counted, gate, healed).await;
+        Box::pin(futures::future::join5(facts, overrides, counted, gate, healed)).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();

@@ -195,7 +195,7 @@ mod tests {
             with(row(3, "c", 503), &pull(1)),
             with(row(4, "d", 503), &pull(2)),
             with(row(6, "e", 503), &read(Event::Ignored { reason: "" })),
-            with(row(7, "f", 503), &read(Event::Branch)),
+            with(row(7, "f", 503), &read(Event::Branch { name: "main".into(), gone: false })),
             with(row(8, "g", 503), &read(Event::Repository)),
             with(row(9, "h", 503), &read(account.clone())),
             with(row(10, "i", 503), &read(account)),

@@ -90,7 +90,7 @@ mod tests {
                 r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:a/b:pull,push""#,
                 bearer("https://ghcr.io/token", Some("ghcr.io")),
             ),
-            (r#"bearer realm=https://x.test/t , service=x"#, bearer("https://x.test/t", Some("x"))),
+            ("bearer realm=https://x.test/t , service=x", bearer("https://x.test/t", Some("x"))),
             (
                 r#"Basic realm="https://1.dkr.ecr.eu-west-1.amazonaws.com/",service="ecr""#,
                 Some(Challenge::Basic),

@@ -180,13 +180,15 @@ impl World {
         let files = BTreeMap::from([(path.as_str(), text.as_str())]);
         let github = &self.stage.github;
         let (_, name) = REPOSITORY.split_once('/').unwrap_or(("", REPOSITORY));
-        let (repo, author) = match fork {
-            true => (format!("{STRANGER}/{name}"), STRANGER),
-            false => (REPOSITORY.to_owned(), MAINTAINER),
+        let (repo, author) = if fork {
+            (format!("{STRANGER}/{name}"), STRANGER)
+        } else {
+            (REPOSITORY.to_owned(), MAINTAINER)
         };
-        let head = match force {
-            true => github.force_push(&repo, &branch, &files, author)?,
-            false => github.push(&repo, &branch, &files, author)?,
+        let head = if force {
+            github.force_push(&repo, &branch, &files, author)?
+        } else {
+            github.push(&repo, &branch, &files, author)?
         };
         let now = self.stage.clock.now();
         if let Some(one) = self.lives.get_mut(life) {

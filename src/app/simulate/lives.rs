@@ -31,6 +31,7 @@ impl fmt::Display for Content {
 
 /// One pull request.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of its own")]
 pub(super) struct Life {
     pub(super) number: u64,
     pub(super) branch: String,

@@ -140,7 +140,7 @@ pub(super) fn draw(rng: &Rng, lives: &Lives, most: usize) -> Step {
                 fork: rng.below(4) == 0,
             }),
             40..80 => lives.any(rng).and_then(|life| of_life(rng, lives, life)),
-            80..88 => forge_trouble(rng),
+            80..88 => Some(forge_trouble(rng)),
             88..94 => Some(deliveries(rng, lives)),
             94..96 => {
                 let of_thousand = if rng.below(2) == 0 { 0 } else { 5 + below_u16(rng, 40) };
@@ -196,8 +196,8 @@ fn of_life(rng: &Rng, lives: &Lives, life: usize) -> Option<Step> {
     Some(step)
 }
 
-fn forge_trouble(rng: &Rng) -> Option<Step> {
-    let step = match rng.below(12) {
+fn forge_trouble(rng: &Rng) -> Step {
+    match rng.below(12) {
         0 => Step::Outage { on: rng.below(2) == 0 },
         1 => Step::EmptyLists { on: rng.below(2) == 0 },
         2 => Step::Latency(Duration::from_millis([0, 200, 3_000][below_usize(rng, 3)])),
@@ -206,8 +206,7 @@ fn forge_trouble(rng: &Rng) -> Option<Step> {
             fault: fault(rng),
             times: 1 + u32::from(below_u16(rng, 4)),
         },
-    };
-    Some(step)
+    }
 }
 
 fn fault(rng: &Rng) -> Fault {

@@ -121,11 +121,17 @@ pub struct Wires {
 
 impl Wires {
     fn to_cluster(&self, transport: Transport) -> Transport {
-        self.cluster.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+        match &self.cluster {
+            Some(wire) => wire(transport),
+            None => transport,
+        }
     }
 
     fn to_forge(&self, transport: Transport) -> Transport {
-        self.forge.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+        match &self.forge {
+            Some(wire) => wire(transport),
+            None => transport,
+        }
     }
 }
 
