@@ -39,14 +39,17 @@ enum What {
     Setup(Flags),
 }
 
+/// Below the options.
+const MORE: &str = "\
+It prints an address on this machine (and opens it in a browser where there is one): a page leads to GitHub, GitHub
+shows what the App may do and asks for its name, and leads back here. Number, key and webhook secret go straight into
+the Secret; they are never shown. Then install the App for the repositories that are to be served.
+
+Exit codes: 0 the App is made and its Secret is written; 1 it failed, or the time was up; 2 it was called wrongly.";
+
 /// Make a GitHub App with everything that the service needs, and write its Secret.
-///
-/// It prints an address on this machine (and opens it in a browser where there is one): a page leads to GitHub, GitHub
-/// shows what the App may do and asks for its name, and leads back here. Number, key and webhook secret go straight into
-/// the Secret; they are never shown. Then install the App for the repositories that are to be served.
-///
-/// Exit codes: 0 the App is made and its Secret is written; 1 it failed, or the time was up; 2 it was called wrongly.
 #[derive(Args, Debug)]
+#[command(after_long_help = MORE)]
 struct Flags {
     #[command(flatten)]
     cluster: Cluster,

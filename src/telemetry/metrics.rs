@@ -246,10 +246,9 @@ fn all_of<T>(
     if found.peek().is_none() {
         return Ok(());
     }
-    // The library puts a counter's ending and a full stop there itself.
+    // The library puts a counter's ending there itself.
     let name = of.name.strip_suffix("_total").unwrap_or(of.name);
-    let help = of.help.trim_end_matches('.');
-    let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+    let mut encoder = encoder.encode_descriptor(name, of.help, None, kind)?;
     for ((_, values), value) in found {
         let labels: Vec<(&str, &str)> =
             of.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();

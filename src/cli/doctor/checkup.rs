@@ -16,7 +16,7 @@ use crate::seams::Clock;
 /// Something does not work.
 const PROBLEMS: u8 = 3;
 
-/// Where to look.
+// No documentation: it would stand in the place of the command's own.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Checkup {
     #[command(flatten)]

@@ -9,16 +9,18 @@ use clap::{Args, Subcommand};
 
 use super::Trouble;
 
+/// Below the options.
+const MORE: &str = "\
+It runs with your rights, not with the service's: it reads Repositories and their Secrets, roles, policies and the
+Lease, and asks (subjectaccessreviews) what the service may do. Each forge is asked as the Repository's token or App:
+permissions, events, the webhook's address and secret, and its last deliveries. It changes nothing.
+
+Exit codes: 0 nothing is wrong (there may be warnings); 3 something does not work; 1 it could not look; 2 it was called
+wrongly.";
+
 /// Find out what is wrong with an installation, in the cluster and at GitHub, and what to change.
-///
-/// It runs with your rights, not with the service's: it reads Repositories and their Secrets, roles, policies and the
-/// Lease, and asks (subjectaccessreviews) what the service may do. Each forge is asked as the Repository's token or App:
-/// permissions, events, the webhook's address and secret, and its last deliveries. It changes nothing.
-///
-/// Exit codes: 0 nothing is wrong (there may be warnings); 3 something does not work; 1 it could not look; 2 it was called
-/// wrongly.
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = MORE)]
 pub(super) struct Doctor {
     #[command(flatten)]
     checkup: checkup::Checkup,
