@@ -257,8 +257,7 @@ impl Stage {
 
         let settings = settings(folder, addresses.as_ref())?;
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let front = Front::default();
-        let previews = Previews::new(door.clone(), clock.clone());
+        let (front, previews) = (Front::default(), Previews::new(door.clone(), clock.clone()));
         let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service().await?;
         let mut replicas = Replicas::new(
