@@ -311,8 +311,7 @@ impl Stage {
         declare(&admin, &github_url, &accounts, port).await?;
 
         let settings = settings(folder, addresses.as_ref())?;
-        let front = Front::default();
-        let previews = Previews::new(door.clone(), clock.clone());
+        let (front, previews) = (Front::default(), Previews::new(door.clone(), clock.clone()));
         let notices = Notices::new(clock.clone());
         let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service(&parts.wires).await?;
