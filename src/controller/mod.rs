@@ -248,12 +248,13 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
         let gate = stop.run_until_cancelled(gate::watch(&context));
-        futures::future::join4(facts::run(&context, facts_stop), overrides, counted, gate).await;
+        let facts = facts::run(&context, facts_stop);
+        Box::pin(futures::future::join4(facts, overrides, counted, gate)).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();
     let runs = async {
-        futures::future::join4(repositories, environments, beside, drift).await;
+        Box::pin(futures::future::join4(repositories, environments, beside, drift)).await;
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());
