@@ -281,7 +281,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let runs = async {
         let asked = requests::run(&context, requests_stop);
         let beside = Box::pin(futures::future::join(beside, asked));
-        futures::future::join4(repositories, environments, beside, drift).await;
+        Box::pin(futures::future::join4(repositories, environments, beside, drift)).await;
         quiet.cancel();
     };
     let told = teller::run(&context, quiet.clone());

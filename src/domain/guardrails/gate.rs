@@ -2,7 +2,8 @@
 //! it. Routes of the Gateway API lead to the same Service: no route has to leave its own namespace for it.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+// The type alone: nothing of this opens a socket.
+use core::net::IpAddr;
 
 use serde_json::{Value, json};
 
