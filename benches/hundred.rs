@@ -199,7 +199,7 @@ fn is_told(stage: &Stage, record: &Environment) -> Result<bool, BoxError> {
     let Some(status) = record.status.as_ref().filter(|status| status.holds("Ready")) else {
         return Ok(false);
     };
-    let number = u64::try_from(record.spec.source.pull_request.number)?;
+    let number = record.spec.source.number().unwrap_or_default();
     let url = status.urls.first().map(|entry| entry.url.as_str()).unwrap_or_default();
     let comments = stage.github.comments(REPOSITORY, number)?;
     Ok(comments.iter().any(|comment| {

@@ -30,6 +30,9 @@ pub struct Raw {
     /// Address for webhooks (POST /webhook) and for /healthz and /readyz
     #[arg(long, env = "BIVOUAC_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Address for metrics (GET /metrics); empty: there are none. Whoever reaches it reads figures of all Repositories
+    #[arg(long, env = "BIVOUAC_METRICS_LISTEN", default_value = "0.0.0.0:9090")]
+    metrics_listen: String,
     /// Folder for fetched commits; may be lost at any time
     #[arg(long, env = "BIVOUAC_CACHE_DIR", default_value = "/var/cache/bivouac")]
     cache_dir: PathBuf,
@@ -57,6 +60,14 @@ pub struct Raw {
     /// where the service runs. Every preview is asked there, under its own host
     #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
     probe_address: Option<String>,
+    /// Notices may go to private networks and over plain http, too. Whoever writes a Repository can then have requests sent
+    /// to what is there
+    #[arg(long, env = "BIVOUAC_NOTIFY_PRIVATE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    notify_private: bool,
+    /// Image registries, which are asked for images that previews wait for, may be at private addresses. Those of the
+    /// machine, of its link and of cloud metadata are never asked
+    #[arg(long, env = "BIVOUAC_PRIVATE_REGISTRIES", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    private_registries: bool,
 }
 
 /// Valid settings.
@@ -68,6 +79,8 @@ pub struct Settings {
     pub service_account: Option<(String, String)>,
     /// Where webhooks are taken.
     pub listen: SocketAddr,
+    /// Where metrics are shown.
+    pub metrics_listen: Option<SocketAddr>,
     /// Folder for fetched commits.
     pub cache_dir: PathBuf,
     /// How often open pull requests are compared with the records.
@@ -84,6 +97,10 @@ pub struct Settings {
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
     pub probe_address: Option<ProbeAddress>,
+    /// Notices may go to private networks.
+    pub notify_private: bool,
+    /// Image registries may be at private addresses.
+    pub private_registries: bool,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -156,6 +173,7 @@ impl Raw {
             service_account,
             namespace_prefix,
             listen,
+            metrics_listen,
             cache_dir,
             sweep_interval,
             lease_name,
@@ -164,6 +182,8 @@ impl Raw {
             ingress_namespaces,
             allow_http,
             probe_address,
+            notify_private,
+            private_registries,
         } = self;
         let label = |flag, value: &str| {
             Label::parse(value).ok_or_else(|| InvalidSetting {
@@ -190,6 +210,14 @@ impl Raw {
         for namespace in &ingress_namespaces {
             label("ingress-namespaces", namespace)?;
         }
+        let metrics_listen = match metrics_listen.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| InvalidSetting {
+                flag: "metrics-listen",
+                value: text.to_owned(),
+                rule: "write ADDRESS:PORT, as 0.0.0.0:9090, or nothing",
+            })?),
+        };
         let probe_address = match probe_address.filter(|text| !text.is_empty()) {
             None => None,
             Some(text) => Some(text.parse().map_err(|InvalidProbeAddress| {
@@ -208,6 +236,7 @@ impl Raw {
             service_account: (!service_account.is_empty())
                 .then(|| (own.as_str().to_owned(), service_account)),
             listen,
+            metrics_listen,
             cache_dir,
             sweep_interval,
             lease: (!lease.is_empty()).then_some(lease),
@@ -220,6 +249,8 @@ impl Raw {
             },
             allow_http,
             probe_address,
+            notify_private,
+            private_registries,
         })
     }
 }
@@ -263,6 +294,8 @@ mod tests {
         assert!(settings(&["--namespace-prefix", "-x"]).is_err());
         assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
+        assert!(settings(&["--metrics-listen", "9090"]).is_err());
+        assert_eq!(settings(&["--metrics-listen", ""]).expect("none").metrics_listen, None);
         assert_eq!(settings(&["--lease-name", ""]).expect("none is fine").lease, None);
         assert!(settings(&["--sweep-interval", "5 minutes"]).is_err());
         assert!(

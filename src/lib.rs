@@ -35,6 +35,8 @@ pub mod report;
 
 pub mod probe;
 
+pub mod registry;
+
 pub mod controller;
 
 pub mod sandbox;

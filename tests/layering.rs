@@ -94,6 +94,7 @@ const TABLE: &[Row] = &[
             "registry",
             "report",
             "probe",
+            "telemetry",
         ],
         never: &["axum", "octocrab", "gix"],
     },

@@ -184,7 +184,7 @@ impl World {
 
 /// The number of the pull request that a record is of.
 pub(crate) fn number_of(record: &Environment) -> u64 {
-    u64::try_from(record.spec.source.pull_request.number).unwrap_or_default()
+    record.spec.source.number().unwrap_or_default()
 }
 
 /// Whether this commit's bundle was applied whole.

@@ -1,5 +1,8 @@
 //! The composition root: builds what `serve` runs, starts and ends every task.
 
+mod measure;
+pub mod setup;
+pub mod simulate;
 pub mod stage;
 
 use std::sync::Arc;
@@ -23,9 +26,11 @@ use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository, Request};
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
+use crate::telemetry::metrics::Metrics;
 use crate::webhook::{self, Follower, Recorder, Webhook};
 
 /// A connection to a forge comes about within this time, or it does not.
@@ -45,6 +50,10 @@ pub struct Peers {
     pub forge: Transport,
     /// The previews: fails with [`Unreached`](crate::seams::Unreached).
     pub previews: Transport,
+    /// Receivers of notices: fails with [`Unreached`](crate::seams::Unreached).
+    pub notices: Transport,
+    /// Image registries: fails with [`Unreached`](crate::seams::Unreached).
+    pub registries: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -87,12 +96,14 @@ pub struct Service {
     election: Option<Election>,
     follower: Follower,
     router: Router,
+    metrics: Metrics,
 }
 
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, previews, fetch, tools, clock, rng } = peers;
+    let Peers { home, target, forge, previews, notices, registries, fetch, tools, clock, rng } =
+        peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -108,10 +119,14 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
     let follower = Follower::new(home.clone(), &namespace, clock.clone(), rng.fork());
     // Every replica writes down what it is told; all else is the leader's.
     let recorder = Recorder::new(home.clone(), &namespace);
+    let metrics = Metrics::default();
+    let forges = measure::forge(forge, metrics.clone());
+    let forges = Apis::new(guarded_transport(forges, &leadership), clock.clone());
+    measure::look_at(&metrics, &leadership, &forges);
     let intervals = Intervals { sweep: settings.sweep_interval, ..Intervals::default() };
     let parts = Parts {
-        forges: Apis::new(guarded_transport(forge, &leadership), clock.clone()),
-        clock,
+        forges,
+        clock: clock.clone(),
         rng,
         home: guarded_client(home, &leadership),
         namespace,
@@ -127,7 +142,11 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         tools,
         cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
         prober: Prober::new(previews),
+        notices: guarded_transport(notices, &leadership),
+        notify_private: settings.notify_private,
+        registries: Registries::new(registries),
         intervals,
+        metrics: metrics.clone(),
     };
     let complete = follower.is_complete();
     let webhook = Webhook::new(follower.secrets(), recorder)
@@ -137,14 +156,20 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
         .with_state(follower.is_complete())
-        .merge(webhook::router(webhook));
-    Service { parts, election, follower, router }
+        .merge(measure::webhook(webhook::router(webhook), metrics.clone(), clock));
+    Service { parts, election, follower, router, metrics }
 }
 
 impl Service {
     /// The webhook's router, to be called in process.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// `GET /metrics`, for a listener of its own.
+    #[must_use]
+    pub fn metrics(&self) -> Router {
+        measure::page(self.metrics.clone())
     }
 
     /// Until `stop`: the controllers, whenever this replica leads; and the webhook is told of each secret that comes or
@@ -180,11 +205,19 @@ async fn readyz(State(complete): State<watch::Receiver<bool>>) -> (StatusCode, &
     }
 }
 
+/// Where the service is reached.
+pub struct Listeners {
+    /// For webhooks, `/healthz` and `/readyz`.
+    pub webhooks: TcpListener,
+    /// For `/metrics`.
+    pub metrics: Option<TcpListener>,
+}
+
 /// Runs the service until `stop`; then no webhook is taken and no run begins, and those under way end.
 pub async fn serve(
     settings: &Settings,
     peers: Peers,
-    listener: TcpListener,
+    Listeners { webhooks, metrics }: Listeners,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     std::fs::create_dir_all(&settings.cache_dir).map_err(|source| ServeError::Cache {
@@ -193,9 +226,18 @@ pub async fn serve(
     })?;
     installed(&peers.home, &settings.instance.own_namespace).await?;
     let service = assemble(settings, peers);
-    let server = axum::serve(listener, service.router())
+    let server = axum::serve(webhooks, service.router())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let (served, ()) = futures::future::join(
+    let shown = async {
+        let Some(listener) = metrics else { return };
+        let server = axum::serve(listener, service.metrics())
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        // Without figures the service still does its work.
+        if let Err(error) = server.await {
+            tracing::error!("the server for metrics ended: {error}");
+        }
+    };
+    let (served, (), ()) = futures::future::join3(
         async {
             let served = server.await;
             // Without webhooks the service is deaf; it must not look alive.
@@ -203,6 +245,7 @@ pub async fn serve(
             served
         },
         service.run(stop.clone()),
+        shown,
     )
     .await;
     served.map_err(ServeError::Server)

@@ -8,17 +8,22 @@ mod crd;
 mod demo;
 mod doctor;
 mod fetch;
+mod github;
 mod local;
 mod output;
 mod render;
 mod sandbox;
 mod schema;
 mod serve;
+mod simulate;
 mod uninstall;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// What is logged when nobody says otherwise.
+const LOGGED: &str = "warn,bivouac=info";
 
 /// A camp for every pull request: an isolated Kubernetes namespace, rendered from the infrastructure-as-code at its head
 /// commit, with one comment that stays true, and gone without a trace when it closes.
@@ -30,7 +35,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// What is logged to stderr, as `info` or `bivouac=debug,kube=warn`
-    #[arg(long, env = "BIVOUAC_LOG", global = true, default_value = "warn,bivouac=info")]
+    #[arg(long, env = "BIVOUAC_LOG", global = true, default_value = LOGGED)]
     log: String,
     /// How it is logged: for people or for machines
     #[arg(long, env = "BIVOUAC_LOG_FORMAT", global = true, default_value = "text", value_parser = ["text", "json"])]
@@ -43,6 +48,8 @@ enum Command {
     Serve(serve::Serve),
     /// Play the life of pull requests on an embedded Kubernetes and GitHub, and check every step
     Demo(demo::Demo),
+    /// Play random lives of pull requests, with everything that can go wrong, and check every promise
+    Simulate(simulate::Simulate),
     /// Run the embedded Kubernetes and GitHub alone, to work against them
     Sandbox(sandbox::Sandbox),
     /// Show what the service would apply for a commit, without a cluster
@@ -53,7 +60,10 @@ enum Command {
     Schema(schema::Schema),
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crd(crd::Crd),
-    /// Find out what is wrong with an installation: what belongs to no environment
+    /// Set things up at GitHub: an App with everything that the service needs
+    #[command(name = "github")]
+    GitHub(github::GitHub),
+    /// Find out what is wrong with an installation, in the cluster and at GitHub
     Doctor(doctor::Doctor),
     /// Take every camp down, before the service itself is removed
     Uninstall(uninstall::Uninstall),
@@ -124,7 +134,10 @@ impl Cli {
             Err(Ok(())) => return ExitCode::SUCCESS,
             Err(Err(error)) => return fail(&*error, 125),
         };
-        if let Err(error) = crate::telemetry::start(&log, &log_format) {
+        // A run of random failures would fill the screen with them; whoever wants to see them says so.
+        let quiet = matches!(command, Command::Simulate(_)) && log == LOGGED;
+        let log = if quiet { "off" } else { &log };
+        if let Err(error) = crate::telemetry::start(log, &log_format) {
             return fail(&*error, 2);
         }
         // The one crypto provider of this program; a second call finds it installed, which is fine.
@@ -132,11 +145,13 @@ impl Cli {
         let outcome = match command {
             Command::Serve(serve) => done(serve.run()),
             Command::Demo(demo) => done(demo.run()),
+            Command::Simulate(simulate) => simulate.run(),
             Command::Sandbox(sandbox) => done(sandbox.run()),
             Command::Render(render) => render.run(),
             Command::Check(check) => check.run(),
             Command::Schema(schema) => done(schema.run()),
             Command::Crd(crd) => done(crd.run()),
+            Command::GitHub(github) => github.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Uninstall(uninstall) => uninstall.run(),
             Command::Confine(confine) => done(confine.run()),

@@ -51,15 +51,22 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
+                notices: crate::probe::outward_transport(settings.notify_private)?,
+                registries: crate::registry::https_transport(settings.private_registries)?,
                 fetch,
                 tools: Arc::new(tools),
                 clock,
                 rng: Rng::system(),
             };
-            let listener = tokio::net::TcpListener::bind(settings.listen).await?;
+            let webhooks = tokio::net::TcpListener::bind(settings.listen).await?;
+            let metrics = match settings.metrics_listen {
+                Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
+                None => None,
+            };
+            let listeners = app::Listeners { webhooks, metrics };
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
-            app::serve(&settings, peers, listener, stop).await?;
+            app::serve(&settings, peers, listeners, stop).await?;
             Ok(())
         })
     }

@@ -12,7 +12,7 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::waves::{self, Apply, Camp, Paused};
-use super::{Context, changes, dry_run, guardrails, history, urls};
+use super::{Context, changes, dry_run, guardrails, history, measure, urls};
 use crate::apply::{self, ApplyError, Deployer, Sharing};
 use crate::crd::Phase;
 use crate::domain::bundle::Bundle;
@@ -21,6 +21,7 @@ use crate::domain::finding::{BuildRule, Finding};
 use crate::domain::id::Revision;
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::Judgement;
+use crate::telemetry::metrics::APPLIES;
 
 /// What a camp refuses for so long after its deployer was bound may be on its way.
 const SETTLING: TimeDelta = TimeDelta::seconds(10);
@@ -115,7 +116,14 @@ pub(super) async fn apply(
         apply.note_begin(context, record);
         record.save(context).await?;
     }
+    let began = context.clock.now();
     let ran = apply.run(context, record, &deployer, &fence).await;
+    let outcome = match &ran {
+        Ok(Paused::No(_)) => "done",
+        Ok(Paused::Until(_)) => "paused",
+        Err(_) => "failed",
+    };
+    measure::took(context, &APPLIES, outcome, began);
     // Also when the run was cut off: what is left to others stays so.
     record.status.yielded = dry_run::yielded_to_status(deployer.yielded());
     let applied = match ran {

@@ -7,7 +7,7 @@ use super::fetching::{self, Unfetched};
 use super::observe::{self, number_of};
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, camp, merge, pin};
+use super::{Context, camp, measure, merge, pin};
 use crate::crd::{FindingEntry, NoteEntry, RenderedPath};
 use crate::domain::bundle::Bundle;
 use crate::domain::definitions::Definition;
@@ -18,6 +18,7 @@ use crate::domain::status::bounded;
 use crate::render::{self, Chosen, Note, RenderError, RenderLimits};
 use crate::seams::FetchError;
 use crate::source::{Prepared, SourceError, SourceRequest, TreeLimits};
+use crate::telemetry::metrics::{FETCHES, RENDERS};
 
 /// A fetch of one commit ends within this time.
 const FETCH_TIME: Duration = Duration::from_secs(120);
@@ -58,7 +59,7 @@ pub(super) async fn build(
         url: context.clone_url(&served.repository),
         credential: None,
         revision: inputs.rendered().clone(),
-        pull_request: Some(number_of(record)),
+        pull_request: number_of(record),
         merge_of: inputs.merge.as_ref().map(|_| inputs.revision.clone()),
         timeout: FETCH_TIME,
     };
@@ -66,6 +67,7 @@ pub(super) async fn build(
     let began = context.clock.now();
     let files = fetching::files(context, &served.forge, request, tree_limits).await;
     let brought = context.clock.now();
+    measure::took(context, &FETCHES, outcome(&files), began);
     let Prepared { tree, base } = match files {
         Ok(prepared) => prepared,
         Err(Unfetched::NoToken(error)) => return Err(Unbuilt::Failed(error)),
@@ -88,8 +90,10 @@ pub(super) async fn build(
     let plan = render::plan(&tree, limits).map_err(unrendered)?;
     camp::assign_hosts(context, record, policy, &plan.exposed()).await.map_err(Unbuilt::Failed)?;
     camp::hosts_into(inputs, record);
-    let rendered =
-        render::render(&tree, inputs, limits, context.tools.as_ref()).await.map_err(unrendered)?;
+    let began_to_render = context.clock.now();
+    let rendered = render::render(&tree, inputs, limits, context.tools.as_ref()).await;
+    measure::took(context, &RENDERS, outcome(&rendered), began_to_render);
+    let rendered = rendered.map_err(unrendered)?;
     tracing::debug!(
         environment.name = record.name(),
         "fetched in {} ms, rendered in {} ms",
@@ -112,6 +116,10 @@ pub(super) async fn build(
         lacking: lacking.into_iter().flatten().map(|finding| finding_entry(&finding)).collect(),
     };
     allowed(served, record, inputs, rendered.bundle, beside)
+}
+
+fn outcome<T, E>(result: &Result<T, E>) -> &'static str {
+    if result.is_ok() { "done" } else { "failed" }
 }
 
 /// What rendering found out beside the bundle.

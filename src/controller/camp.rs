@@ -109,6 +109,18 @@ fn write_hosts(record: &mut Record, assigned: Vec<Assigned>) {
     }
 }
 
+/// Writes down that the namespace of before is gone, before another is made under its name. That one's UID is known only
+/// once it is there: a process that ends in between, or a run that fails, would take it for somebody else's.
+pub(super) async fn forget_namespace(
+    context: &Context,
+    record: &mut Record,
+) -> Result<(), ReconcileError> {
+    if record.status.namespace_uid.take().is_none() {
+        return Ok(());
+    }
+    record.save(context).await
+}
+
 /// Asks for the end of the namespace that stands.
 pub(super) async fn take_down(
     context: &Context,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::admit::{self, Admitted};
 use super::applying::{self, Built, note_on_its_way};
+use super::branches::{self, Subject};
 use super::build::{self, FINDINGS, Refusal, Unbuilt, finding_entry};
 use super::error::ReconcileError;
 use super::fence::Fence;
@@ -44,7 +46,7 @@ pub(super) async fn bring_up(
     let pinned = pin::held(record);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
-        None => merge::rendered(record, served.policy.at),
+        None => merge::rendered(record, branches::at(record, &served.policy)),
     };
     let merge = match rendered {
         Rendered::Head => None,
@@ -76,13 +78,14 @@ pub(super) async fn bring_up(
     }
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
-    if same && record.status.holds("Applied") && stands {
+    let held_back = same && (admit::holds_back(record, &inputs.inputs_digest()));
+    if same && !held_back && record.status.holds("Applied") && stands {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         return look(context, record, served, decision).await;
     }
     // What the cluster refused is asked again, and told only when the answer differs.
-    let again = same && dry_run::is_refused(record);
-    if !again {
+    let again = same && !held_back && dry_run::is_refused(record);
+    if !again && !held_back {
         note_on_its_way(context, record, &inputs.revision);
     }
     let known = inputs.clone();
@@ -104,7 +107,15 @@ pub(super) async fn bring_up(
     if !apply::Fence::holds(&before_build).await {
         return Err(ReconcileError::Apply(ApplyError::Superseded));
     }
-    let camp = Camp { stands, same };
+    let went_back = pinned.is_some();
+    let bundle = match admit::admit(context, record, served, &digest, bundle, went_back).await? {
+        Admitted::Yes(bundle) => bundle,
+        Admitted::No(held) => {
+            guardrails::keep(context, record, served, None).await?;
+            return admit::show(context, record, served, decision, digest, held).await;
+        }
+    };
+    let camp = Camp { stands, same: same && !held_back };
     let built = Built { inputs, bundle, digest, camp, again, pinned };
     applying::apply(context, record, served, decision, &built).await
 }
@@ -118,7 +129,8 @@ pub(super) fn fence_of<'a>(
 ) -> Fence<'a> {
     let Served { repository, forge, policy: _ } = served;
     let handled = record.status.handled_hint.as_deref();
-    Fence::new(context, forge, record.stored(), handled, number_of(record), inputs, repository)
+    let subject = Subject::of(record.stored());
+    Fence::new(context, forge, record.stored(), handled, subject, inputs, repository)
 }
 
 /// All inputs of the bundle, from the recorded names and the policy.
@@ -149,7 +161,7 @@ fn inputs(
         host: String::new(),
         url: String::new(),
         app_hosts: BTreeMap::new(),
-        pull_request: Some(number_of(record)),
+        pull_request: number_of(record),
         branch_slug: naming::slug(head.map_or("", |head| &head.branch), naming::LABEL_MAX),
         parameters: record.stored().spec.parameters.clone(),
         rules: RenderRules::of(policy),

@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::Context;
+use super::branches::Subject;
 use crate::apply;
 use crate::crd::{Approval, Environment, Pin, Redeploy, Repository, Want};
-use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State;
 use crate::domain::render_inputs::RenderInputs;
 use crate::forge::Forge;
@@ -20,7 +20,7 @@ pub(super) struct Fence<'a> {
     context: &'a Context,
     forge: &'a Forge,
     name: String,
-    number: PrNumber,
+    subject: Subject,
     repository: String,
     started: Started,
     inputs: &'a RenderInputs,
@@ -66,7 +66,7 @@ impl<'a> Fence<'a> {
         forge: &'a Forge,
         record: &Environment,
         handled: Option<&str>,
-        number: PrNumber,
+        subject: Subject,
         inputs: &'a RenderInputs,
         repository: &Repository,
     ) -> Self {
@@ -74,7 +74,7 @@ impl<'a> Fence<'a> {
             context,
             forge,
             name: record.metadata.name.clone().unwrap_or_default(),
-            number,
+            subject,
             repository: record.spec.repository.clone(),
             started: Started::of(record),
             inputs,
@@ -100,12 +100,16 @@ impl<'a> Fence<'a> {
             return false;
         }
         let Some(hint) = hint.filter(|hint| !harmless.hints.contains(hint)) else { return true };
-        match self.forge.pull_request(self.number).await {
-            Ok(pull_request)
-                if pull_request.state == State::Open
-                    && Some(pull_request.head.revision.as_str())
-                        == self.started.head.as_deref() =>
-            {
+        let head = match &self.subject {
+            Subject::PullRequest(number) => self
+                .forge
+                .pull_request(*number)
+                .await
+                .map(|pull| (pull.state == State::Open).then_some(pull.head.revision)),
+            Subject::Branch(name) => self.forge.branch(name).await,
+        };
+        match head {
+            Ok(Some(head)) if Some(head.as_str()) == self.started.head.as_deref() => {
                 harmless.hints.insert(hint);
                 true
             }

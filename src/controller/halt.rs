@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use futures::{StreamExt as _, stream};
 
 use super::Context;
+use super::branches::Subject;
 use crate::crd::{
     ALLOW_TEARDOWN_ANNOTATION, Environment, Repository, RepositoryStatus, SweepHalt, set_condition,
 };
 use crate::domain::halt::{Ending, digest, is_too_many};
-use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State;
 use crate::domain::status::Judgement;
 use crate::forge::{Class, Forge};
@@ -136,18 +136,25 @@ async fn proven(forge: &Forge, counted: &[&Environment]) -> Vec<Ending> {
     let questions: Vec<_> = asked
         .iter()
         .map(|record| {
-            let number = record.spec.source.pull_request.number;
-            let (number, forge) = (PrNumber(number.unsigned_abs()), forge.clone());
+            let (subject, forge) = (Subject::of(record), forge.clone());
             let one = ending(record);
-            async move { (one, forge.pull_request(number).await) }
+            async move {
+                let is_open = match subject {
+                    Subject::PullRequest(number) => {
+                        forge.pull_request(number).await.map(|pull| pull.state == State::Open)
+                    }
+                    Subject::Branch(name) => forge.branch(&name).await.map(|tip| tip.is_some()),
+                };
+                (one, is_open)
+            }
         })
         .collect();
     let mut answers = stream::iter(questions).buffered(AT_ONCE);
     let mut trouble = 0;
     while let Some((one, answer)) = answers.next().await {
         match answer {
-            Ok(pull_request) if pull_request.state == State::Open => {}
-            Ok(_) => endings.push(one),
+            Ok(true) => {}
+            Ok(false) => endings.push(one),
             Err(error) => {
                 endings.push(one);
                 trouble += usize::from(matches!(error.class(), Class::Transient { .. }));
@@ -193,7 +200,7 @@ fn sentence(repository: &Repository, halt: &SweepHalt) -> String {
     let name = repository.metadata.name.as_deref().unwrap_or_default();
     let namespace = repository.metadata.namespace.as_deref().unwrap_or_default();
     format!(
-        "the forge shows {ends} of {camps} pull requests with an environment as not open any more, and nobody told of it \
+        "the forge shows {ends} of {camps} pull requests and branches with an environment as not open any more, and nobody told of it \
          by webhook: nothing is taken down, they end when their time is up. They are: {}{more}. When that is right, run: \
          kubectl -n {namespace} annotate --overwrite repositories.bivouac.dev {name} {ALLOW_TEARDOWN_ANNOTATION}={digest}",
         told.join(", ")

@@ -2,10 +2,13 @@
 //!
 //! It alone writes `status`, always with `resourceVersion`, so that a stale copy of it gets 409 and not its way.
 
+mod admit;
 mod applying;
+mod branches;
 mod build;
 mod camp;
 mod changes;
+pub mod checkup;
 mod counts;
 mod credentials;
 mod deploy;
@@ -20,6 +23,7 @@ mod fetching;
 mod grants;
 mod guardrails;
 mod halt;
+mod healer;
 mod history;
 mod hooks;
 mod kinds;
@@ -27,7 +31,9 @@ pub mod leader;
 pub mod leftovers;
 mod look;
 mod marks;
+mod measure;
 mod merge;
+mod notify;
 mod observe;
 mod pin;
 mod reconcile;
@@ -65,15 +71,19 @@ use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
 use crate::forge::Apis;
 use crate::probe::Prober;
+use crate::registry::Registries;
 use crate::render::tools::Tools;
-use crate::seams::{Clock, Fetch, Rng};
+use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
+use crate::telemetry::metrics::Metrics;
 
 /// How often things happen by themselves. Each gets jitter.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
     /// Open pull requests of a repository are compared with the records.
     pub sweep: Duration,
+    /// An App's log is searched for deliveries that failed.
+    pub deliveries: Duration,
     /// A standing camp is looked at again.
     pub resync: Duration,
     /// A record of a closed source is kept for this long after its camp is gone.
@@ -84,6 +94,7 @@ impl Default for Intervals {
     fn default() -> Self {
         Self {
             sweep: Duration::from_secs(300),
+            deliveries: Duration::from_secs(600),
             resync: Duration::from_secs(300),
             keep_closed: Duration::from_secs(24 * 3600),
         }
@@ -125,8 +136,16 @@ pub struct Parts {
     pub cache: Arc<SourceCache>,
     /// Asks the camps' URLs.
     pub prober: Prober,
+    /// The way to chats and webhooks.
+    pub notices: Transport,
+    /// They may be in private networks, and speak plain http.
+    pub notify_private: bool,
+    /// Asks image registries.
+    pub registries: Registries,
     /// How often things happen by themselves.
     pub intervals: Intervals,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// [`Parts`], and what the controller remembers of its own work; losing that costs time, never truth.
@@ -139,6 +158,7 @@ pub struct Context {
     marks: marks::Marks,
     drift: drift::Drift,
     events: events::Events,
+    notifier: notify::Notifier,
     rotations: rotation::Rotations,
     slots: slots::Slots,
     grants: grants::Grants,
@@ -168,6 +188,7 @@ impl Context {
             marks: marks::Marks::default(),
             drift: drift::Drift::default(),
             events: events::Events::default(),
+            notifier: notify::Notifier::default(),
             rotations: rotation::Rotations::default(),
             slots: slots::Slots::default(),
             grants: grants::Grants::default(),
@@ -193,6 +214,7 @@ const SIDE_BY_SIDE: u16 = 16;
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let (facts_stop, drift_stop, counts_stop) = (stop.clone(), stop.clone(), stop.clone());
     let requests_stop = stop.clone();
+    let healer_stop = stop.clone();
     let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
         .with_config(Config::default().concurrency(SIDE_BY_SIDE));
     let repository_store = repositories.store();
@@ -210,6 +232,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     if let Ok(mut slot) = context.records.lock() {
         *slot = Some(records.clone());
     }
+    measure::watch(&context, records.clone());
     let environments = environments
         .reconcile_all_on(context.grants.changes())
         // A changed policy concerns every record of its Repository.
@@ -236,7 +259,8 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
-        futures::future::join3(facts::run(&context, facts_stop), overrides, counted).await;
+        let healed = Box::pin(healer::run(&context, healer_stop));
+        futures::future::join4(facts::run(&context, facts_stop), overrides, counted, healed).await;
     };
     let drift = Box::pin(drift::run(&context, drift_stop));
     let quiet = CancellationToken::new();
@@ -249,7 +273,9 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let told = teller::run(&context, quiet.clone());
     let marked = marks::run(&context, quiet.clone());
     let said = events::run(&context, quiet.clone());
-    Box::pin(futures::future::join4(runs, told, marked, said)).await;
+    let noticed = Box::pin(notify::run(&context, quiet.clone()));
+    Box::pin(futures::future::join5(runs, told, marked, said, noticed)).await;
+    measure::end(&context);
 }
 
 /// A watch that fails is tried again by itself; somebody must be able to see that it does.

@@ -2,26 +2,27 @@
 
 use chrono::{DateTime, Utc};
 
+use super::branches::{self, Subject};
 use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, merge, pin};
 use crate::crd::{HeadStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
-use crate::domain::decision::Situation;
+use crate::domain::decision::{Situation, SourceKind};
 use crate::domain::id::PrNumber;
 use crate::domain::lifetime::{self, Seen};
 use crate::domain::policy::{At, Policy};
 use crate::domain::pull_request::{PullRequest, State};
-use crate::domain::selection::{Subject, select};
+use crate::domain::selection::{self, select};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::ForgeError;
 
 /// A pull request that is not found may be on its way so many seconds after its record was made.
 const YOUNG: i64 = 60;
 
-/// Number of the pull request of a record.
-pub(super) fn number_of(record: &Record) -> PrNumber {
-    PrNumber(u64::try_from(record.stored().spec.source.pull_request.number).unwrap_or_default())
+/// Number of the pull request of a record; `None` for a branch's.
+pub(super) fn number_of(record: &Record) -> Option<PrNumber> {
+    record.stored().spec.source.number().map(PrNumber)
 }
 
 /// Reads the source when a hint came or nothing is known of it, and notes what changed.
@@ -43,8 +44,14 @@ pub(super) async fn observe_source(
     // Noted before the forge is read: a hint that comes while we read is not lost.
     let hint = record.stored().open_hint().map(str::to_owned);
     let before = seen(record);
-    if hint.is_some() || record.status.head.is_none() || merge::is_due(record, policy.at, now) {
-        let pull_request = forge.pull_request(number_of(record)).await;
+    let at = branches::at(record, policy);
+    let is_due = hint.is_some() || record.status.head.is_none() || merge::is_due(record, at, now);
+    if let (true, Subject::Branch(name)) = (is_due, Subject::of(record.stored())) {
+        let tip = branches::tip(forge, expected, &name).await?;
+        branches::note_head(record, &name, tip.as_ref(), now);
+        record.status.source = Some(bounded(&format!("{}@{name}", forge.name()), 160));
+    } else if let (true, Some(number)) = (is_due, number_of(record)) {
+        let pull_request = forge.pull_request(number).await;
         let pull_request = pull_request.map_err(|error| not_there_yet(record, error, now))?;
         let found = pull_request.base.repository_id;
         if u64::try_from(expected).ok() != Some(found) {
@@ -54,11 +61,11 @@ pub(super) async fn observe_source(
                 found,
             });
         }
-        note_head(record, &pull_request, policy.at, now);
+        note_head(record, &pull_request, at, now);
         record.status.source =
             Some(format!("{}#{}", pull_request.base.repository, pull_request.number));
     }
-    if policy.at == At::Head {
+    if at == At::Head {
         merge::clear(record);
     }
     if let Some(hint) = hint {
@@ -148,7 +155,7 @@ pub(super) fn situation(
     }
     let untrusted = if head.fork {
         Some("its head is in another repository".to_owned())
-    } else if head.bot {
+    } else if is_untrusted(&head) {
         Some(format!("its author {} is a bot", head.author))
     } else {
         None
@@ -157,29 +164,43 @@ pub(super) fn situation(
         record.stored().spec.approved.as_ref().is_some_and(|approval| {
             approval.revision == head.revision && approval.base == head.base
         });
-    let subject = Subject {
+    let subject = selection::Subject {
         head_branch: &head.branch,
         base_branch: &head.base_branch,
         labels: &head.labels,
         draft: head.draft,
     };
+    let branch = branches::branch_of(record);
     Some(Situation {
         record_deleted: record.is_deleted(),
         source: head.state.into(),
+        kind: if branch.is_some() { SourceKind::Branch } else { SourceKind::PullRequest },
         want: record.stored().spec.want.into(),
         expires_at,
         expired: record.status.expired_at.is_some(),
         untrusted,
         approved,
         forks: policy.forks,
-        selected: select(&policy.select, &subject),
+        selected: match branch {
+            Some(name) => selection::branch(&policy.branches, name),
+            None => select(&policy.select, &subject),
+        },
         conflict: merge::conflict(&head).filter(|_| pin::held(record).is_none()),
         pin: pin::answer(record),
     })
 }
 
+/// Whether its code is somebody's who may not push to the repository.
+pub(super) fn is_untrusted(head: &HeadStatus) -> bool {
+    head.fork || head.bot
+}
+
 /// When the camp that stands has its end; `None` while none does: time runs for camps, not for pull requests.
 pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<DateTime<Utc>> {
+    // A branch's camp goes with its branch.
+    if branches::branch_of(record).is_some() {
+        return None;
+    }
     let since = record.status.camp_since?.0;
     let renewed = record.status.renewed_at.map_or(since, |at| at.0.max(since));
     let mut spans = policy.lifetime;

@@ -11,8 +11,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, merge, observe, pin, requests, retry, stored,
-    tell,
+    Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, pin, requests, retry,
+    stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -63,8 +63,10 @@ pub(super) async fn reconcile(
     };
     let made_for = concerns(&context, &stored);
     let mut record = Record::new(stored).with_slot(slot);
+    let began = context.clock.now();
     // Boxed: those that wait for a place are many, and small.
     let result = Box::pin(stages(&context, &mut record)).await;
+    measure::run(&context, "environment", began, result.as_ref().err());
     if let Err(error) = &result {
         note_error(&context, &mut record, error).await;
         report_error(&context, &record, error);
@@ -152,6 +154,9 @@ async fn stages(context: &Context, record: &mut Record) -> Result<Next, Reconcil
             Err(ReconcileError::Apply(crate::apply::ApplyError::NamespaceTaken { namespace }))
         }
         Action::Raise | Action::Keep => {
+            if state == CampState::Absent {
+                camp::forget_namespace(context, record).await?;
+            }
             let next = deploy::bring_up(context, record, &served, &decision).await?;
             Ok(merge::sooner(context, record, next))
         }

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use super::error::ReconcileError;
 use super::slots::Slot;
-use crate::crd::{CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
+use crate::crd::{AWAITS_LABEL, CAMP_FINALIZER, Environment, EnvironmentStatus, Want};
 
 impl Context {
     /// The record of that name, as the watch last showed it: maybe older than what a run wrote.
@@ -130,6 +130,7 @@ impl Record {
             .map_err(|error| ReconcileError::record("write the status of the record", error))?;
         let before = std::mem::replace(&mut self.stored, stored);
         context.events.tell_of_change(context, &before, &self.stored);
+        context.notifier.offer(context, &before, &self.stored);
         Ok(())
     }
 
@@ -161,6 +162,25 @@ impl Record {
             finalizers.push(CAMP_FINALIZER.to_owned());
         }
         self.replace(context, wanted, "write the finalizer of the record").await
+    }
+
+    /// Writes down for which commit's checks it waits, so that an event about the commit finds it.
+    pub(super) async fn set_awaits(
+        &mut self,
+        context: &Context,
+        commit: Option<&str>,
+    ) -> Result<(), ReconcileError> {
+        let labels = self.stored.metadata.labels.as_ref();
+        if labels.and_then(|labels| labels.get(AWAITS_LABEL)).map(String::as_str) == commit {
+            return Ok(());
+        }
+        let mut wanted = self.stored.clone();
+        let labels = wanted.metadata.labels.get_or_insert_default();
+        match commit {
+            Some(commit) => labels.insert(AWAITS_LABEL.to_owned(), commit.to_owned()),
+            None => labels.remove(AWAITS_LABEL),
+        };
+        self.replace(context, wanted, "write for what the record waits").await
     }
 
     /// Sets `want` back to `Auto`: a command that was carried out or has lost its object.

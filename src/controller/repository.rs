@@ -15,7 +15,7 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, halt, requests, retry};
+use super::{Context, branches, halt, measure, requests, retry};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
     set_condition,
@@ -190,7 +190,9 @@ pub(super) async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Next, ReconcileError> {
     let name = repository.metadata.name.clone().unwrap_or_default();
+    let began = context.clock.now();
     let result = stages(&context, &name, &repository).await;
+    measure::run(&context, "repository", began, result.as_ref().err());
     if result.is_ok() {
         retry::succeeded(&context, &format!("repository/{name}"));
     }
@@ -273,8 +275,10 @@ async fn stages(
         judge(&Judgement::no("Accessible", "PolicyInvalid", invalid.to_string()));
         return finish(context, repository, status).await;
     }
-    match look(context, name, repository, &forge, status.forge.as_ref(), status.comments_seen).await
-    {
+    let seen = status.comments_seen;
+    let looked = look(context, name, repository, &forge, status.forge.as_ref(), seen).await;
+    measure::sweep(context, outcome(&looked));
+    match looked {
         Ok(Looked { info, swept: Swept { camps, halt }, comments_seen }) => {
             status.comments_seen = Some(comments_seen.into());
             judge(&Judgement::yes("CredentialsValid", "Accepted", accepted));
@@ -334,6 +338,18 @@ enum Trouble {
     Home(ReconcileError),
 }
 
+/// For metrics.
+fn outcome(looked: &Result<Looked, Trouble>) -> &'static str {
+    match looked {
+        Ok(Looked { swept: Swept { halt: Some(_), .. }, .. }) => "halted",
+        Ok(_) => "done",
+        Err(Trouble::Forge(error)) => error.category(),
+        Err(Trouble::AnotherRepository { .. }) => "AnotherRepository",
+        Err(Trouble::Twin(_)) => "ServedTwice",
+        Err(Trouble::Home(error)) => error.category(),
+    }
+}
+
 struct Looked {
     info: ForgeStatus,
     swept: Swept,
@@ -364,7 +380,9 @@ async fn look(
         At::Head => Tips::new(),
         At::Merge => sweep::tips(forge, &open).await.map_err(Trouble::Forge)?,
     };
-    let swept = sweep::sweep(context, name, repository, forge, &open, &tips)
+    let listed =
+        branches::listed(forge, &repository.spec.branches).await.map_err(Trouble::Forge)?;
+    let swept = sweep::sweep(context, name, repository, forge, &open, (&tips, &listed))
         .await
         .map_err(Trouble::Home)?;
     let seen = comments_seen.map(|at| at.0);

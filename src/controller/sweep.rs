@@ -7,14 +7,16 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::error::ReconcileError;
-use super::{Context, halt};
+use super::events::{Told, Weight};
+use super::{Context, branches, halt, measure};
 use crate::crd::{
-    Environment, EnvironmentSpec, HINT_ANNOTATION, PullRequestSource, Repository, Source,
-    SourcePhase, SweepHalt,
+    Environment, EnvironmentSpec, HINT_ANNOTATION, Repository, Source, SourcePhase, SweepHalt,
 };
-use crate::domain::id::{PrNumber, Revision};
+use crate::domain::id::Revision;
 use crate::domain::naming;
+use crate::domain::plain::plain;
 use crate::domain::pull_request::PullRequest;
+use crate::domain::status::bounded;
 use crate::forge::{Forge, ForgeError};
 
 /// What came of a sweep.
@@ -33,7 +35,7 @@ pub(super) async fn sweep(
     repository: &Repository,
     forge: &Forge,
     open: &[PullRequest],
-    tips: &Tips,
+    (tips, branches): (&Tips, &BTreeMap<String, Revision>),
 ) -> Result<Swept, ReconcileError> {
     let api = context.environments();
     // All of them: a record that a person made has our label only when that person knew of it.
@@ -52,45 +54,122 @@ pub(super) async fn sweep(
         .collect();
     // One that fails is no reason to leave the others alone; the first error is told at the end.
     let mut failed = None;
+    let mut repaired = Repaired::default();
     for (number, pull_request) in &open {
-        if !records.iter().any(|record| record.spec.source.pull_request.number == *number)
-            && let Err(error) = create(context, name, repository, pull_request.number).await
-        {
-            failed.get_or_insert(error);
+        let source = Source::pull_request(*number);
+        if records.iter().any(|record| record.spec.source == source) {
+            continue;
+        }
+        let record_name = naming::environment_name(name, pull_request.number);
+        match create(context, name, repository, (&record_name, source)).await {
+            Ok(()) => repaired.made.push(source_word(&Source::pull_request(*number))),
+            Err(error) => _ = failed.get_or_insert(error),
         }
     }
-    let gone: Vec<&Environment> = records
-        .iter()
-        .filter(|record| !open.contains_key(&record.spec.source.pull_request.number))
-        .filter(|record| is_open(record))
-        .collect();
+    for branch in branches.keys() {
+        let source = Source::branch(branch);
+        if records.iter().any(|record| record.spec.source == source) {
+            continue;
+        }
+        let record_name = naming::branch_environment_name(name, branch);
+        match create(context, name, repository, (&record_name, source)).await {
+            Ok(()) => repaired.made.push(source_word(&Source::branch(branch))),
+            Err(error) => _ = failed.get_or_insert(error),
+        }
+    }
+    let alive = branches::alive(forge, &records, branches).await;
+    let listed = |record: &Environment| match &record.spec.source {
+        Source { branch: Some(branch), .. } => {
+            branches.contains_key(&branch.name) || alive.contains(&branch.name)
+        }
+        Source { pull_request: Some(one), .. } => open.contains_key(&one.number),
+        Source { pull_request: None, branch: None } => true,
+    };
+    let gone: Vec<&Environment> =
+        records.iter().filter(|record| !listed(record) && is_open(record)).collect();
     let verdict = halt::weigh(context, name, repository, forge, &gone, camps).await;
     for record in &records {
-        let what = match open.get(&record.spec.source.pull_request.number) {
+        let number = record.spec.source.pull_request.as_ref().map(|one| one.number);
+        let tip = record.spec.source.branch_name().and_then(|name| branches.get(name));
+        let what = match number.and_then(|number| open.get(&number)) {
+            _ if tip.is_some_and(|tip| branches::differs(record, tip)) => {
+                tip.map_or("", Revision::short)
+            }
             Some(pull_request) if differs(record, pull_request) => {
                 pull_request.head.revision.short()
             }
             Some(pull_request) if is_outdated(record, pull_request, tips) => "base",
             // Not being in the list of open ones proves nothing; the record's own run asks for the proof.
-            None if is_open(record) => match verdict.word(record) {
+            None if !listed(record) && is_open(record) => match verdict.word(record) {
                 Some(word) => word,
                 None => continue,
             },
             _ => continue,
         };
-        if let Err(error) = hint(context, record, what).await {
-            failed.get_or_insert(error);
+        match hint(context, record, what).await {
+            // One that somebody else has told of is on its way.
+            Ok(()) if record.open_hint().is_some() => {}
+            Ok(()) => repaired.hinted.push(source_word(&record.spec.source)),
+            Err(error) => _ = failed.get_or_insert(error),
         }
     }
+    repaired.say(context, repository);
     let camps = i32::try_from(camps).unwrap_or(i32::MAX);
     failed.map_or_else(|| Ok(Swept { camps, halt: verdict.into_halt() }), Err)
+}
+
+/// Pull requests and branches of which nobody had told.
+#[derive(Default)]
+struct Repaired {
+    made: Vec<String>,
+    hinted: Vec<String>,
+}
+
+/// A source as an Event names it: `#7`, or the branch.
+fn source_word(source: &Source) -> String {
+    match (source.number(), source.branch_name()) {
+        (Some(number), _) => format!("#{number}"),
+        (None, name) => bounded(&plain(name.unwrap_or_default()), 100),
+    }
+}
+
+/// Sources that an Event names.
+const MOST_NAMED: usize = 20;
+
+impl Repaired {
+    /// As metric and Event; a first sweep repairs nothing.
+    fn say(self, context: &Context, repository: &Repository) {
+        let Self { made, hinted } = self;
+        let swept_before =
+            repository.status.as_ref().is_some_and(|status| status.last_sweep.is_some());
+        if !swept_before || (made.is_empty() && hinted.is_empty()) {
+            return;
+        }
+        measure::repaired_by_sweep(context, "record", made.len());
+        measure::repaired_by_sweep(context, "hint", hinted.len());
+        let named = |sources: &[String]| {
+            let shown: Vec<&str> = sources.iter().take(MOST_NAMED).map(String::as_str).collect();
+            let more = if sources.len() > MOST_NAMED { ", …" } else { "" };
+            format!("{}{more}", shown.join(", "))
+        };
+        let mut parts = Vec::new();
+        if !made.is_empty() {
+            parts.push(format!("open and unknown: {}", named(&made)));
+        }
+        if !hinted.is_empty() {
+            parts.push(format!("changed: {}", named(&hinted)));
+        }
+        let note = format!("the sweep found what no webhook had told of; {}", parts.join("; "));
+        let told = Told::of("SweepRepaired", Weight::Normal, "Sweep", note);
+        context.events.tell_at_repository(context, repository, told);
+    }
 }
 
 pub(super) fn has_camp(record: &Environment) -> bool {
     record.status.as_ref().is_some_and(|status| status.namespace_uid.is_some())
 }
 
-fn is_open(record: &Environment) -> bool {
+pub(super) fn is_open(record: &Environment) -> bool {
     record
         .status
         .as_ref()
@@ -144,17 +223,13 @@ async fn create(
     context: &Context,
     name: &str,
     repository: &Repository,
-    number: PrNumber,
+    (record_name, source): (&naming::Label, Source),
 ) -> Result<(), ReconcileError> {
     let mut record = Environment::new(
-        naming::environment_name(name, number).as_str(),
+        record_name.as_str(),
         EnvironmentSpec {
             repository: name.to_owned(),
-            source: Source {
-                pull_request: PullRequestSource {
-                    number: i64::try_from(number.0).unwrap_or(i64::MAX),
-                },
-            },
+            source,
             want: crate::crd::Want::Auto,
             approved: None,
             pin: None,
@@ -170,7 +245,7 @@ async fn create(
     match context.environments().create(&PostParams::default(), &record).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
-        Err(error) => Err(ReconcileError::record("make the record of a pull request", error)),
+        Err(error) => Err(ReconcileError::record("make the record of a source", error)),
     }
 }
 

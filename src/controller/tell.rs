@@ -15,7 +15,7 @@ use super::teller::Job;
 use super::urls::Silent;
 use super::{Context, marks, merge, pin};
 use crate::apply::CampHealth;
-use crate::crd::{FindingEntry, Phase, set_condition};
+use crate::crd::{AdmissionState, FindingEntry, Phase, set_condition};
 use crate::domain::comment::{
     AppUrl, CommentText, CommentView, Commit, Finding, LogTail, Phase as Shown, Problem,
     RenderedFrom,
@@ -196,10 +196,12 @@ pub(super) fn tell_failure(context: &Context, record: &Record, served: &Served, 
 /// Makes the comment say what the record says, soon and beside the run.
 pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling: &Telling) {
     marks::offer(context, record, served);
-    if !served.repository.spec.report.comment {
+    // A branch has nothing that a comment could be on: its check and its deployment say all.
+    let pull_request = number_of(record);
+    let Some(pull_request) = pull_request.filter(|_| served.repository.spec.report.comment) else {
         context.teller.withdraw(record.name());
         return;
-    }
+    };
     let report = record.status.report.as_ref();
     let recorded = report.and_then(|report| report.comment.clone());
     // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.
@@ -218,7 +220,7 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
         uid: record.uid().to_owned(),
         forge: served.forge.clone(),
         kind: kind_of(&shown(record, served, telling, false)),
-        pull_request: number_of(record),
+        pull_request,
         about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
         text: text_of(context, record, served, telling, true),
@@ -341,11 +343,19 @@ fn shown(record: &Record, served: &Served, telling: &Telling, with_log: bool) ->
             Shown::Refused { findings: status.findings.iter().map(finding).collect() }
         }
         Some(Phase::Failed) => Shown::Failed { reason, hint: None, log: log(), incident: None },
+        _ if is_held_back(record) => Shown::Working { stage: reason },
         _ if merge::is_awaited(record) => {
             Shown::Working { stage: "merged with the base branch by the forge, for a try".into() }
         }
         _ => Shown::Working { stage: "rendered and applied".into() },
     }
+}
+
+/// The commit waits for checks or images, and the reason says for which.
+fn is_held_back(record: &Record) -> bool {
+    let admission = record.status.admission.as_ref();
+    admission.is_some_and(|admission| admission.state == AdmissionState::Waiting)
+        && record.status.condition("Ready").is_some_and(|ready| ready.reason == "Awaiting")
 }
 
 /// What of it somebody waits for.

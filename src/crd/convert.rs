@@ -1,5 +1,6 @@
 //! From what the API server stores to what the domain decides by. No I/O.
 
+use super::admission::AwaitImages;
 use super::entries::{Condition, WhyLine};
 use super::environment::{Environment, EnvironmentStatus, SourcePhase, Want};
 use super::repository::{
@@ -8,7 +9,7 @@ use super::repository::{
 };
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
-use crate::domain::{command, decision, policy, preview_file, pull_request};
+use crate::domain::{admit, command, decision, policy, preview_file, pull_request};
 
 /// A value of a Repository that its schema lets through and that means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,9 @@ impl RepositorySpec {
             forge: _,
             source,
             select,
+            branches,
             forks,
+            r#await,
             lifetime,
             url,
             isolation,
@@ -39,8 +42,9 @@ impl RepositorySpec {
             parameters,
             // In `guardrails`.
             secrets: _,
-            // Its values need no other form.
+            // Their values need no other form.
             report: _,
+            notify: _,
             // In `commands`.
             commands: _,
         } = self;
@@ -78,6 +82,17 @@ impl RepositorySpec {
                 Forks::Deny => policy::Forks::Deny,
                 Forks::Approve => policy::Forks::Approve,
                 Forks::Allow => policy::Forks::Allow,
+            },
+            branches: branches.clone(),
+            admit: admit::Rules {
+                checks: r#await.checks.clone(),
+                images: match r#await.images {
+                    AwaitImages::Never => admit::Images::Never,
+                    AwaitImages::Required => admit::Images::Required,
+                    AwaitImages::Pin => admit::Images::Pin,
+                },
+                token_hosts: r#await.token_hosts.clone(),
+                timeout: duration("await.timeout", &r#await.timeout)?,
             },
             lifetime: policy::Lifetime {
                 ttl: duration("lifetime.ttl", &lifetime.ttl)?,

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::AdmissionStatus;
 use super::entries::{
     ApplyingStatus, ChangesStatus, Condition, ContestedEntry, FindingEntry, HistoryEntry,
     HookEntry, InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, TroubleEntry,
@@ -44,13 +45,14 @@ use super::time::Timestamp;
     validation = "self.metadata.name.size() <= 63"
 )]
 #[x_kube(validation = Rule::new("self.repository == oldSelf.repository").message("repository is immutable: delete the record and make another"))]
+#[x_kube(validation = Rule::new("has(self.source.pullRequest) != has(self.source.branch)").message("source is either a pullRequest or a branch"))]
 #[x_kube(validation = Rule::new("self.source == oldSelf.source").message("source is immutable: delete the record and make another"))]
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentSpec {
     /// Name of the Repository in the same namespace.
     #[schemars(length(min = 1, max = 63))]
     pub repository: String,
-    /// Which pull request. Immutable.
+    /// Which pull request or branch. Immutable.
     pub source: Source,
     /// Whether a camp is wanted: by the Repository's rules (`Auto`), in any case (`Up`), in no case (`Down`).
     #[serde(default)]
@@ -118,12 +120,51 @@ pub enum Power {
     Asleep,
 }
 
-/// What an environment is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What an environment is made of: either of the two.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// A pull request of the repository.
-    pub pull_request: PullRequestSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequestSource>,
+    /// A branch of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchSource>,
+}
+
+impl Source {
+    /// A pull request.
+    #[must_use]
+    pub fn pull_request(number: i64) -> Self {
+        Self { pull_request: Some(PullRequestSource { number }), branch: None }
+    }
+
+    /// A branch.
+    #[must_use]
+    pub fn branch(name: &str) -> Self {
+        Self { pull_request: None, branch: Some(BranchSource { name: name.to_owned() }) }
+    }
+
+    /// Number of the pull request; `None` for a branch.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        self.pull_request.as_ref().map(|one| one.number.unsigned_abs())
+    }
+
+    /// Name of the branch; `None` for a pull request.
+    #[must_use]
+    pub fn branch_name(&self) -> Option<&str> {
+        self.branch.as_ref().map(|one| one.name.as_str())
+    }
+}
+
+/// A branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BranchSource {
+    /// Its name, without `refs/heads/`.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
 }
 
 /// A pull request.
@@ -275,6 +316,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 60))]
     pub hooks: Vec<HookEntry>,
+    /// Whether the head commit may be applied, and what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionStatus>,
     /// An apply that waits, for a wave to get ready or for a hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applying: Option<ApplyingStatus>,

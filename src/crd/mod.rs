@@ -3,10 +3,12 @@
 //! Every list has `maxItems` and every string `maxLength`: the API server refuses CEL rules over values without bounds,
 //! and a record that only grows ends as one that can't be written.
 
+pub mod admission;
 mod convert;
 pub mod entries;
 pub mod environment;
 pub mod guardrails;
+pub mod notify;
 pub mod report;
 
 pub mod repository;
@@ -15,6 +17,7 @@ pub mod request;
 
 pub mod time;
 
+pub use admission::{AdmissionState, AdmissionStatus, Await, AwaitImages, AwaitedEntry};
 pub use convert::{InvalidPolicy, set_condition};
 pub use entries::{
     ApplyingStatus, Cause, ChangedObjects, ChangesStatus, CommentRecord, Condition, ContestedEntry,
@@ -22,12 +25,13 @@ pub use entries::{
     NoteEntry, Outcome, RenderedPath, ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
 };
 pub use environment::{
-    Approval, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus, LifetimeWish, Phase,
-    Pin, Power, PullRequestSource, Redeploy, Source, SourcePhase, Want,
+    Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
+    LifetimeWish, Phase, Pin, Power, PullRequestSource, Redeploy, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
+pub use notify::{Notify, NotifyKind, NotifyOn, UrlFrom};
 pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
     At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
@@ -64,6 +68,10 @@ pub(crate) const WANT_ANNOTATION: &str = "bivouac.dev/want-by";
 
 /// Label on an Environment: name of its Repository.
 pub const REPOSITORY_LABEL: &str = "bivouac.dev/repository";
+
+/// Label on an Environment: the head commit whose checks it waits for. By it an entrance finds the records that an event
+/// about a commit is for.
+pub const AWAITS_LABEL: &str = "bivouac.dev/awaits";
 
 /// Finalizer of an Environment that has a camp. Records without a camp have none.
 pub const CAMP_FINALIZER: &str = "bivouac.dev/camp";

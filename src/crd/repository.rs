@@ -8,8 +8,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::Await;
 use super::entries::Condition;
 use super::guardrails::{Access, ContainerLimits, Egress, Grant, PullSecret, Quantities};
+use super::notify::Notify;
 use super::report::ReportPolicy;
 use super::request::CommandPolicy;
 use super::time::Timestamp;
@@ -51,9 +53,17 @@ pub struct RepositorySpec {
     /// Which pull requests get a camp.
     #[serde(default)]
     pub select: Select,
+    /// Branches that have an environment each, at their head; `*` stands for any characters. It has no end of its own: it
+    /// goes with the branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 255)))]
+    pub branches: BranchNames,
     /// What happens to a pull request whose head is in another repository, or whose author is a bot.
     #[serde(default)]
     pub forks: Forks,
+    /// What a commit waits for before it is applied.
+    #[serde(default)]
+    pub r#await: Await,
     /// How long a camp stands.
     #[serde(default)]
     pub lifetime: Lifetime,
@@ -80,6 +90,10 @@ pub struct RepositorySpec {
     /// What people may ask for on a pull request.
     #[serde(default)]
     pub commands: CommandPolicy,
+    /// Who is told beside the forge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub notify: Vec<Notify>,
 }
 
 /// What the platform team says about one parameter.

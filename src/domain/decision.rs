@@ -19,6 +19,15 @@ pub enum Want {
     Down,
 }
 
+/// What an environment is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A pull request.
+    PullRequest,
+    /// A branch: trusted, and without an end of its own.
+    Branch,
+}
+
 /// Everything the rules look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Situation {
@@ -26,6 +35,8 @@ pub struct Situation {
     pub record_deleted: bool,
     /// Open or closed.
     pub source: State,
+    /// What kind of source it is.
+    pub kind: SourceKind,
     /// What somebody asked for.
     pub want: Want,
     /// When the time of the camp is up; `None` while none stands: no time runs for a camp that was never made.
@@ -154,6 +165,7 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
     let Situation {
         record_deleted,
         source,
+        kind,
         want,
         expires_at,
         expired,
@@ -173,11 +185,16 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
             Some(Absence::RecordDeleted),
         );
     }
-    match source {
-        State::Closed => {
-            return trace.ends("source", "the pull request is closed", Some(Absence::SourceClosed));
+    let branch = *kind == SourceKind::Branch;
+    match (source, kind) {
+        (State::Closed, _) => {
+            let answer = if branch { "the branch is gone" } else { "the pull request is closed" };
+            return trace.ends("source", answer, Some(Absence::SourceClosed));
         }
-        State::Open => trace.goes_on("source", "the pull request is open"),
+        (State::Open, SourceKind::Branch) => trace.goes_on("source", "the branch is there"),
+        (State::Open, SourceKind::PullRequest) => {
+            trace.goes_on("source", "the pull request is open");
+        }
     }
     match want {
         Want::Down => {
@@ -191,8 +208,11 @@ fn verdict(situation: &Situation, now: DateTime<Utc>) -> (Option<Absence>, Vec<W
         return trace.ends("lifetime", answer, Some(Absence::Expired));
     }
     // Without the time itself: it stands beside this trace, and would make the text another one with every renewal.
-    trace.goes_on("lifetime", "its time is not up");
+    let lasting = branch && expires_at.is_none();
+    let answer = if lasting { "a branch's has no end" } else { "its time is not up" };
+    trace.goes_on("lifetime", answer);
     match (untrusted, forks) {
+        (None, _) if branch => trace.goes_on("trust", "it is a branch of the repository itself"),
         (None, _) => trace.goes_on("trust", "the head is in the repository itself"),
         (Some(reason), Forks::Allow) => {
             trace.goes_on("trust", format!("{reason}; the policy allows that (forks: Allow)"));
@@ -260,6 +280,7 @@ mod tests {
         Situation {
             record_deleted: false,
             source: State::Open,
+            kind: SourceKind::PullRequest,
             want: Want::Auto,
             expires_at: Some(at(72)),
             expired: false,
@@ -397,6 +418,7 @@ mod tests {
             Situation {
                 record_deleted: b[0],
                 source: if b[1] { State::Open } else { State::Closed },
+                kind: if b[7] { SourceKind::Branch } else { SourceKind::PullRequest },
                 want,
                 expires_at: b[6].then(|| at(hours)),
                 expired: b[2],

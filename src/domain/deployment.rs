@@ -132,6 +132,12 @@ pub fn task(instance: &str, number: PrNumber) -> String {
     format!("{}{number}", prefix(instance))
 }
 
+/// By which the deployments of a branch's environment are found again.
+#[must_use]
+pub fn branch_task(instance: &str, environment: &str) -> String {
+    format!("bivouac:{instance}:env-{environment}")
+}
+
 /// The pull request of a deployment of this installation; `None` for those of others.
 #[must_use]
 pub fn pull_request(instance: &str, task: &str) -> Option<PrNumber> {

@@ -39,7 +39,17 @@ pub enum Event {
     /// Something happened to `Delivery::repository` as a whole, which its next look finds out.
     Repository,
     /// A branch of `Delivery::repository` is another commit, or gone: pull requests into it merge otherwise.
-    Branch,
+    Branch {
+        /// Its name.
+        name: String,
+        /// It is no branch any more.
+        gone: bool,
+    },
+    /// A check of a commit of `Delivery::repository` has ended.
+    Checked {
+        /// The commit.
+        revision: Revision,
+    },
     /// An App can do something else at an account than before.
     Installation {
         /// Login of the account, which owns the repositories.
@@ -150,6 +160,8 @@ pub enum EventError {
 }
 
 const OTHER_ACTION: &str = "no action that we listen to";
+/// What `external_id` of our own check runs begins with.
+const OWN_CHECK: &str = "bivouac:v1:";
 const NO_BRANCH: &str = "about no branch";
 /// Repositories that are read of one event of an installation.
 const MOST_NAMED: usize = 10_000;
@@ -195,19 +207,41 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
         "ping" => Event::Ping,
         "pull_request" => pull_request(&raw)?,
         "issue_comment" => comment(&raw)?,
-        "check_run" => match action(&raw)? {
-            "requested_action" => button(&raw)?,
-            _ => Event::Ignored { reason: OTHER_ACTION },
-        },
         "repository" => match action(&raw)? {
             "renamed" | "transferred" | "archived" | "unarchived" | "deleted" | "publicized"
             | "privatized" => Event::Repository,
             // A default branch, a description, topics.
             _ => Event::Ignored { reason: OTHER_ACTION },
         },
-        "push" => branch(&raw, "refs/heads/")?,
+        // Our own check says what we know.
+        "check_run" => match (action(&raw)?, text(&raw, &["check_run", "external_id"])) {
+            ("requested_action", _) => button(&raw)?,
+            (_, Some(id)) if id.starts_with(OWN_CHECK) => Event::Ignored { reason: "our own" },
+            ("completed", _) => checked(&raw, &["check_run", "head_sha"])?,
+            // One that was made when it had ended already.
+            ("created", _) if text(&raw, &["check_run", "status"]) == Some("completed") => {
+                checked(&raw, &["check_run", "head_sha"])?
+            }
+            _ => Event::Ignored { reason: OTHER_ACTION },
+        },
+        "check_suite" | "workflow_run" => match (action(&raw)?, name) {
+            ("completed", "check_suite") => checked(&raw, &["check_suite", "head_sha"])?,
+            ("completed", _) => checked(&raw, &["workflow_run", "head_sha"])?,
+            _ => Event::Ignored { reason: OTHER_ACTION },
+        },
+        "status" => match text(&raw, &["state"]) {
+            _ if text(&raw, &["context"]).is_some_and(is_own) => {
+                Event::Ignored { reason: "our own" }
+            }
+            Some("pending") => Event::Ignored { reason: "a status that is not the last" },
+            _ => checked(&raw, &["sha"])?,
+        },
+        "push" => {
+            let gone = raw.get("deleted").and_then(Value::as_bool).unwrap_or_default();
+            branch(&raw, "refs/heads/", gone)?
+        }
         "delete" => match raw.get("ref_type").and_then(Value::as_str) {
-            Some("branch") => branch(&raw, "")?,
+            Some("branch") => branch(&raw, "", true)?,
             _ => Event::Ignored { reason: NO_BRANCH },
         },
         "installation" => match action(&raw)? {
@@ -228,7 +262,8 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Delivery, EventError> {
         event,
         Event::PullRequest { .. }
             | Event::Repository
-            | Event::Branch
+            | Event::Branch { .. }
+            | Event::Checked { .. }
             | Event::Comment(_)
             | Event::Button(_)
     );
@@ -250,13 +285,32 @@ fn action(raw: &Map<String, Value>) -> Result<&str, EventError> {
 }
 
 /// `ref` names a branch after `prefix`: what it is now is read from the forge.
-fn branch(raw: &Map<String, Value>, prefix: &str) -> Result<Event, EventError> {
+fn branch(raw: &Map<String, Value>, prefix: &str, gone: bool) -> Result<Event, EventError> {
     let found = raw.get("ref").and_then(Value::as_str);
     let found = found.ok_or(EventError::Missing { field: "ref" })?;
-    Ok(match found.strip_prefix(prefix).filter(|name| !name.is_empty()) {
-        Some(_) => Event::Branch,
+    let named = found.strip_prefix(prefix).filter(|name| (1..=255).contains(&name.len()));
+    Ok(match named {
+        Some(name) => Event::Branch { name: name.to_owned(), gone },
         None => Event::Ignored { reason: NO_BRANCH },
     })
+}
+
+/// The text at a path.
+fn text<'a>(raw: &'a Map<String, Value>, path: &[&str]) -> Option<&'a str> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(raw.get(*first)?, |value, part| value.get(part))?.as_str()
+}
+
+/// Whether a status is this service's, of whichever instance.
+fn is_own(context: &str) -> bool {
+    context.starts_with("bivouac") && context.ends_with(" / preview")
+}
+
+/// A check of the commit at `path` has ended.
+fn checked(raw: &Map<String, Value>, path: &[&'static str]) -> Result<Event, EventError> {
+    let field = path.last().copied().unwrap_or_default();
+    let revision = text(raw, path).and_then(|sha| Revision::parse(sha).ok());
+    revision.map(|revision| Event::Checked { revision }).ok_or(EventError::Missing { field })
 }
 
 fn installation(raw: &Map<String, Value>, lists: &[&str]) -> Result<Event, EventError> {
@@ -409,10 +463,23 @@ mod tests {
             ("repository", json!({"action": "archived"}), Some(Event::Repository)),
             ("repository", json!({"action": "deleted"}), Some(Event::Repository)),
             ("repository", json!({"action": "edited"}), None),
-            ("push", json!({"ref": "refs/heads/main"}), Some(Event::Branch)),
+            (
+                "push",
+                json!({"ref": "refs/heads/a/b"}),
+                Some(Event::Branch { name: "a/b".into(), gone: false }),
+            ),
+            (
+                "push",
+                json!({"ref": "refs/heads/main", "deleted": true}),
+                Some(Event::Branch { name: "main".into(), gone: true }),
+            ),
             ("push", json!({"ref": "refs/tags/v1"}), None),
             ("push", json!({"ref": "refs/heads/"}), None),
-            ("delete", json!({"ref": "main", "ref_type": "branch"}), Some(Event::Branch)),
+            (
+                "delete",
+                json!({"ref": "main", "ref_type": "branch"}),
+                Some(Event::Branch { name: "main".into(), gone: true }),
+            ),
             ("delete", json!({"ref": "v1", "ref_type": "tag"}), None),
             ("create", json!({"ref": "v1", "ref_type": "branch"}), None),
         ] {

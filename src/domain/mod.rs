@@ -8,6 +8,7 @@ pub mod pull_request;
 pub mod event;
 
 pub mod naming;
+pub mod notice;
 
 pub mod plain;
 pub mod policy;
@@ -48,7 +49,9 @@ pub mod guard;
 pub mod guardrails;
 pub mod quota;
 
+pub mod admit;
 pub mod halt;
+pub mod healing;
 pub mod health;
 pub mod hosts;
 pub mod rate;

@@ -108,6 +108,15 @@ pub fn environment_name(repository: &str, number: PrNumber) -> Label {
     })
 }
 
+/// Name of the record of a branch: `<repository>-<slug>-<8 hex>`.
+#[must_use]
+pub fn branch_environment_name(repository: &str, branch: &str) -> Label {
+    let repository_part = slug(repository, LABEL_MAX / 2);
+    let room = LABEL_MAX - HASH_DIGITS - 2 - repository_part.len();
+    let stem = format!("{repository_part}-{}", slug(branch, room));
+    Label::hashed(&stem, &[repository, "branch", branch])
+}
+
 /// Name of a camp's namespace: `<prefix><environment>-<8 hex>`.
 #[must_use]
 pub fn namespace_name(instance: &Instance, environment: &str) -> Label {
@@ -130,11 +139,15 @@ pub fn host_label(environment: &str, app: Option<&str>) -> Label {
     }
 }
 
-/// Whether `app` ends as the name of a pull request's environment does: `pr-2`, `x-pr-2`. The app `pr-2` of
+/// Whether `app` ends as the name of an environment does: `pr-2`, `x-pr-2`, `x-1a2b3c4d`. The app `pr-2` of
 /// `shop-pr-1` would have the host of `shop-pr-1`'s second pull request, if a Repository is called so.
 fn ends_like_an_environment(app: &str) -> bool {
     let stem = app.trim_end_matches(|c: char| c.is_ascii_digit());
-    stem.len() < app.len() && (stem == "pr-" || stem.ends_with("-pr-"))
+    let of_pull_request = stem.len() < app.len() && (stem == "pr-" || stem.ends_with("-pr-"));
+    // A branch's environment ends in a hash.
+    let last = app.rsplit('-').next().unwrap_or(app);
+    let of_branch = last.len() == HASH_DIGITS && last.bytes().all(|b| b.is_ascii_hexdigit());
+    of_pull_request || of_branch
 }
 
 #[cfg(test)]
@@ -170,6 +183,25 @@ mod tests {
             assert_ne!(host_label(environment, Some(app)), host_label(other, None));
         }
         assert_eq!(host_label("a-pr-1", Some("pr-x2")).as_str(), "a-pr-1-pr-x2");
+        // Of the branch `pr-1-x` of the Repository `a`, with an app that is called after its hash.
+        let branch = branch_environment_name("a", "pr-1-x");
+        let app = branch.as_str().strip_prefix("a-pr-1-").expect("its name begins so");
+        assert_ne!(host_label("a-pr-1", Some(app)), host_label(branch.as_str(), None));
+    }
+
+    #[test]
+    fn a_branchs_environment_is_called_after_it_and_two_branches_never_share_one() {
+        let name = |repository: &str, branch: &str| {
+            let label = branch_environment_name(repository, branch);
+            assert!(label.as_str().len() <= LABEL_MAX, "{label}");
+            label.as_str().to_owned()
+        };
+        assert!(name("shop", "main").starts_with("shop-main-"));
+        assert!(name("shop", "release/1.2").starts_with("shop-release-1-2-"));
+        assert_ne!(name("shop", "release/1"), name("shop", "release-1"));
+        assert_ne!(name("shop", "a-b"), name("shop-a", "b"));
+        let long = "x".repeat(255);
+        assert_ne!(name(&"r".repeat(40), &long), name(&"r".repeat(40), &format!("{long}y")));
     }
 
     #[test]

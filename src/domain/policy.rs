@@ -15,8 +15,12 @@ pub struct Policy {
     pub at: At,
     /// Which pull requests get a camp.
     pub select: Select,
+    /// Patterns for branches that have an environment each.
+    pub branches: Vec<String>,
     /// What happens to untrusted ones.
     pub forks: Forks,
+    /// What a commit waits for before it is applied. Nothing that is rendered depends on it.
+    pub admit: super::admit::Rules,
     /// How long a camp stands.
     pub lifetime: Lifetime,
     /// Where camps are reached.

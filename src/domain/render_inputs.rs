@@ -259,8 +259,10 @@ impl RenderInputs {
             "app": {"name": app, "host": self.host_of(app), "url": url},
             "params": parameters,
         });
-        if let (Some(number), Some(members)) = (self.pull_request, context.as_object_mut()) {
-            members.insert("pr".into(), json!({"number": number.0}));
+        // Of a branch it is null: `{{#if pr.number}}` tells the two apart.
+        let number = self.pull_request.map(|number| number.0);
+        if let Some(members) = context.as_object_mut() {
+            members.insert("pr".into(), json!({"number": number}));
         }
         context
     }

@@ -41,6 +41,17 @@ pub fn select(rules: &Select, subject: &Subject<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a branch is one of those that have an environment each.
+pub fn branch(patterns: &[String], name: &str) -> Result<(), String> {
+    if patterns.iter().any(|pattern| matches(pattern, name)) {
+        return Ok(());
+    }
+    Err(match patterns {
+        [] => "the Repository names no branches that have an environment (branches)".to_owned(),
+        patterns => format!("branch {name:?} is none of {} (branches)", patterns.join(", ")),
+    })
+}
+
 /// GitHub does not tell labels apart by case.
 fn has(labels: &[String], wanted: &str) -> bool {
     labels.iter().any(|label| label.eq_ignore_ascii_case(wanted))

@@ -16,16 +16,19 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
-use super::app::{Login, Tokens};
+use super::app::{AppLogin, Login, Tokens};
+use super::branches::Branch;
 use super::client::{Comment, Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
+use super::itself::AppItself;
 use super::pass::Pass;
 use super::wire::ErrorBody;
+use crate::domain::admit::checks::Seen;
 use crate::domain::id::{RepoName, Revision};
 use crate::domain::pull_request::{Author, PullRequest};
-use crate::domain::rate::{self, May, WriteKind};
+use crate::domain::rate::{self, Budget, May, WriteKind};
 use crate::seams::{BoxError, Clock, Transport};
 
 /// A call ends within this time, whatever the transport does. GitHub itself gives up after 10 s.
@@ -145,6 +148,44 @@ impl Apis {
         Ok(api.forge(repository))
     }
 
+    /// An App by itself.
+    pub fn app_itself(&self, url: &ApiUrl, login: &AppLogin) -> Result<AppItself, ForgeError> {
+        let key = format!("itself {}", login.fingerprint());
+        let api = self.client(url, key, || {
+            let rate = self.governor(url, login.id().to_owned());
+            Ok((Auth::Itself(login.clone(), self.0.clock.clone()), rate))
+        })?;
+        Ok(AppItself::new(api, login.id().to_owned()))
+    }
+
+    /// What is left to each login, by the name that metrics have for it: `HOST app ID`, `HOST app ID at ACCOUNT`, or
+    /// `HOST token DIGITS`, which are the beginning of the token's hash.
+    #[must_use]
+    pub fn budgets(&self) -> BTreeMap<String, Budget> {
+        let host = |url: &ApiUrl| {
+            url.home().map_or_else(String::new, |(_, authority)| authority.host().to_owned())
+        };
+        let mut all = BTreeMap::new();
+        let governors = self.0.governors.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((url, whose), governor) in governors.iter() {
+            let name = match whose.split_once(' ') {
+                Some((app, account)) => format!("{} app {app} at {account}", host(url)),
+                None => format!("{} app {whose}", host(url)),
+            };
+            all.insert(name, governor.budget());
+        }
+        drop(governors);
+        let clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((url, key), api) in clients.iter() {
+            if let Auth::Token(_) = api.0.auth {
+                let digits = key.get(..8).unwrap_or_default();
+                let name = format!("{} token {digits}", host(url));
+                all.insert(name, api.0.governor.budget());
+            }
+        }
+        all
+    }
+
     fn governor(&self, url: &ApiUrl, whose: String) -> Arc<Governor> {
         let mut governors = self.0.governors.lock().unwrap_or_else(PoisonError::into_inner);
         if governors.len() >= MOST_CLIENTS {
@@ -196,6 +237,8 @@ struct Inner {
     pub(super) pull: Etags<PullRequest>,
     comments: Etags<Vec<Comment>>,
     tips: Etags<Revision>,
+    seen: Etags<Vec<Seen>>,
+    branches: Etags<Vec<Branch>>,
     pub(super) repository: Etags<RepositoryInfo>,
     pub(super) viewer: tokio::sync::OnceCell<Author>,
 }
@@ -204,6 +247,8 @@ struct Inner {
 enum Auth {
     Token(Pass),
     App(Box<Tokens>),
+    /// An App with its JWT, for what is about itself.
+    Itself(AppLogin, Clock),
 }
 
 impl fmt::Debug for Api {
@@ -297,6 +342,8 @@ impl Api {
             pull: Etags::default(),
             comments: Etags::default(),
             tips: Etags::default(),
+            seen: Etags::default(),
+            branches: Etags::default(),
             repository: Etags::default(),
             viewer: tokio::sync::OnceCell::new(),
         })))
@@ -355,6 +402,14 @@ impl Api {
         &self.0.tips
     }
 
+    pub(super) fn branches(&self) -> &Etags<Vec<Branch>> {
+        &self.0.branches
+    }
+
+    pub(super) fn seen(&self) -> &Etags<Vec<Seen>> {
+        &self.0.seen
+    }
+
     pub(super) fn repository(&self) -> &Etags<RepositoryInfo> {
         &self.0.repository
     }
@@ -403,6 +458,13 @@ impl Api {
             Auth::Token(pass) => Ok(pass.clone()),
             // Boxed: asking for one sends a call, too.
             Auth::App(tokens) => Box::pin(tokens.current(self)).await,
+            Auth::Itself(app, clock) => {
+                let jwt = app.jwt(clock.now());
+                let pass = jwt.as_ref().and_then(Pass::new);
+                pass.ok_or_else(|| ForgeError::Unauthorized {
+                    call: format!("JWT for {}", self.0.url),
+                })
+            }
         }
     }
 
@@ -428,7 +490,7 @@ impl Api {
 
     pub(super) async fn app_slug(&self) -> Result<Option<String>, ForgeError> {
         match &self.0.auth {
-            Auth::Token(_) => Ok(None),
+            Auth::Token(_) | Auth::Itself(..) => Ok(None),
             Auth::App(tokens) => tokens.slug(self).await.map(Some),
         }
     }
@@ -437,7 +499,7 @@ impl Api {
         &self,
     ) -> Result<Option<BTreeMap<String, String>>, ForgeError> {
         match &self.0.auth {
-            Auth::Token(_) => Ok(None),
+            Auth::Token(_) | Auth::Itself(..) => Ok(None),
             Auth::App(tokens) => tokens.permissions(self).await.map(Some),
         }
     }

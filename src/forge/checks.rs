@@ -1,12 +1,13 @@
 //! I/O · check runs and commit statuses of one repository. A check run is made and changed by an App only.
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Call, Reply};
 use super::client::{Forge, PER_PAGE, path_part, too_many};
 use super::error::ForgeError;
+use crate::domain::admit::checks::{Seen, State};
 use crate::domain::check::{Annotation, BATCH, CheckContent, CommitStatus};
 use crate::domain::id::Revision;
 
@@ -65,7 +66,99 @@ impl From<Run> for CheckRun {
     }
 }
 
+#[derive(Deserialize)]
+struct StatesPage {
+    check_runs: Vec<RunState>,
+}
+
+#[derive(Deserialize)]
+struct RunState {
+    name: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    conclusion: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Combined {
+    #[serde(default)]
+    statuses: Vec<ContextState>,
+}
+
+#[derive(Deserialize)]
+struct ContextState {
+    context: String,
+    state: String,
+}
+
+impl From<RunState> for Seen {
+    fn from(run: RunState) -> Self {
+        Self { state: State::of_run(&run.status, run.conclusion.as_deref()), name: run.name }
+    }
+}
+
+impl From<ContextState> for Seen {
+    fn from(status: ContextState) -> Self {
+        Self { state: State::of_status(&status.state), name: status.context }
+    }
+}
+
 impl Forge {
+    /// How everybody's checks of a commit stand: the latest run of each check, and the newest status of each context. A
+    /// reading that has not changed costs nothing of the rate.
+    pub async fn checks_at(&self, revision: &Revision) -> Result<Vec<Seen>, ForgeError> {
+        let runs =
+            self.path(&format!("/commits/{revision}/check-runs?filter=latest&per_page={PER_PAGE}"));
+        let runs = self
+            .seen(runs, |reply| {
+                Ok(reply.json::<StatesPage>()?.check_runs.into_iter().map(Seen::from).collect())
+            })
+            .await;
+        let statuses = self.path(&format!("/commits/{revision}/status?per_page={PER_PAGE}"));
+        let statuses = self
+            .seen(statuses, |reply| {
+                Ok(reply.json::<Combined>()?.statuses.into_iter().map(Seen::from).collect())
+            })
+            .await;
+        match (runs, statuses) {
+            (Ok(mut all), Ok(more)) => {
+                all.extend(more);
+                Ok(all)
+            }
+            // Who may read only one of the two sees that.
+            (Ok(all), Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }))
+            | (Err(ForgeError::Forbidden { .. } | ForgeError::NotFound { .. }), Ok(all)) => Ok(all),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+
+    async fn seen(
+        &self,
+        first: String,
+        read: impl Fn(&Reply) -> Result<Vec<Seen>, ForgeError>,
+    ) -> Result<Vec<Seen>, ForgeError> {
+        let mut path = first.clone();
+        let mut all = Vec::new();
+        for page in 0..MOST_PAGES {
+            let kept = self.api.seen().get(&path).filter(|_| page == 0);
+            let tag = kept.as_ref().map(|kept| kept.tag.clone());
+            let reply = self.api.send(Call { tag, ..Call::get(&path) }).await?;
+            if reply.status == StatusCode::NOT_MODIFIED {
+                return kept.map(|kept| kept.value).ok_or_else(|| reply.unexpected("304 unasked"));
+            }
+            all.extend(read(&reply)?);
+            let Some(next) = reply.next() else {
+                if page == 0 {
+                    self.api.seen().put(&path, reply.tag(), &all);
+                }
+                return Ok(all);
+            };
+            path = next;
+        }
+        Err(too_many("checks", &first))
+    }
+
     /// Our App's check runs of that name at a commit, newest first.
     pub async fn check_runs(
         &self,

@@ -6,12 +6,15 @@
 mod adapter;
 mod api;
 mod app;
+mod branches;
 mod checks;
 mod client;
 mod deployments;
 mod error;
 mod etag;
 mod governor;
+mod itself;
+mod manifest;
 mod pass;
 mod talk;
 mod transport;
@@ -25,10 +28,14 @@ mod tests;
 mod tests_app;
 
 pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
-pub use app::{AppLogin, AppProblem, InvalidApp, Login, Missing};
+pub use app::{AppLogin, AppProblem, InvalidApp, Lacks, Login, Missing, lacks};
 pub use checks::CheckRun;
 pub use client::{Comment, Forge, Permission, RepositoryInfo};
 pub use deployments::{Deployment, DeploymentText};
 pub use error::{Class, ForgeError};
+pub use itself::{AppInfo, AppItself, HookConfig, LastResponse, RepositoryHook, Which};
+pub use manifest::{
+    MadeApp, Wanted as WantedApp, convert as convert_app, manifest as app_manifest,
+};
 pub use talk::{LabelEvent, Reaction};
 pub use transport::{TransportError, https_transport};

@@ -83,7 +83,7 @@ fn is_allowed_v6(address: Ipv6Addr) -> bool {
 }
 
 /// The IPv4 address that a translator or the kernel would reach: mapped, NAT64, 6to4, or the old compatible form.
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+pub(super) fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let words = address.segments();
     let of = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());

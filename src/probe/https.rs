@@ -19,7 +19,7 @@ use crate::seams::{Body, BoxError, Transport, Unreached};
 #[error(
     "the client that asks previews can't be made; is there a package of public certificates (ca-certificates)?"
 )]
-pub struct ProbeTransportError(#[source] reqwest::Error);
+pub struct ProbeTransportError(#[source] pub(super) reqwest::Error);
 
 /// A transport that fails with [`Unreached`] and nothing else. With `fixed`, every host is asked there, under its own name.
 pub fn https_transport(fixed: Option<ProbeAddress>) -> Result<Transport, ProbeTransportError> {
@@ -103,14 +103,14 @@ impl Resolve for Resolver {
     }
 }
 
-async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, BoxError> {
+pub(super) async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, BoxError> {
     let found: Vec<SocketAddr> =
         tokio::net::lookup_host((host, port)).await.map_err(|_| Unreached::NameNotFound)?.collect();
     if found.is_empty() { Err(Unreached::NameNotFound.into()) } else { Ok(found) }
 }
 
 /// What is behind an error of the client, in words that are the same for the same cause.
-fn classify(error: &reqwest::Error) -> Unreached {
+pub(super) fn classify(error: &reqwest::Error) -> Unreached {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     let mut refused = None;
     while let Some(this) = cause {

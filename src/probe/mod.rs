@@ -6,6 +6,7 @@
 
 mod address;
 mod https;
+mod outward;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tower::ServiceExt as _;
 
 pub use address::{InvalidProbeAddress, ProbeAddress};
 pub use https::{ProbeTransportError, https_transport};
+pub use outward::outward_transport;
 
 use crate::domain::reachable::{self, Heard, Silence, Target, Verdict};
 use crate::seams::{Body, BoxError, Transport, Unreached, body};

@@ -19,6 +19,8 @@ fn policy() -> Policy {
             drafts: true,
         },
         forks: Forks::Approve,
+        admit: crate::domain::admit::Rules::default(),
+        branches: vec![],
         lifetime: Lifetime { ttl: Duration::from_secs(1), max_ttl: Duration::from_secs(1) },
         url: Url {
             host: "example.com".into(),

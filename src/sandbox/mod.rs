@@ -6,3 +6,5 @@
 pub mod cluster;
 
 pub mod github;
+
+pub mod registry;

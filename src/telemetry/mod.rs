@@ -1,4 +1,6 @@
-//! Logs. They go to stderr, so that stdout is a command's own.
+//! Logs and metrics. Logs go to stderr, so that stdout is a command's own.
+
+pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 

@@ -161,6 +161,8 @@ struct Entry {
     follows_base: bool,
     prefix: String,
     bots: Vec<String>,
+    awaits_checks: bool,
+    branches: Vec<String>,
 }
 
 impl Entry {
@@ -179,6 +181,8 @@ impl Entry {
             follows_base: repository.spec.source.at == At::Merge,
             prefix: repository.spec.commands.prefix.clone(),
             bots: repository.spec.commands.bots.clone(),
+            awaits_checks: !repository.spec.r#await.checks.is_empty(),
+            branches: repository.spec.branches.clone(),
         })
     }
 }
@@ -198,13 +202,17 @@ fn pairs(
 ) -> Vec<(SecretString, Served)> {
     served
         .iter()
-        .map(|(resource, Entry { name, id, secret, follows_base, prefix, bots })| {
+        .map(|(resource, entry)| {
+            let Entry { name, id, secret, follows_base, awaits_checks, branches, prefix, bots } =
+                entry;
             let signed = signed.get(secret).cloned().unwrap_or_else(|| SecretString::from(""));
             let served = Served {
                 resource: resource.clone(),
                 id: *id,
                 name: name.clone(),
                 follows_base: *follows_base,
+                awaits_checks: *awaits_checks,
+                branches: branches.clone(),
                 prefix: prefix.clone(),
                 bots: bots.clone(),
             };
@@ -266,6 +274,8 @@ mod tests {
             follows_base: false,
             prefix: "/preview".into(),
             bots: Vec::new(),
+            awaits_checks: false,
+            branches: Vec::new(),
         };
         assert_eq!(told(&served, &signed), [(String::new(), shop(None))]);
         for found in [right.clone(), other] {

@@ -12,4 +12,4 @@ mod tests;
 pub use follow::Follower;
 pub use recorder::{RecordError, Recorder};
 pub use secrets::{Secrets, Served};
-pub use server::{MOST_BYTES, Webhook, router};
+pub use server::{MOST_BYTES, Outcome, Webhook, router};

@@ -6,16 +6,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams, PostParams, Request};
+use kube::api::{
+    ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams, PostParams, Request,
+};
 use kube::client::Client;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::asked::Asked;
-use crate::crd::{Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
-use crate::domain::id::PrNumber;
-use crate::domain::naming::environment_name;
+use crate::crd::{AWAITS_LABEL, Environment, HINT_ANNOTATION, REPOSITORY_LABEL, Repository};
+use crate::domain::id::{PrNumber, Revision};
+use crate::domain::naming::{branch_environment_name, environment_name};
 
 /// Why a record or a hint could not be written. The forge is told to try again.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -79,14 +81,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// What is written to.
 enum Target<'a> {
-    Environment { name: String, repository: &'a str, number: PrNumber },
+    Environment {
+        name: String,
+        repository: &'a str,
+        source: Value,
+    },
     Repository(&'a str),
+    /// A record that is there, by its name.
+    Record(String),
 }
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment { name, .. } => write!(f, "environment {name}"),
+            Self::Environment { name, .. } | Self::Record(name) => write!(f, "environment {name}"),
             Self::Repository(name) => write!(f, "repository {name}"),
         }
     }
@@ -99,7 +107,7 @@ fn there_already(answer: Result<(), kube::Error>) -> Result<(), kube::Error> {
     }
 }
 
-fn hint(delivery: &str) -> Patch<serde_json::Value> {
+fn hint(delivery: &str) -> Patch<Value> {
     Patch::Merge(json!({"metadata": {"annotations": {HINT_ANNOTATION: delivery}}}))
 }
 
@@ -142,7 +150,8 @@ impl Recorder {
         let failed = |record: String| {
             move |source: kube::Error| RecordError { record, source: Arc::new(source) }
         };
-        there_already(self.create(&asked.repository, asked.number, &environment).await)
+        let source = json!({"pullRequest": {"number": asked.number}});
+        there_already(self.create(&asked.repository, &source, &environment).await)
             .map_err(failed(format!("environment {environment}")))?;
         let record = json!({
             "apiVersion": crate::crd::Request::api_version(&()),
@@ -163,13 +172,46 @@ impl Recorder {
         wanted: Wanted,
     ) -> Result<(), RecordError> {
         let name = environment_name(repository, number).to_string();
-        self.together(&Target::Environment { name, repository, number }, wanted).await
+        let source = json!({"pullRequest": {"number": number}});
+        self.together(&Target::Environment { name, repository, source }, wanted).await
+    }
+
+    /// Leaves the hint at the record of a branch, which is made when it is not there and `create` says so.
+    pub async fn branch(
+        &self,
+        repository: &str,
+        branch: &str,
+        delivery: &str,
+        create: bool,
+    ) -> Result<(), RecordError> {
+        let wanted = Wanted { delivery: delivery.to_owned(), create };
+        let name = branch_environment_name(repository, branch).to_string();
+        let source = json!({"branch": {"name": branch}});
+        self.together(&Target::Environment { name, repository, source }, wanted).await
     }
 
     /// Leaves the hint at a Repository, so that all of it is looked at.
     pub async fn look(&self, repository: &str, delivery: &str) -> Result<(), RecordError> {
         let wanted = Wanted { delivery: delivery.to_owned(), create: false };
         self.together(&Target::Repository(repository), wanted).await
+    }
+
+    /// Leaves the hint at each record that waits for checks of a commit. They are found by their label.
+    pub async fn checked(&self, revision: &Revision, delivery: &str) -> Result<(), RecordError> {
+        let failed = |error| RecordError {
+            record: format!("what waits for commit {}", revision.short()),
+            source: Arc::new(error),
+        };
+        let waiting = ListParams::default().labels(&format!("{AWAITS_LABEL}={revision}"));
+        let request = self.request().list_metadata(&waiting);
+        let request = request.map_err(kube::Error::BuildRequest).map_err(failed)?;
+        let found = self.0.client.request::<ObjectList<PartialObjectMeta<Environment>>>(request);
+        for record in found.await.map_err(failed)?.items {
+            let wanted = Wanted { delivery: delivery.to_owned(), create: false };
+            let name = record.metadata.name.unwrap_or_default();
+            self.together(&Target::Record(name), wanted).await?;
+        }
+        Ok(())
     }
 
     async fn annotate_repository(
@@ -212,8 +254,12 @@ impl Recorder {
                     Target::Repository(repository) => {
                         self.annotate_repository(repository, &wanted.delivery).await
                     }
-                    Target::Environment { name, repository, number } => {
-                        self.send(repository, *number, name, &wanted).await
+                    Target::Record(name) => match self.annotate(name, &wanted.delivery).await {
+                        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                        other => other,
+                    },
+                    Target::Environment { name, repository, source } => {
+                        self.send(repository, source, name, &wanted).await
                     }
                 };
                 let result = result.map_err(|source| RecordError {
@@ -235,12 +281,12 @@ impl Recorder {
     async fn send(
         &self,
         repository: &str,
-        number: PrNumber,
+        source: &Value,
         name: &str,
         wanted: &Wanted,
     ) -> Result<(), kube::Error> {
         if wanted.create {
-            match self.create(repository, number, name).await {
+            match self.create(repository, source, name).await {
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 other => other?,
             }
@@ -256,7 +302,7 @@ impl Recorder {
     async fn create(
         &self,
         repository: &str,
-        number: PrNumber,
+        source: &Value,
         name: &str,
     ) -> Result<(), kube::Error> {
         let record = json!({
@@ -267,7 +313,7 @@ impl Recorder {
                 "namespace": self.0.namespace,
                 "labels": {REPOSITORY_LABEL: repository},
             },
-            "spec": {"repository": repository, "source": {"pullRequest": {"number": number}}},
+            "spec": {"repository": repository, "source": source},
         });
         let bytes = record.to_string().into_bytes();
         let request = self.request().create(&PostParams::default(), bytes);

@@ -24,6 +24,10 @@ pub struct Served {
     pub name: RepoName,
     /// Its previews are of test merges: a commit on a base branch changes them.
     pub follows_base: bool,
+    /// Its previews wait for checks of their commits.
+    pub awaits_checks: bool,
+    /// Patterns for branches that have an environment each.
+    pub branches: Vec<String>,
     /// What a command begins with.
     pub prefix: String,
     /// Bots whose comments count.
@@ -166,8 +170,16 @@ mod tests {
 
     fn served(resource: &str, id: Option<u64>) -> Served {
         let name = RepoName::parse("acme", resource).unwrap();
-        let (prefix, bots) = ("/preview".to_owned(), Vec::new());
-        Served { resource: resource.into(), id, name, follows_base: false, prefix, bots }
+        Served {
+            resource: resource.into(),
+            id,
+            name,
+            follows_base: false,
+            awaits_checks: false,
+            branches: Vec::new(),
+            prefix: "/preview".into(),
+            bots: Vec::new(),
+        }
     }
 
     #[test]

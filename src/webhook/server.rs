@@ -21,6 +21,7 @@ use super::secrets::{Secrets, Served, installed, named};
 use crate::crd::{OF_INSTALLATION, OriginKind};
 use crate::domain::command::{self, Given};
 use crate::domain::event::{Action, Comment, Delivery, Event, EventError, parse};
+use crate::domain::selection;
 use crate::seams::Clock;
 
 /// GitHub's cap for a payload.
@@ -30,6 +31,11 @@ const TO_READ: Duration = Duration::from_secs(5);
 const TO_WRITE: Duration = Duration::from_secs(4);
 /// The annotation's value becomes `status.handledHint`, which holds 100 characters. GitHub sends a UUID.
 const LONGEST_DELIVERY: usize = 100;
+
+/// Something was written.
+const RECORDED: &str = "recorded";
+/// To a ping.
+const PONG: &str = "pong";
 
 /// Repositories that are hinted at at once.
 const SIDE_BY_SIDE: usize = 8;
@@ -117,6 +123,22 @@ enum Refusal {
 }
 
 impl Refusal {
+    /// Name of the variant, for metrics.
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "Header",
+            Self::TooLarge => "TooLarge",
+            Self::TooSlow => "TooSlow",
+            Self::Truncated => "Truncated",
+            Self::Full => "Full",
+            Self::NotReady => "NotReady",
+            Self::Unsigned => "Unsigned",
+            Self::ForeignRepository => "ForeignRepository",
+            Self::Payload(_) => "Payload",
+            Self::NotWritten(_) => "NotWritten",
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Header(_) | Self::Truncated | Self::Payload(_) => StatusCode::BAD_REQUEST,
@@ -128,8 +150,25 @@ impl Refusal {
     }
 }
 
+/// What came of a delivery, in a word: an extension of each answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome(pub &'static str);
+
 async fn receive(State(webhook): State<Webhook>, request: Request) -> Response {
-    match handle(&webhook, request).await {
+    let handled = handle(&webhook, request).await;
+    let outcome = Outcome(match &handled {
+        Ok(RECORDED) => "recorded",
+        Ok(PONG) => "ping",
+        Ok(_) => "ignored",
+        Err(refusal) => refusal.category(),
+    });
+    let mut answer = answer(handled);
+    answer.extensions_mut().insert(outcome);
+    answer
+}
+
+fn answer(handled: Result<&'static str, Refusal>) -> Response {
+    match handled {
         Ok(done) => (StatusCode::ACCEPTED, format!("{done}\n")).into_response(),
         Err(refusal) => {
             match &refusal {
@@ -201,7 +240,7 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
         return Err(Refusal::ForeignRepository);
     }
     match event {
-        Event::Ping => Ok("pong"),
+        Event::Ping => Ok(PONG),
         Event::Ignored { reason } => {
             tracing::debug!(event = headers.event, delivery = headers.delivery, reason, "ignored");
             Ok(reason)
@@ -209,12 +248,36 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
         Event::Repository => {
             looked_at(&webhook.recorder, names(mine.into_iter()), headers.delivery).await
         }
-        Event::Branch => {
+        Event::Branch { name, gone } => {
+            let (recorder, delivery) = (&webhook.recorder, headers.delivery);
+            let listed: Vec<&Served> = mine
+                .iter()
+                .copied()
+                .filter(|served| selection::branch(&served.branches, &name).is_ok())
+                .collect();
             let following = names(mine.into_iter().filter(|served| served.follows_base));
-            if following.is_empty() {
-                return Ok("no preview is of a merge with a branch");
+            if following.is_empty() && listed.is_empty() {
+                return Ok("no preview is of that branch, or of a merge with it");
             }
-            looked_at(&webhook.recorder, following, headers.delivery).await
+            let write = async {
+                for Served { resource, .. } in listed {
+                    recorder.branch(resource, &name, &delivery, !gone).await?;
+                }
+                Ok(())
+            };
+            let written = in_time(write).await?;
+            if following.is_empty() {
+                return Ok(written);
+            }
+            looked_at(recorder, following, delivery).await
+        }
+        Event::Checked { revision } => {
+            let waiting = names(mine.into_iter().filter(|served| served.awaits_checks));
+            if waiting.is_empty() {
+                return Ok("no preview waits for checks");
+            }
+            // A commit's records are the same ones for each Repository.
+            in_time(webhook.recorder.checked(&revision, &headers.delivery)).await
         }
         Event::Installation { account, repositories } => {
             let about = names(installed(served, &account, &repositories));
@@ -303,7 +366,7 @@ async fn in_time(
     write: impl Future<Output = Result<(), RecordError>>,
 ) -> Result<&'static str, Refusal> {
     match tokio::time::timeout(TO_WRITE, write).await {
-        Ok(Ok(())) => Ok("recorded"),
+        Ok(Ok(())) => Ok(RECORDED),
         Ok(Err(error)) => Err(Refusal::NotWritten(Some(error))),
         Err(_) => Err(Refusal::NotWritten(None)),
     }

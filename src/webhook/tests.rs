@@ -115,8 +115,16 @@ struct World {
 fn served(resource: &str, id: Option<u64>, full_name: &str) -> Served {
     let (owner, name) = full_name.split_once('/').unwrap();
     let name = RepoName::parse(owner, name).unwrap();
-    let (prefix, bots) = ("/preview".to_owned(), Vec::new());
-    Served { resource: resource.into(), id, name, follows_base: false, prefix, bots }
+    Served {
+        resource: resource.into(),
+        id,
+        name,
+        follows_base: false,
+        awaits_checks: false,
+        branches: Vec::new(),
+        prefix: "/preview".into(),
+        bots: Vec::new(),
+    }
 }
 
 /// `hello` is the repository of GitHub's examples, `shop` another one with its own secret.

@@ -23,8 +23,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// An App at the forge, installed for one repository.
 pub(crate) struct App {
-    id: u64,
-    installation: u64,
+    pub(crate) id: u64,
+    pub(crate) installation: u64,
+    /// Its hook, once it has one.
+    pub(crate) hook: u64,
     pub(crate) slug: &'static str,
 }
 
@@ -48,7 +50,7 @@ impl App {
         let (owner, _) = repository.split_once('/').expect("owner and name");
         let id = github.register_app(slug, owner, Some(key), permissions).expect("an App");
         let installation = github.install_app(id, owner, Some(&[repository]));
-        Self { id, installation: installation.expect("an installation"), slug }
+        Self { id, installation: installation.expect("an installation"), hook: 0, slug }
     }
 
     /// Its hook, which hears of every repository that it is installed for.
@@ -65,7 +67,7 @@ impl App {
     }
 }
 
-async fn write_secret(world: &World, name: &str, patch: Value) {
+pub(crate) async fn write_secret(world: &World, name: &str, patch: Value) {
     let api: Api<Secret> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a Secret");
 }
@@ -90,15 +92,15 @@ async fn is(world: &World, repository: &str, kind: &str, wanted: &str) -> String
 }
 
 /// The world with an App in the place of the token, which counts no longer; its hook in the place of the repository's.
-async fn as_an_app(seed: u64) -> (World, App) {
+pub(crate) async fn as_an_app(seed: u64) -> (World, App) {
     as_an_app_with(seed, NEEDED).await
 }
 
 /// The same with more permissions than it needs.
 pub(crate) async fn as_an_app_with(seed: u64, permissions: &[(&str, &str)]) -> (World, App) {
     let world = World::new(seed).await;
-    let app = App::made_with(&world, "camper", KEY, REPOSITORY, permissions);
-    app.hook(&world, &world.stage.webhook_secret);
+    let mut app = App::made_with(&world, "camper", KEY, REPOSITORY, permissions);
+    app.hook = app.hook(&world, &world.stage.webhook_secret);
     world.lose_webhooks(true);
     world.stage.github.revoke_token(&world.stage.tokens.service);
     let patch = json!({

@@ -174,7 +174,11 @@ fn decision(name: &str, example: &Value) -> String {
     match event {
         Event::PullRequest { action, number } => format!("#{number} {action:?} of {of}"),
         Event::Repository => format!("look at {of}"),
-        Event::Branch => format!("look at {of}, where merges are shown"),
+        Event::Branch { name, gone } => {
+            let gone = if gone { ", which is gone" } else { "" };
+            format!("branch {name}{gone} of {of}, where it or merges with it are shown")
+        }
+        Event::Checked { revision } => format!("what waits for checks of {revision} of {of}"),
         Event::Installation { account, repositories } if repositories.is_empty() => {
             format!("look at all of {account}")
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bivouac::app::stage::NAMESPACE;
+use bivouac::sandbox::cluster::api::FaultPlan;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
@@ -67,6 +68,34 @@ async fn a_camp_that_somebody_deleted_is_made_again() {
         })
         .await;
     world.ready(number, &head).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camp_that_is_made_again_through_failures_is_still_ours() {
+    let world = World::new(12).await;
+    let (number, head) = world.camp("sparks").await;
+    let spared = ["kubernetes-admin", "system:kube-controller-manager", "system:nodes"];
+    for round in 0..4 {
+        let before = world.camp_uid(number).await;
+        // Runs end in the midst of the making: the namespace is there, and nobody has written down that it is.
+        world.stage.cluster.set_faults(FaultPlan {
+            server_errors: 250,
+            spared_users: spared.map(str::to_owned).into(),
+            ..FaultPlan::default()
+        });
+        let api: Api<Namespace> = Api::all(world.stage.admin.clone());
+        let name = world.stage.namespace_of(number);
+        api.delete(&name, &DeleteParams::default()).await.expect("deleted");
+        world
+            .until(&format!("another namespace stands in round {round}"), async || {
+                let now = world.camp_uid(number).await?;
+                (Some(&now) != before.as_ref()).then_some(())
+            })
+            .await;
+        world.sleep(Duration::from_secs(2)).await;
+        world.stage.cluster.set_faults(FaultPlan::default());
+        world.ready(number, &head).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

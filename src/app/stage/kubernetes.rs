@@ -5,9 +5,9 @@ use std::path::Path;
 use kube::Client;
 use secrecy::SecretString;
 
-use super::NAMESPACE;
 use super::elsewhere::Elsewhere;
 use super::install::{DEFINITIONS, POLICIES, ROLES, apply};
+use super::{NAMESPACE, Wires};
 use crate::sandbox::cluster::api::{ApiServer, Options};
 use crate::sandbox::cluster::controllers::client_over_with_token;
 use crate::sandbox::cluster::nodes::agents;
@@ -53,13 +53,15 @@ impl Kubernetes {
     }
 
     /// The service, which is its own service account and no administrator.
-    pub(super) async fn service(&self) -> Result<Client, BoxError> {
+    pub(super) async fn service(&self, wires: &Wires) -> Result<Client, BoxError> {
         if let Some(elsewhere) = &self.elsewhere {
             return elsewhere.service().await;
         }
         let groups = ["system:serviceaccounts", "system:serviceaccounts:bivouac-system"];
         let account = format!("system:serviceaccount:{NAMESPACE}:bivouac");
-        Ok(self.as_bearer(&self.embedded.user_token(&account, &groups)))
+        let token = SecretString::from(self.embedded.user_token(&account, &groups));
+        let transport = wires.to_cluster(self.embedded.transport());
+        Ok(client_over_with_token(transport, &token))
     }
 
     fn as_bearer(&self, token: &str) -> Client {

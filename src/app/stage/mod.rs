@@ -5,6 +5,7 @@ mod elsewhere;
 mod install;
 mod kubernetes;
 mod listeners;
+mod notices;
 mod previews;
 mod replicas;
 
@@ -27,8 +28,9 @@ pub use self::install::Tokens;
 use self::install::{Accounts, declare};
 use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
+pub use self::notices::{Notices, Sent};
 pub use self::previews::{Asked, PreviewFault, Previews};
-use self::replicas::{Front, Replicas};
+use self::replicas::{Around, Front, Replicas};
 use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
@@ -37,6 +39,7 @@ use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
 use crate::sandbox::github::{GitHub, HookConfig};
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport, body};
 
 /// Namespace of the service's own resources.
@@ -59,6 +62,10 @@ pub const FIRST: usize = 0;
 /// The Lease by which the replicas elect a leader.
 pub const LEASE: &str = "bivouac-demo";
 
+/// What the webhook is subscribed to.
+const EVENTS: [&str; 7] =
+    ["pull_request", "push", "delete", "repository", "check_run", "status", "issue_comment"];
+
 /// The files of the repository that is served.
 pub const FILES: &[(&str, &str)] = &[
     (".bivouac.yaml", include_str!("../../../templates/demo/.bivouac.yaml")),
@@ -73,10 +80,6 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../../templates/demo/deploy/preview/web.yaml.hbs"),
     ),
 ];
-
-/// What the repository's webhook tells of.
-const EVENTS: [&str; 6] =
-    ["check_run", "delete", "issue_comment", "pull_request", "push", "repository"];
 
 fn hook_url(addresses: Option<&Addresses>) -> String {
     match addresses {
@@ -95,12 +98,35 @@ pub enum Wiring {
 }
 
 /// What runs in the world beside API server and GitHub.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 struct Parts<'a> {
     service: bool,
     agents: bool,
     /// A kubeconfig of the API server to use instead of the embedded one.
     elsewhere: Option<&'a Path>,
+    wires: Wires,
+}
+
+/// Something between the service and a peer of it.
+pub type Wire = Arc<dyn Fn(Transport) -> Transport + Send + Sync>;
+
+/// What is put between the service and its peers; for a world in process.
+#[derive(Clone, Default)]
+pub struct Wires {
+    /// On the way to the API server.
+    pub cluster: Option<Wire>,
+    /// On the way to the forge.
+    pub forge: Option<Wire>,
+}
+
+impl Wires {
+    fn to_cluster(&self, transport: Transport) -> Transport {
+        self.cluster.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+    }
+
+    fn to_forge(&self, transport: Transport) -> Transport {
+        self.forge.as_ref().map_or_else(|| transport.clone(), |wire| wire(transport.clone()))
+    }
 }
 
 /// The world.
@@ -125,6 +151,10 @@ pub struct Stage {
     pub receiver: Transport,
     /// The service's way to the previews, in process.
     pub previews: Previews,
+    /// Receivers of notices, in process.
+    pub notices: Notices,
+    /// Image registries; there is none until somebody names one.
+    pub registry: Registry,
     door: Transport,
     replicas: Replicas,
     stop: CancellationToken,
@@ -150,14 +180,14 @@ pub struct Addresses {
 impl Stage {
     /// The world without the service: whoever wants it starts it beside. Its webhook goes to a free port of loopback.
     pub async fn without_service(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: true, elsewhere: None };
+        let parts = Parts { agents: true, ..Parts::default() };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
     /// The same without controllers, nodes and ingress too: a bare API server. Its previews are expected at a free port
     /// of loopback.
     pub async fn without_agents(folder: &Path, clock: Clock, rng: Rng) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: false, elsewhere: None };
+        let parts = Parts::default();
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
@@ -169,7 +199,7 @@ impl Stage {
         clock: Clock,
         rng: Rng,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: false, agents: true, elsewhere: Some(kubeconfig) };
+        let parts = Parts { agents: true, elsewhere: Some(kubeconfig), ..Parts::default() };
         Self::raise(folder, Wiring::Sockets, clock, rng, no_tools(), parts).await
     }
 
@@ -191,8 +221,21 @@ impl Stage {
         rng: Rng,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: true, agents: true, elsewhere: None };
+        let parts = Parts { service: true, agents: true, ..Parts::default() };
         let stage = Self::raise(folder, wiring, clock, rng, tools, parts).await?;
+        stage.until("the Repository is served", async || stage.is_served().await).await?;
+        Ok(stage)
+    }
+
+    /// The world in process, with something between the service and its peers.
+    pub async fn build_wired(
+        folder: &Path,
+        clock: Clock,
+        rng: Rng,
+        wires: Wires,
+    ) -> Result<Self, BoxError> {
+        let parts = Parts { service: true, agents: true, elsewhere: None, wires };
+        let stage = Self::raise(folder, Wiring::InProcess, clock, rng, no_tools(), parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
         Ok(stage)
     }
@@ -205,7 +248,8 @@ impl Stage {
         kubeconfig: &Path,
         tools: Arc<dyn Tools>,
     ) -> Result<Self, BoxError> {
-        let parts = Parts { service: true, agents: true, elsewhere: Some(kubeconfig) };
+        let parts =
+            Parts { service: true, agents: true, elsewhere: Some(kubeconfig), ..Parts::default() };
         let (clock, rng) = (Clock::system(), Rng::system());
         let stage = Self::raise(folder, Wiring::InProcess, clock, rng, tools, parts).await?;
         stage.until("the Repository is served", async || stage.is_served().await).await?;
@@ -264,11 +308,20 @@ impl Stage {
         std::fs::create_dir_all(&settings.cache_dir)?;
         let front = Front::default();
         let previews = Previews::new(door.clone(), clock.clone());
-        let home = kubernetes.service().await?;
+        let notices = Notices::new(clock.clone());
+        let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
+        let home = kubernetes.service(&parts.wires).await?;
         let mut replicas = Replicas::new(
             settings,
             wiring,
-            (home, github.clone(), previews.clone()),
+            Around {
+                home,
+                github: github.clone(),
+                previews: previews.clone(),
+                notices: notices.clone(),
+                registry: registry.clone(),
+                wires: parts.wires.clone(),
+            },
             (clock.clone(), rng.clone()),
             tools,
             (front.clone(), stop.clone()),
@@ -309,6 +362,8 @@ impl Stage {
             hook,
             receiver,
             previews,
+            notices,
+            registry,
             door,
             replicas,
             stop,
@@ -346,6 +401,11 @@ impl Stage {
     /// Lets a replica stand still, as SIGSTOP or a hanging machine does, or go on.
     pub fn pause_replica(&self, replica: usize, paused: bool) {
         self.replicas.pause(replica, paused);
+    }
+
+    /// A replica's metrics, as Prometheus reads them.
+    pub async fn metrics_of(&self, replica: usize) -> Option<String> {
+        self.replicas.metrics(replica).await
     }
 
     /// Whether a replica says that it can take webhooks.
@@ -455,6 +515,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         service_account: Some((NAMESPACE.into(), "bivouac".into())),
         listen: addresses
             .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
+        metrics_listen: None,
         cache_dir: folder.join("cache"),
         sweep_interval: Duration::from_secs(300),
         lease: Some(LEASE.into()),
@@ -464,6 +525,8 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         allow_http: true,
         // Names below .localhost are this machine.
         probe_address: None,
+        notify_private: false,
+        private_registries: false,
     })
 }
 
@@ -491,12 +554,13 @@ fn no_tools() -> Arc<dyn Tools> {
 
 /// Whom the service talks to.
 fn peers(
-    (home, github, previews): (&Client, &GitHub, &Previews),
+    around: &Around,
     wiring: Wiring,
     clock: &Clock,
     rng: &Rng,
     tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
+    let Around { home, github, previews, notices, registry, wires } = around;
     let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
         Wiring::InProcess => Arc::new(github.clone()),
         Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
@@ -508,13 +572,19 @@ fn peers(
         target: home.clone(),
         home: home.clone(),
         forge: match wiring {
-            Wiring::InProcess => github.transport(),
+            Wiring::InProcess => wires.to_forge(github.transport()),
             Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
         },
         previews: match wiring {
             Wiring::InProcess => previews.transport(),
             Wiring::Sockets => crate::probe::https_transport(None)?,
         },
+        notices: match wiring {
+            Wiring::InProcess => notices.transport(),
+            Wiring::Sockets => crate::probe::outward_transport(false)?,
+        },
+        // No registry of a world of its own has a socket.
+        registries: registry.transport(),
         fetch,
         tools: tools.clone(),
         clock: clock.clone(),

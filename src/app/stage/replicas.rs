@@ -15,22 +15,31 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{FIRST, LEASE, Previews, Wiring, peers};
+use super::{FIRST, LEASE, Notices, Previews, Wires, Wiring, peers};
 use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
 use crate::render::tools::Tools;
 use crate::sandbox::github::GitHub;
+use crate::sandbox::registry::Registry;
 use crate::seams::{BoxError, Clock, Rng, Transport};
+
+/// Whom the service talks to in this world.
+pub(super) struct Around {
+    /// As the service, to the API server.
+    pub(super) home: Client,
+    pub(super) github: GitHub,
+    pub(super) previews: Previews,
+    pub(super) notices: Notices,
+    pub(super) registry: Registry,
+    pub(super) wires: Wires,
+}
 
 /// The service as it is installed in this world: all that is needed to start it once more; and what runs of it.
 pub(super) struct Replicas {
     settings: Settings,
     wiring: Wiring,
-    /// As the service, to the API server.
-    home: Client,
-    github: GitHub,
-    previews: Previews,
+    around: Around,
     clock: Clock,
     rng: Rng,
     tools: Arc<dyn Tools>,
@@ -44,19 +53,20 @@ struct Replica {
     stop: CancellationToken,
     paused: watch::Sender<bool>,
     router: Router,
+    metrics: Router,
 }
 
 impl Replicas {
     pub(super) fn new(
         settings: Settings,
         wiring: Wiring,
-        (home, github, previews): (Client, GitHub, Previews),
+        around: Around,
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
         (front, stop): (Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, home, github, previews, clock, rng, tools, front, stop, running }
+        Self { settings, wiring, around, clock, rng, tools, front, stop, running }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -75,16 +85,16 @@ impl Replicas {
             settings.cache_dir.set_file_name(format!("cache-{number}"));
         }
         std::fs::create_dir_all(&settings.cache_dir)?;
-        let Self { home, github, previews, wiring, clock, rng, tools, .. } = &*self;
-        let peers = peers((home, github, previews), *wiring, clock, rng, tools)?;
+        let Self { around, wiring, clock, rng, tools, .. } = &*self;
+        let peers = peers(around, *wiring, clock, rng, tools)?;
         let service = assemble(&settings, peers);
-        let router = service.router();
+        let (router, metrics) = (service.router(), service.metrics());
         let stop = self.stop.child_token();
         let (paused, seen) = watch::channel(false);
         let end = stop.clone();
         let task = tokio::spawn(async move { pausable(service.run(end), seen).await });
         self.front.leads_to(number, Some(router.clone()));
-        self.running.insert(number, Replica { task, stop, paused, router });
+        self.running.insert(number, Replica { task, stop, paused, router, metrics });
         Ok(())
     }
 
@@ -121,6 +131,14 @@ impl Replicas {
         };
         let answer = replica.router.clone().oneshot(request).await;
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub(super) async fn metrics(&self, number: usize) -> Option<String> {
+        let page = self.running.get(&number)?.metrics.clone();
+        let request = Request::get("/metrics").body(axum::body::Body::empty()).ok()?;
+        let answer = page.oneshot(request).await.ok()?;
+        let bytes = answer.into_body().collect().await.ok()?.to_bytes();
+        String::from_utf8(bytes.to_vec()).ok()
     }
 
     /// Waits for the end of all, whose stop was asked for; for a bounded time.

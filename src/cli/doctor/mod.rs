@@ -1,5 +1,6 @@
 //! `bivouac doctor`: what is wrong with an installation, found from outside.
 
+mod checkup;
 mod orphans;
 
 use std::process::ExitCode;
@@ -8,11 +9,21 @@ use clap::{Args, Subcommand};
 
 use super::Trouble;
 
-/// Find out what is wrong with an installation.
+/// Find out what is wrong with an installation, in the cluster and at GitHub, and what to change.
+///
+/// It runs with your rights, not with the service's: it reads Repositories and their Secrets, roles, policies and the
+/// Lease, and asks (subjectaccessreviews) what the service may do. Each forge is asked as the Repository's token or App:
+/// permissions, events, the webhook's address and secret, and its last deliveries. It changes nothing.
+///
+/// Exit codes: 0 nothing is wrong (there may be warnings); 3 something does not work; 1 it could not look; 2 it was called
+/// wrongly.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Doctor {
+    #[command(flatten)]
+    checkup: checkup::Checkup,
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,9 +34,10 @@ enum What {
 
 impl Doctor {
     pub(super) fn run(self) -> Result<ExitCode, Trouble> {
-        let Self { what } = self;
+        let Self { checkup, what } = self;
         match what {
-            What::Orphans(orphans) => orphans.run(),
+            None => checkup.run(),
+            Some(What::Orphans(orphans)) => orphans.run(),
         }
     }
 }

@@ -146,6 +146,11 @@ impl Events {
         }
     }
 
+    /// Says something about a Repository, soon.
+    pub(super) fn tell_at_repository(&self, context: &Context, about: &Repository, told: Told) {
+        self.put(about.object_ref(&()), told, context.clock.now());
+    }
+
     fn put(&self, mut about: ObjectReference, told: Told, at: DateTime<Utc>) {
         about.resource_version = None;
         let mut state = self.state();

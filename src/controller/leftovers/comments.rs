@@ -96,7 +96,7 @@ async fn of_repository(
             record.spec.repository == name
                 && record.metadata.namespace.as_deref() == Some(search.namespace.as_str())
         })
-        .map(|record| (record.spec.source.pull_request.number.unsigned_abs(), record))
+        .filter_map(|record| Some((record.spec.source.number()?, record)))
         .collect();
     let mut orphans = Vec::new();
     let mut before = None;

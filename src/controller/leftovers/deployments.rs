@@ -96,7 +96,7 @@ async fn of_repository(
             record.spec.repository == name
                 && record.metadata.namespace.as_deref() == Some(search.namespace.as_str())
         })
-        .map(|record| record.spec.source.pull_request.number.unsigned_abs())
+        .filter_map(|record| record.spec.source.number())
         .collect();
     let mut orphans = Vec::new();
     for (deployment, number) in ours {

@@ -5,7 +5,7 @@ use super::standing::{deployed, number, url};
 use super::{Brought, Job, Told, report_of};
 use crate::controller::Context;
 use crate::crd::{DeploymentRecord, Environment};
-use crate::domain::deployment::{Standing, Wish, task, wish};
+use crate::domain::deployment::{Standing, Wish, branch_task, task, wish};
 use crate::forge::ForgeError;
 use crate::report::deployment::{Deployed, DeploymentPlan, RecordedDeployment, post_deployment};
 
@@ -54,7 +54,10 @@ pub(super) async fn bring(
         return Ok(Brought::NotWanted(Scope::Repository));
     }
     let plan = DeploymentPlan {
-        task: task(context.instance.name.as_str(), number(record)),
+        task: match record.spec.source.branch {
+            Some(_) => branch_task(context.instance.name.as_str(), job.record()),
+            None => task(context.instance.name.as_str(), number(record)),
+        },
         environment: job.policy.environment.clone(),
         wish: wanted(job, record, gone),
         log_url: Some(log_url).filter(|url| !url.is_empty()),

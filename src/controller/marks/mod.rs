@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::branches::Subject;
 use super::error::{ReconcileError, chain};
 use super::reconcile::Served;
 use super::record::Record;
@@ -58,10 +59,27 @@ impl Job {
         &self.stored.spec.repository
     }
 
-    /// The page of the pull request.
+    /// The page of the pull request or branch.
     fn page(&self, record: &Environment) -> String {
-        format!("{}/pull/{}", self.web, record.spec.source.pull_request.number)
+        match Subject::of(record) {
+            Subject::PullRequest(number) => format!("{}/pull/{number}", self.web),
+            Subject::Branch(name) => format!("{}/tree/{}", self.web, in_an_address(&name)),
+        }
     }
+}
+
+/// A branch's name as a part of an address; its slashes stay.
+fn in_an_address(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_./".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// What is to be noted of a write: check records by name and UID of their record, and the rest for the job's own.

@@ -1,6 +1,8 @@
 //! Where a record stands, as a row of a check and as a deployment. From what is stored alone. No I/O.
 
-use crate::crd::{Environment, EnvironmentStatus, FindingEntry, NoteEntry, Phase, SourcePhase};
+use crate::crd::{
+    AdmissionState, Environment, EnvironmentStatus, FindingEntry, NoteEntry, Phase, SourcePhase,
+};
 use crate::domain::check::{self, Level, Remark, Row};
 use crate::domain::comment::AppUrl;
 use crate::domain::deployment;
@@ -26,6 +28,7 @@ pub(super) fn row(record: &Environment) -> Row {
     };
     Row {
         number: number(record),
+        branch: record.spec.source.branch_name().map(str::to_owned),
         standing,
         reason,
         apps: apps(&status),
@@ -35,7 +38,7 @@ pub(super) fn row(record: &Environment) -> Row {
 }
 
 pub(super) fn number(record: &Environment) -> PrNumber {
-    PrNumber(record.spec.source.pull_request.number.unsigned_abs())
+    PrNumber(record.spec.source.number().unwrap_or_default())
 }
 
 /// The head commit of a record.
@@ -73,12 +76,20 @@ fn runs(record: &Environment, status: &EnvironmentStatus) -> Option<bool> {
     pinned.then_some(false)
 }
 
+/// The head waits for checks or images.
+fn is_held_back(status: &EnvironmentStatus) -> bool {
+    let admission = status.admission.as_ref();
+    admission.is_some_and(|admission| admission.state == AdmissionState::Waiting)
+        && status.condition("Ready").is_some_and(|ready| ready.reason == "Awaiting")
+}
+
 fn standing(record: &Environment, status: &EnvironmentStatus) -> check::Standing {
     use check::Standing;
     if record.metadata.deletion_timestamp.is_some() {
         return Standing::Gone;
     }
     match status.phase {
+        Some(Phase::Progressing) if is_held_back(status) => Standing::Awaiting,
         None | Some(Phase::Progressing) => Standing::Working,
         Some(Phase::Ready) => match runs(record, status) {
             Some(true) => Standing::Ready,

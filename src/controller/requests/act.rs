@@ -231,7 +231,9 @@ async fn decide(
     let Some(record) = environment(context, request).await? else {
         return Ok(refused("there is no such Environment"));
     };
-    let number = observe::number_of(&Record::new(record));
+    let Some(number) = observe::number_of(&Record::new(record)) else {
+        return Ok(refused("a branch takes no commands: change the Environment itself"));
+    };
     let pull = served.forge.pull_request(number).await.map_err(ReconcileError::Forge)?;
     let known = served.repository.status.as_ref().and_then(|status| status.forge.as_ref());
     let expected = known.map(|forge| forge.repository_id).unwrap_or_default();

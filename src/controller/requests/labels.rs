@@ -44,7 +44,9 @@ pub(in crate::controller) async fn heed(
     if changed.is_empty() || !open || record.is_deleted() {
         return Ok(());
     }
-    let events = served.forge.label_events(number_of(record)).await;
+    // A branch has no labels.
+    let Some(number) = number_of(record) else { return Ok(()) };
+    let events = served.forge.label_events(number).await;
     let events = events.map_err(ReconcileError::Forge)?;
     let ours = served.forge.viewer().await.map_err(ReconcileError::Forge)?.id;
     for (label, added, verb) in changed {

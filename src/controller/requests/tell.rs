@@ -12,6 +12,7 @@ use crate::controller::reconcile::{self, Served};
 use crate::controller::record::Record;
 use crate::crd::{ReplyRecord, Request, RequestState};
 use crate::domain::command::{Answer, Verb, reply};
+use crate::domain::id::PrNumber;
 use crate::domain::status::bounded;
 use crate::forge::{Comment, ForgeError, Reaction};
 
@@ -105,7 +106,10 @@ async fn say(
             Err(error) => return Err(ReconcileError::Forge(error)),
         };
     }
-    if wordy && !mute {
+    if wordy
+        && !mute
+        && let Some(number) = number_of(record)
+    {
         let text = text(context, request, record, served).await?;
         let answer = Answer {
             request: request.metadata.name.clone().unwrap_or_default(),
@@ -114,7 +118,7 @@ async fn say(
             about: about(request, served),
             text,
         };
-        said.answer = Some(post(served, record, begun, &reply(&answer)).await?);
+        said.answer = Some(post(served, number, begun, &reply(&answer)).await?);
     }
     Ok(said)
 }
@@ -129,11 +133,10 @@ fn about(request: &Request, served: &Served) -> String {
 /// Writes the answer, once.
 async fn post(
     served: &Served,
-    record: &Record,
+    number: PrNumber,
     begun: bool,
     body: &str,
 ) -> Result<Comment, ReconcileError> {
-    let number = number_of(record);
     let forge = &served.forge;
     if begun {
         let first = |text: &str| text.lines().next().map(str::trim_end).map(str::to_owned);

@@ -119,6 +119,16 @@ pub(super) async fn of_digest(
     Shelf::of(context, record).await?.read_of_digest(digest).await
 }
 
+/// Stores a bundle that is to be applied in the place of the one that was rendered.
+pub(super) async fn keep(
+    context: &Context,
+    record: &Record,
+    bundle: &Bundle,
+) -> Result<(), ReconcileError> {
+    let running = record.status.digest.as_deref();
+    Shelf::of(context, record).await?.keep(bundle, running).await
+}
+
 /// The camp is gone, and its bundles with it: a later one is rendered anew.
 pub(super) async fn clear(context: &Context, record: &Record) -> Result<(), ReconcileError> {
     Shelf::of(context, record).await?.clear().await

@@ -25,8 +25,10 @@ const DESTROY: (&str, &str) = ("Destroy", "Take the preview down");
 /// Those of the first Environment that can be acted on: GitHub shows three in all. With several Environments the label
 /// names the one.
 pub(super) fn of(rows: &[&Row]) -> Vec<Action> {
-    let Some((row, verbs)) =
-        rows.iter().find_map(|row| Some((row, verbs(row.standing))).filter(|(_, v)| !v.is_empty()))
+    let Some((row, verbs)) = rows
+        .iter()
+        .filter(|row| row.branch.is_none())
+        .find_map(|row| Some((row, verbs(row.standing))).filter(|(_, v)| !v.is_empty()))
     else {
         return Vec::new();
     };

@@ -41,8 +41,10 @@ pub struct CheckView {
 /// One Environment at the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its pull request.
+    /// Its pull request; 0 for a branch's.
     pub number: PrNumber,
+    /// Its branch, when it is of no pull request.
+    pub branch: Option<String>,
     /// Where it stands.
     pub standing: Standing,
     /// Why, where that is not plain.
@@ -53,6 +55,16 @@ pub struct Row {
     pub expires_at: Option<DateTime<Utc>>,
     /// What is wrong or worth knowing, in files of the commit or elsewhere.
     pub remarks: Vec<Remark>,
+}
+
+impl Row {
+    /// What it is of, as Markdown.
+    fn source(&self) -> String {
+        match &self.branch {
+            None => format!("#{}", self.number),
+            Some(name) => escape::code(&shorten(name, 100)),
+        }
+    }
 }
 
 /// Something about the commit, at a place in it when that is known.
@@ -77,6 +89,8 @@ pub struct Remark {
 pub enum Standing {
     /// On its way.
     Working,
+    /// It waits for checks or images.
+    Awaiting,
     /// It never worked.
     Failed,
     /// What the commit holds may not be applied.
@@ -102,6 +116,7 @@ impl Standing {
     fn word(self) -> &'static str {
         match self {
             Self::Working => "being made",
+            Self::Awaiting => "waiting",
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Degraded => "in trouble",
@@ -118,6 +133,7 @@ impl Standing {
     fn heading(self) -> &'static str {
         match self {
             Self::Working => "Preview is being made",
+            Self::Awaiting => "Preview waits for checks or images",
             Self::Failed => "Preview failed",
             Self::Refused => "Preview is refused",
             Self::Degraded => "Preview has a problem",
@@ -133,7 +149,7 @@ impl Standing {
     /// `None`: not concluded yet.
     fn conclusion(self) -> Option<Conclusion> {
         Some(match self {
-            Self::Working => return None,
+            Self::Working | Self::Awaiting => return None,
             Self::Failed | Self::Refused | Self::Degraded => Conclusion::Failure,
             Self::AwaitingApproval => Conclusion::ActionRequired,
             Self::Ready => Conclusion::Success,
@@ -144,7 +160,7 @@ impl Standing {
 
     /// A camp stands, or is about to.
     fn has_camp(self) -> bool {
-        matches!(self, Self::Working | Self::Degraded | Self::Ready | Self::Pinned)
+        matches!(self, Self::Working | Self::Awaiting | Self::Degraded | Self::Ready | Self::Pinned)
     }
 
     /// The reason belongs to what people must read.
@@ -234,10 +250,10 @@ pub fn external_id(instance: &str, head: &Revision) -> String {
 #[must_use]
 pub fn content(view: &CheckView) -> CheckContent {
     let mut rows: Vec<&Row> = view.rows.iter().collect();
-    rows.sort_by_key(|row| row.number);
+    rows.sort_by_key(|row| (row.number, row.branch.clone()));
     let conclusion = if rows.is_empty() {
         Some(Conclusion::Neutral)
-    } else if rows.iter().any(|row| row.standing == Standing::Working) {
+    } else if rows.iter().any(|row| row.standing.conclusion().is_none()) {
         None
     } else {
         rows.iter().filter_map(|row| row.standing.conclusion()).min()

@@ -43,14 +43,15 @@ pub(super) fn of(rows: &[&Row], superseded_by: Option<&Revision>) -> String {
 }
 
 fn written(rows: &[&Row], caps: Caps) -> String {
-    let mut text =
-        "| Pull request | Preview | State | Expires |\n| --- | --- | --- | --- |\n".to_owned();
+    let branches = rows.iter().any(|row| row.branch.is_some());
+    let what = if branches { "Source" } else { "Pull request" };
+    let mut text = format!("| {what} | Preview | State | Expires |\n| --- | --- | --- | --- |\n");
     for row in rows.iter().take(caps.rows) {
         let expires = row.expires_at.filter(|_| row.standing.has_camp()).map(words::time);
         let _ = writeln!(
             text,
-            "| #{} | {} | {} | {} |",
-            row.number,
+            "| {} | {} | {} | {} |",
+            row.source(),
             addresses(row, caps),
             row.standing.word(),
             expires.as_deref().unwrap_or("–"),
@@ -94,7 +95,7 @@ fn explain(text: &mut String, row: &Row, named: bool, caps: Caps) {
     }
     text.push('\n');
     if named {
-        let _ = writeln!(text, "**#{}**\n", row.number);
+        let _ = writeln!(text, "**{}**\n", row.source());
     }
     if let Some(reason) = reason {
         let _ = writeln!(text, "Reason: {}", prose(&shorten(reason, caps.text)));

@@ -52,7 +52,7 @@ pub(super) fn check(look: &mut Look<'_>, image: &At<'_, '_>) {
 
 /// The parts of the repository of an image, registry first, without tag and digest; `None` when it is no name of an
 /// image.
-pub(super) fn repository_of(image: &str) -> Option<Vec<String>> {
+pub(in crate::domain) fn repository_of(image: &str) -> Option<Vec<String>> {
     let without_digest = match image.split_once('@') {
         None => image,
         Some((name, digest)) => {
@@ -109,7 +109,7 @@ fn is_path_part(part: &str) -> bool {
 }
 
 /// Whether `repository` is at or below `prefix`, part by part.
-fn covers(prefix: &str, repository: &[String]) -> bool {
+pub(in crate::domain) fn covers(prefix: &str, repository: &[String]) -> bool {
     let mut parts: Vec<String> =
         prefix.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
     let Some(first) = parts.first_mut() else { return false };

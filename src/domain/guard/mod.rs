@@ -11,7 +11,7 @@ mod accounts;
 mod annotations;
 mod baseline;
 mod gateway;
-mod images;
+pub(in crate::domain) mod images;
 mod ingress;
 mod look;
 mod object;

@@ -16,6 +16,8 @@ fn policy() -> Policy {
             drafts: true,
         },
         forks: policy::Forks::Approve,
+        admit: crate::domain::admit::Rules::default(),
+        branches: Vec::new(),
         lifetime: policy::Lifetime {
             ttl: std::time::Duration::from_secs(1),
             max_ttl: std::time::Duration::from_secs(1),

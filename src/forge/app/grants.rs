@@ -31,11 +31,7 @@ pub(super) fn asked(
     granted: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<&'static str, &'static str>, Vec<Missing>> {
     let has = |name: &str| granted.get(name).map_or("", String::as_str);
-    let missing: Vec<Missing> = NEEDED
-        .iter()
-        .filter(|(name, level)| rank(has(name)) < rank(level))
-        .map(|(name, level)| Missing { name, level, has_some: rank(has(name)) > 0 })
-        .collect();
+    let missing = below(NEEDED, granted);
     if !missing.is_empty() {
         return Err(missing);
     }
@@ -45,6 +41,24 @@ pub(super) fn asked(
         _ => Some((*name, *level)),
     });
     Ok(NEEDED.iter().copied().chain(welcome).collect())
+}
+
+/// Those of `wanted` that are not granted, or at a lower level.
+fn below(
+    wanted: &'static [(&'static str, &'static str)],
+    granted: &BTreeMap<String, String>,
+) -> Vec<Missing> {
+    let has = |name: &str| granted.get(name).map_or(0, |level| rank(level));
+    wanted
+        .iter()
+        .filter(|(name, level)| has(name) < rank(level))
+        .map(|(name, level)| Missing { name, level, has_some: has(name) > 0 })
+        .collect()
+}
+
+/// What is missing of what is needed, and of what is welcome.
+pub(super) fn missing(granted: &BTreeMap<String, String>) -> (Vec<Missing>, Vec<Missing>) {
+    (below(NEEDED, granted), below(WELCOME, granted))
 }
 
 #[cfg(test)]

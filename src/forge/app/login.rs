@@ -128,7 +128,7 @@ impl AppLogin {
     }
 
     /// The App's own pass, for ten minutes at most. `None` when the key can't sign, which `parse` has ruled out.
-    pub(super) fn jwt(&self, now: DateTime<Utc>) -> Option<SecretString> {
+    pub(in crate::forge) fn jwt(&self, now: DateTime<Utc>) -> Option<SecretString> {
         let id = &self.0.id;
         // An older GitHub Enterprise Server takes a number only.
         let issuer = id.parse::<u64>().map_or_else(|_| Value::from(id.as_str()), Value::from);

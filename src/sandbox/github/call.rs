@@ -93,7 +93,8 @@ impl Call {
         self.query.get(name).map(String::as_str)
     }
 
-    fn page(&self) -> (usize, usize) {
+    /// The number of the page, and how many rows it has.
+    pub(super) fn page(&self) -> (usize, usize) {
         let number = |name: &str| self.query(name).and_then(|text| text.parse::<usize>().ok());
         let per_page = number("per_page").filter(|n| *n > 0).unwrap_or(PER_PAGE).min(MOST_PER_PAGE);
         let per_page = self.rows.map_or(per_page, |rows| per_page.min(rows));
@@ -106,16 +107,8 @@ impl Call {
         let last = rows.len().div_ceil(per_page).max(1);
         let mut links = Vec::new();
         let mut link = |to: usize, rel: &str| {
-            let mut query: Vec<String> = self
-                .query
-                .iter()
-                .filter(|(name, _)| *name != "page")
-                .map(|(name, value)| {
-                    format!("{}={}", super::views::encode(name), super::views::encode(value))
-                })
-                .collect();
-            query.push(format!("page={to}"));
-            links.push(format!("<{api}{}?{}>; rel=\"{rel}\"", self.path, query.join("&")));
+            let address = self.address_with(api, "page", &to.to_string());
+            links.push(format!("<{address}>; rel=\"{rel}\""));
         };
         if page > 1 {
             link((page - 1).min(last), "prev");
@@ -131,6 +124,18 @@ impl Call {
         let first = (page - 1).saturating_mul(per_page).saturating_add_signed(moved);
         let rows = rows.into_iter().skip(first).take(per_page);
         (rows.collect(), (!links.is_empty()).then(|| links.join(", ")))
+    }
+
+    /// The address of this call, with another value of one part of its query.
+    pub(super) fn address_with(&self, api: &str, name: &str, value: &str) -> String {
+        let others = self.query.iter().filter(|(known, _)| *known != name);
+        let mut query: Vec<String> = others
+            .map(|(name, value)| {
+                format!("{}={}", super::views::encode(name), super::views::encode(value))
+            })
+            .collect();
+        query.push(format!("{name}={}", super::views::encode(value)));
+        format!("{api}{}?{}", self.path, query.join("&"))
     }
 
     /// A page of a plain list.

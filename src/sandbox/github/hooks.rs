@@ -31,6 +31,9 @@ const MOST_ANSWER: usize = 64 * 1024;
 /// Deliveries in the log, with their payloads. Those that wait are never dropped.
 pub(super) const MOST_DELIVERIES: usize = 5_000;
 
+/// The log goes back for so long.
+const KEPT: chrono::Duration = chrono::Duration::days(3);
+
 /// Whose events a hook gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -109,6 +112,7 @@ fn push_differences(state: &State, repo: &Repo, json: &mut Value) {
 }
 
 /// What the worker of a hook needs to reach the receiver.
+#[derive(Clone)]
 pub(super) struct Sink(pub(super) Transport);
 
 impl fmt::Debug for Sink {
@@ -264,6 +268,11 @@ impl State {
         }
     }
 
+    /// Whether the log still shows it.
+    pub(super) fn is_kept(&self, delivery: &Delivery) -> bool {
+        self.now() - delivery.delivered_at < KEPT
+    }
+
     /// Sends a delivery again, with its old GUID, as `POST …/attempts` does.
     pub(super) fn redeliver(&mut self, id: u64) -> Result<u64, Refusal> {
         let old = self.deliveries.get(&id).cloned().ok_or_else(Refusal::not_found)?;
@@ -326,14 +335,16 @@ impl State {
             "event": delivery.event,
             "action": delivery.action,
             "installation_id": installation,
-            "repository_id": delivery.repository,
+            "repository_id": Some(delivery.repository).filter(|id| *id > 0),
             "throttled_at": null,
         });
         if whole {
             let payload: Value = serde_json::from_slice(&delivery.payload).unwrap_or_default();
             json["url"] = hook.map_or("", |hook| &hook.url).into();
-            json["request"] =
-                json!({ "headers": self.delivery_headers(delivery), "payload": payload });
+            let headers = self.delivery_headers(delivery).into_iter();
+            let headers: serde_json::Map<String, Value> =
+                headers.map(|(name, value)| (name.to_owned(), value.into())).collect();
+            json["request"] = json!({ "headers": headers, "payload": payload });
             json["response"] = json!({ "headers": {}, "payload": "" });
         }
         json

@@ -82,6 +82,9 @@ impl GitHub {
             path.strip_prefix("/api/v3").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         match prefixed {
+            None if method == "POST" && is_page_of_apps(&path) => {
+                self.make_app(&path, parts.uri.query().unwrap_or_default(), &bytes)
+            }
             None if !rest::ROOTS.contains(&first) && method == "GET" => {
                 let state = self.state();
                 web::page(&state, &path, parts.uri.query())
@@ -139,6 +142,15 @@ impl GitHub {
         drop(state);
         finish(reply)
     }
+}
+
+/// A page on which an App is made from a manifest.
+fn is_page_of_apps(path: &str) -> bool {
+    let mut parts = path.trim_matches('/').split('/');
+    if parts.next() == Some("organizations") {
+        return parts.next().is_some() && parts.eq(["settings", "apps", "new"]);
+    }
+    matches!(path.trim_matches('/'), "settings/apps/new" | "settings/apps")
 }
 
 fn shown(path: &str, query: &str) -> String {

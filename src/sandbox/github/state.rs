@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::exchange::Exchanges;
 use super::faults::Faults;
 use super::git::GitError;
-use super::hooks::{Delivery, Hook};
+use super::hooks::{Delivery, Hook, Sink};
 use super::model::{
     Account, AccountKind, Actor, App, Bearer, Grant, Installation, Issue, Repo, Role, Time, Token,
 };
@@ -39,6 +39,10 @@ pub(super) struct State {
     pub(super) grants: BTreeMap<u64, Grant>,
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) deliveries: BTreeMap<u64, Delivery>,
+    /// Apps that were made by a manifest, by the code that is good for their secrets.
+    pub(super) codes: BTreeMap<String, (u64, Time)>,
+    /// How hooks of such Apps reach their address; over sockets when nothing else is said.
+    pub(super) way_of_hooks: Option<Sink>,
     pub(super) requests: VecDeque<RequestRecord>,
     pub(super) faults: Faults,
     pub(super) exchanges: Exchanges,
@@ -63,6 +67,8 @@ impl State {
             grants: BTreeMap::new(),
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            way_of_hooks: None,
             requests: VecDeque::new(),
             exchanges: Exchanges::default(),
             limits: Limits::default(),

@@ -292,9 +292,9 @@ impl World {
         let records = self.stage.environments().list(&ListParams::default()).await;
         let mut text = String::new();
         for record in records.expect("a list").items {
-            let number = record.spec.source.pull_request.number.unsigned_abs();
+            let number = record.spec.source.number().unwrap_or_default();
             let status = serde_json::to_string_pretty(&record.status).expect("JSON");
-            let comment = self.comment(number).unwrap_or_default();
+            let comment = (number > 0).then(|| self.comment(number)).flatten().unwrap_or_default();
             writeln!(text, "#{number}: {status}\n{comment}").expect("a text can be written to");
         }
         let github = &self.stage.github;

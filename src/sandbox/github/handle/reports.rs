@@ -1,5 +1,7 @@
 //! Handle: check runs, commit statuses and deployments, as people see them.
 
+use serde_json::json;
+
 use crate::sandbox::github::{GitHub, Refusal};
 
 /// A check run.
@@ -114,6 +116,50 @@ impl GitHub {
             actions: run.actions.iter().map(|action| action.identifier.clone()).collect(),
         });
         Ok(runs.collect())
+    }
+
+    /// What CI does with a check as an App: starts a run, or concludes the newest one of that name at the commit.
+    pub fn check(
+        &self,
+        repo: &str,
+        app: u64,
+        sha: &str,
+        name: &str,
+        conclusion: Option<&str>,
+    ) -> Result<u64, Refusal> {
+        let mut state = self.state();
+        let repo = state.named(repo)?;
+        let owner = state.repo(repo)?.owner;
+        let mut input = json!({ "name": name, "head_sha": sha });
+        match conclusion {
+            Some(conclusion) => input["conclusion"] = conclusion.into(),
+            None => input["status"] = "in_progress".into(),
+        }
+        let input = serde_json::from_value(input).map_err(Refusal::broken)?;
+        let runs = state.repo(repo)?.check_runs.values().rev();
+        let open = runs
+            .filter(|run| run.app == app && run.head_sha == sha && run.name == name)
+            .find(|run| run.status != "completed" && conclusion.is_some())
+            .map(|run| run.id);
+        match open {
+            Some(id) => state.update_check_run(repo, id, input, app, owner).map(|()| id),
+            None => state.create_check_run(repo, input, app, owner),
+        }
+    }
+
+    /// What CI does with a commit status.
+    pub fn set_status(
+        &self,
+        repo: &str,
+        sha: &str,
+        context: &str,
+        status: &str,
+        by: &str,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let (repo, by) = state.named_by(repo, by)?;
+        let input = json!({ "state": status, "context": context });
+        state.add_status(repo, sha, &input, by).map(drop)
     }
 
     /// All commit statuses of a repository, oldest first.

@@ -56,6 +56,14 @@ impl GitHub {
         Ok(id)
     }
 
+    /// Takes a webhook away, with its log.
+    pub fn remove_hook(&self, hook: u64) -> Result<(), Refusal> {
+        let mut state = self.state();
+        state.hooks.remove(&hook).ok_or_else(Refusal::not_found)?;
+        state.deliveries.retain(|_, delivery| delivery.hook != hook);
+        Ok(())
+    }
+
     /// Stops or restarts the sending of a hook's events.
     pub fn set_hook_active(&self, hook: u64, active: bool) {
         if let Some(hook) = self.state().hooks.get_mut(&hook) {
@@ -79,6 +87,11 @@ impl GitHub {
                 payload: delivery.payload.clone(),
             })
             .collect()
+    }
+
+    /// How the hooks of Apps that are made by a manifest reach their address; over sockets when nothing is said.
+    pub fn lead_hooks(&self, transport: crate::seams::Transport) {
+        self.state().way_of_hooks = Some(Sink(transport));
     }
 
     /// Sends a delivery once more.

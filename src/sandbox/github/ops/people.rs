@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use serde_json::{Value, json};
 
+use crate::sandbox::github::hooks::Scope;
 use crate::sandbox::github::model::{
     Account, AccountKind, Actor, App, Bearer, Grant, Installation, Repo, Time, Token,
 };
@@ -259,6 +260,8 @@ impl State {
     }
 
     pub(in crate::sandbox::github) fn app_json(&self, app: &App) -> Value {
+        let hook = self.hooks.values().find(|hook| hook.scope == Scope::App(app.id));
+        let events = hook.map(|hook| hook.events.clone()).unwrap_or_default();
         json!({
             "id": app.id,
             "slug": app.slug,
@@ -272,7 +275,7 @@ impl State {
             "created_at": time(app.created_at),
             "updated_at": time(app.created_at),
             "permissions": app.permissions,
-            "events": [],
+            "events": events,
             "installations_count": self.installations.values().filter(|i| i.app == app.id).count(),
         })
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Routed, number};
 use crate::sandbox::github::call::{Call, Reply};
-use crate::sandbox::github::hooks::{Outcome, Scope};
+use crate::sandbox::github::hooks::{Hook, Outcome, Scope};
 use crate::sandbox::github::model::Actor;
 use crate::sandbox::github::refusal::Refusal;
 use crate::sandbox::github::state::State;
@@ -36,9 +36,10 @@ pub(super) fn route(state: &mut State, call: &Call, parts: &[&str]) -> Routed {
         ("POST", ["app", "installations", id, "access_tokens"]) => {
             own(state, app, id).and_then(|id| mint(state, call, id)).map(Reply::created)
         }
-        ("GET", ["app", "hook", "deliveries"]) => {
-            hook().map(|hook| call.list(&state.api(), log(state, hook)))
+        ("GET", ["app", "hook", "config"]) => {
+            hook().map(|hook| Reply::ok(config(&state.hooks[&hook])))
         }
+        ("GET", ["app", "hook", "deliveries"]) => hook().and_then(|hook| log(state, call, hook)),
         ("GET", ["app", "hook", "deliveries", id]) => {
             number(id).and_then(|id| one(state, hook()?, id))
         }
@@ -100,17 +101,59 @@ fn repositories(state: &State, call: &Call) -> Result<Reply, Refusal> {
     Ok(call.counted(&state.api(), "repositories", rows.collect()))
 }
 
-/// The log of a hook, newest first.
-pub(super) fn log(state: &State, hook: u64) -> Vec<Value> {
-    let rows = state.deliveries.values().rev().filter(|delivery| delivery.hook == hook);
-    // What is still on its way, or was lost before it was sent, is in no log.
-    let rows = rows.filter(|d| !matches!(d.outcome, Outcome::Queued | Outcome::Lost));
-    rows.map(|delivery| state.delivery_json(delivery, false)).collect()
+/// Where a hook leads; its secret is never shown.
+fn config(hook: &Hook) -> Value {
+    let mut config = json!({ "content_type": "json", "insecure_ssl": "0", "url": hook.url });
+    if !hook.secret.is_empty() {
+        config["secret"] = "********".into();
+    }
+    config
+}
+
+/// A page of the log of a hook, newest first, by cursor: the page begins below that number.
+pub(super) fn log(state: &State, call: &Call, hook: u64) -> Result<Reply, Refusal> {
+    let wanted = |outcome: &Outcome| {
+        let (code, _) = outcome.words();
+        match call.query("status") {
+            None => Ok(true),
+            Some("success") => Ok((200..300).contains(&code)),
+            Some("failure") => Ok(!(200..300).contains(&code)),
+            Some(_) => Err(Refusal::invalid("Request", "status", "invalid", None)),
+        }
+    };
+    let below = match call.query("cursor") {
+        None => u64::MAX,
+        Some(text) => {
+            let words = || Refusal::invalid("Request", "cursor", "invalid", None);
+            text.strip_prefix("v1_").and_then(|text| text.parse().ok()).ok_or_else(words)?
+        }
+    };
+    let mut rows = Vec::new();
+    for delivery in state.deliveries.range(..below).rev().map(|(_, delivery)| delivery) {
+        // What is still on its way, or was lost before it was sent, is in no log.
+        let shown = delivery.hook == hook
+            && !matches!(delivery.outcome, Outcome::Queued | Outcome::Lost)
+            && state.is_kept(delivery);
+        if shown && wanted(&delivery.outcome)? {
+            rows.push((delivery.id, state.delivery_json(delivery, false)));
+        }
+    }
+    let more = rows.len();
+    let (_, per_page) = call.page();
+    rows.truncate(per_page);
+    let last = rows.last().filter(|_| more > per_page).map(|(id, _)| *id);
+    let mut reply = Reply::ok(rows.into_iter().map(|(_, row)| row).collect());
+    if let Some(last) = last {
+        let link = call.address_with(&state.api(), "cursor", &format!("v1_{last}"));
+        reply.headers.push(("link", format!("<{link}>; rel=\"next\"")));
+    }
+    Ok(reply)
 }
 
 /// One delivery, whole.
 pub(super) fn one(state: &State, hook: u64, id: u64) -> Result<Reply, Refusal> {
     let found = state.deliveries.get(&id).filter(|delivery| delivery.hook == hook);
+    let found = found.filter(|delivery| state.is_kept(delivery));
     found.map(|found| Reply::ok(state.delivery_json(found, true))).ok_or_else(Refusal::not_found)
 }
 

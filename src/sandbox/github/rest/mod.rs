@@ -25,6 +25,7 @@ pub(super) const ROOTS: &[&str] = &[
     "rate_limit",
     "meta",
     "app",
+    "app-manifests",
     "installation",
     "orgs",
     "graphql",
@@ -40,6 +41,7 @@ pub(super) fn route(state: &mut State, call: &Call) -> Result<Reply, Refusal> {
         (_, ["app" | "installation", ..]) => {
             apps::route(state, call, &parts).unwrap_or_else(|| Err(unsupported()))
         }
+        ("POST", ["app-manifests", code, "conversions"]) => state.convert_manifest(code),
         ("GET", ["user"]) => match call.actor {
             Actor::User(id) => {
                 let account = state.accounts.get(&id).ok_or_else(Refusal::not_found)?;

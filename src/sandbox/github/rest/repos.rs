@@ -24,6 +24,7 @@ pub(super) fn route(state: &mut State, call: &Call, repo: u64, rest: &[&str]) ->
         ("GET", ["branches", name @ ..]) if !name.is_empty() => {
             branch(state, repo, &name.join("/"))
         }
+        ("GET", ["git", "matching-refs", name @ ..]) => matching(state, repo, &name.join("/")),
         ("GET", ["git", "ref", name @ ..]) if !name.is_empty() => {
             reference(state, repo, &name.join("/"))
         }
@@ -77,13 +78,27 @@ fn reference(state: &State, repo: u64, name: &str) -> Result<Reply, Refusal> {
     let found = state.repo(repo)?;
     let full = format!("refs/{name}");
     let sha = found.git.reference(&full).ok_or_else(Refusal::not_found)?;
-    let api = state.repo_api(found);
-    Ok(Reply::ok(json!({
+    Ok(Reply::ok(reference_json(state, found, name, &sha)))
+}
+
+/// All references whose names begin so, on one page.
+fn matching(state: &State, repo: u64, name: &str) -> Result<Reply, Refusal> {
+    let found = state.repo(repo)?;
+    let rows = found.git.references("refs/heads/")?.into_iter().filter_map(|(full, sha)| {
+        let rest = full.strip_prefix("refs/")?;
+        rest.starts_with(name).then(|| reference_json(state, found, rest, &sha))
+    });
+    Ok(Reply::ok(rows.collect()))
+}
+
+fn reference_json(state: &State, found: &Repo, name: &str, sha: &str) -> serde_json::Value {
+    let (full, api, repo) = (format!("refs/{name}"), state.repo_api(found), found.id);
+    json!({
         "ref": full,
         "node_id": crate::sandbox::github::views::node_id("Ref", repo),
         "url": format!("{api}/git/refs/{}", name.split('/').map(encode).collect::<Vec<_>>().join("/")),
         "object": { "type": "commit", "sha": sha, "url": format!("{api}/git/commits/{sha}") },
-    })))
+    })
 }
 
 fn commit(state: &State, repo: u64, name: &str) -> Result<Reply, Refusal> {
@@ -162,7 +177,7 @@ fn hooks(state: &State, call: &Call, repo: u64) -> Result<Reply, Refusal> {
 
 fn deliveries(state: &State, call: &Call, repo: u64, hook: u64) -> Result<Reply, Refusal> {
     need_hook(state, call, repo, hook)?;
-    Ok(call.list(&state.api(), super::apps::log(state, hook)))
+    super::apps::log(state, call, hook)
 }
 
 fn delivery(state: &State, call: &Call, repo: u64, hook: u64, id: u64) -> Result<Reply, Refusal> {

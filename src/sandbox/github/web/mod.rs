@@ -1,6 +1,7 @@
 //! PURE · pages for people: the list of repositories and one pull request, escaped, without scripts and without
 //! anything from elsewhere.
 
+mod apps;
 mod markdown;
 mod pull;
 

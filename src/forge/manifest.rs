@@ -1,0 +1,150 @@
+//! I/O · GitHub's App manifest flow: the manifest that a browser carries there, and the exchange of the code that comes
+//! back for the App's id, key and webhook secret. No login: the code is the proof, and good for an hour.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::api::ApiUrl;
+use super::error::{ForgeError, one_line};
+use crate::seams::{Body, BoxError, Transport, body};
+
+/// The App as this version of the service wants it.
+const MANIFEST: &str = include_str!("../../deploy/github-app.json");
+/// The answer holds a key and a page of words.
+const MOST_BYTES: usize = 256 * 1024;
+/// GitHub answers within this time, or it does not.
+const CALL: Duration = Duration::from_secs(30);
+/// A code has 40 characters.
+const LONGEST_CODE: usize = 200;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The App's name, which is one in all of GitHub; its owner may still change it.
+    pub name: String,
+    /// Its page for people.
+    pub homepage: String,
+    /// Where deliveries are sent.
+    pub webhook: String,
+    /// Where the browser comes back to.
+    pub redirect: String,
+    /// Others may install it, too.
+    pub public: bool,
+}
+
+/// The manifest, as GitHub's page takes it.
+#[must_use]
+pub fn manifest(wanted: &Wanted) -> String {
+    let Wanted { name, homepage, webhook, redirect, public } = wanted;
+    let mut manifest: Value = serde_json::from_str(MANIFEST).unwrap_or_else(|_| json!({}));
+    manifest["name"] = name.clone().into();
+    manifest["url"] = homepage.clone().into();
+    manifest["hook_attributes"] = json!({ "url": webhook, "active": true });
+    manifest["redirect_url"] = redirect.clone().into();
+    manifest["public"] = (*public).into();
+    manifest.to_string()
+}
+
+/// An App that was just made. Its `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct MadeApp {
+    /// Number.
+    pub id: u64,
+    /// Name in addresses.
+    pub slug: String,
+    /// Its page for people.
+    pub html_url: String,
+    /// Its key, as PEM.
+    pub private_key: SecretString,
+    /// What its deliveries are signed with.
+    pub webhook_secret: SecretString,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    id: u64,
+    slug: String,
+    html_url: String,
+    pem: String,
+    webhook_secret: Option<String>,
+}
+
+type Sent = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+async fn read(sent: Sent) -> Result<(StatusCode, Bytes), BoxError> {
+    let (parts, mut content) = sent.await?.into_parts();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = content.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if whole.len() + data.len() > MOST_BYTES {
+            return Err(BoxError::from("the answer is too big"));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok((parts.status, whole.freeze()))
+}
+
+/// Gets the App for the code.
+pub async fn convert(
+    transport: &Transport,
+    api: &ApiUrl,
+    code: &str,
+) -> Result<MadeApp, ForgeError> {
+    // The code is as good as the key for an hour: it is in no message.
+    let call = || "POST /app-manifests/CODE/conversions".to_owned();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if code.is_empty() || code.len() > LONGEST_CODE || !code.bytes().all(plain) {
+        let message = "the code is none that GitHub gives".to_owned();
+        return Err(ForgeError::Invalid { call: call(), message });
+    }
+    let request = Request::post(format!("{api}/app-manifests/{code}/conversions"))
+        .header(http::header::ACCEPT, "application/vnd.github+json")
+        .header(http::header::USER_AGENT, "bivouac")
+        .header("x-github-api-version", "2022-11-28")
+        .body(body(""));
+    let unexpected =
+        |reason: &str| ForgeError::Unexpected { call: call(), reason: reason.to_owned() };
+    let request = request.map_err(|_| unexpected("its address is none"))?;
+    let unreached = |reason: &str, source| ForgeError::Unavailable {
+        call: call(),
+        reason: reason.to_owned(),
+        source,
+    };
+    // Boxed by itself, so that the future's type has no lifetime in it.
+    let sent: Sent = Box::pin(transport.clone().oneshot(request));
+    let answer: BoxFuture<'static, _> = Box::pin(read(sent));
+    let (status, bytes) = tokio::time::timeout(CALL, answer)
+        .await
+        .map_err(|_| unreached("no answer in time", None))?
+        .map_err(|error| unreached("the connection failed", Some(error)))?;
+    match status {
+        StatusCode::CREATED => {}
+        StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
+            let message = "the code was used before, or is older than an hour".to_owned();
+            return Err(ForgeError::Invalid { call: call(), message });
+        }
+        status if status.is_server_error() => {
+            return Err(unreached(&format!("HTTP {}", status.as_u16()), None));
+        }
+        status => return Err(unexpected(&format!("HTTP {}", status.as_u16()))),
+    }
+    let Answer { id, slug, html_url, pem, webhook_secret } =
+        serde_json::from_slice(&bytes).map_err(|_| unexpected("the body can't be read"))?;
+    let secret = webhook_secret.filter(|secret| !secret.is_empty());
+    let secret = secret.ok_or_else(|| unexpected("the App has no webhook secret"))?;
+    Ok(MadeApp {
+        id,
+        slug: one_line(&slug),
+        html_url: one_line(&html_url),
+        private_key: pem.into(),
+        webhook_secret: secret.into(),
+    })
+}

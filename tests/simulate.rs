@@ -1,0 +1,51 @@
+//! Random lives of pull requests: every promise holds in the end, the same seed is the same run, and a planted bug for
+//! each promise is found. `.ci/run` plays five hundred seeds with the released program.
+
+use bivouac::app::simulate::{Flaw, Outcome, run_alone};
+
+/// Pull requests of a run here.
+const LIVES: usize = 3;
+
+fn lived(seed: u64, flaw: Option<Flaw>) -> Outcome {
+    run_alone(seed, LIVES, flaw).expect("a run")
+}
+
+#[test]
+fn every_promise_holds_in_the_end() {
+    for seed in 1..=12 {
+        let Outcome { steps, broken, .. } = lived(seed, None);
+        assert_eq!(broken, Vec::<String>::new(), "seed {seed}:\n{}", steps.join("\n"));
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let (one, two) = (lived(3, None), lived(3, None));
+    assert!(one.cluster_requests > 500, "something happened: {}", one.cluster_requests);
+    assert_eq!(one.digest, two.digest);
+    assert_ne!(one.digest, lived(4, None).digest);
+}
+
+/// What a bug breaks.
+fn promise(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::CommentsTwice => "exactly one comment by us",
+        Flaw::CommentKept => "the comment says the truth",
+        Flaw::DeploymentKept => "no deployment is left active",
+        Flaw::NamespaceKept => "no environment is left",
+        Flaw::RecordNotMade | Flaw::HeadRemembered => "no environment is missing",
+        Flaw::ForkTrusted => "nothing of an unapproved commit",
+        Flaw::OthersTaken => "comments of others",
+    }
+}
+
+#[test]
+fn a_planted_bug_for_each_promise_is_found() {
+    for flaw in Flaw::ALL {
+        let found = (1..=12).find(|seed| {
+            let broken = lived(*seed, Some(flaw)).broken;
+            broken.iter().any(|broken| broken.starts_with(promise(flaw)))
+        });
+        assert!(found.is_some(), "{flaw:?} breaks {:?} in no run", promise(flaw));
+    }
+}
