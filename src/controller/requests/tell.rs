@@ -106,7 +106,10 @@ async fn say(
             Err(error) => return Err(ReconcileError::Forge(error)),
         };
     }
-    if wordy && !mute {
+    if wordy
+        && !mute
+        && let Some(number) = number_of(record)
+    {
         let text = text(context, request, record, served).await?;
         let answer = Answer {
             request: request.metadata.name.clone().unwrap_or_default(),
