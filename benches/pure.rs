@@ -13,10 +13,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bivouac::domain::bundle::Bundle;
-use bivouac::domain::decision::{Camp, Situation, Want, decide};
+use bivouac::domain::decision::{Camp, Situation, SourceKind, Want, decide};
 use bivouac::domain::file_tree::FileTree;
 use bivouac::domain::guard::{GuardPolicy, guard};
 use bivouac::domain::id::{InvalidId, PrNumber, RepoName, Revision};
+use bivouac::domain::lifetime::By;
 use bivouac::domain::naming::{Instance, Label, environment_name, host_label, namespace_name};
 use bivouac::domain::policy::Forks;
 use bivouac::domain::pull_request::State;
@@ -169,6 +170,9 @@ fn situation() -> Situation {
     Situation {
         record_deleted: false,
         source: State::Open,
+        kind: SourceKind::PullRequest,
+        ends_by: By::Ttl,
+        room: None,
         want: Want::Auto,
         expires_at: Some(DateTime::UNIX_EPOCH + chrono::Duration::hours(72)),
         expired: false,

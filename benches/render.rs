@@ -183,6 +183,7 @@ fn tree(format: Format, objects: usize) -> FileTree {
 
 fn inputs() -> Outcome<RenderInputs> {
     Ok(RenderInputs {
+        redeploy: None,
         revision: Revision::parse(REVISION)?,
         merge: None,
         repository: RepoName::parse("acme", "shop")?,

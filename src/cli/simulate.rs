@@ -87,28 +87,28 @@ fn told(outcome: &Outcome, lives: usize, (json, requests, alone): (bool, bool, b
     let mut text = String::new();
     if alone || !broken.is_empty() {
         for step in steps {
-            let _ = write!(text, "  {step}\n");
+            let _ = writeln!(text, "  {step}");
         }
     }
     for request in outcome.requests.iter().filter(|_| requests) {
-        let _ = write!(text, "  {request}\n");
+        let _ = writeln!(text, "  {request}");
     }
     let Outcome { lasted, digest, .. } = outcome;
     let digest = digest.get(..12).unwrap_or_default();
     let hours = lasted / 3600;
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "seed {seed}: {} steps, {hours} h, {cluster_requests} requests to the cluster and {forge_requests} to the forge, digest {digest}\n",
+        "seed {seed}: {} steps, {hours} h, {cluster_requests} requests to the cluster and {forge_requests} to the forge, digest {digest}",
         steps.len()
     );
     for broken in broken {
-        let _ = write!(text, "  BROKEN {broken}\n");
+        let _ = writeln!(text, "  BROKEN {broken}");
     }
     for record in records {
-        let _ = write!(text, "  {record}\n");
+        let _ = writeln!(text, "  {record}");
     }
     if !broken.is_empty() {
-        let _ = write!(text, "  again: bivouac simulate --seed {seed} --lives {lives}\n");
+        let _ = writeln!(text, "  again: bivouac simulate --seed {seed} --lives {lives}");
     }
     let _ = output::print(&text);
     broken.is_empty()

@@ -44,6 +44,15 @@ pub(super) struct Built {
     pub(super) turn: Turn,
 }
 
+/// More than an inventory holds, with what is not pruned yet.
+fn too_many(before: usize, bundle: &Bundle) -> Unbuilt {
+    let message = format!(
+        "{before} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
+        bundle.objects.len()
+    );
+    refused("TooManyObjects", &Finding::of(BuildRule::RenderLimit, message))
+}
+
 /// Makes the camp what the bundle says.
 pub(super) async fn apply(
     context: &Context,
@@ -59,13 +68,7 @@ pub(super) async fn apply(
     let mode = turn.mode(context, record, served);
     let mut apply = Apply::of(record, inputs.revision.as_str(), &sent, *camp, mode);
     if apply.union().len() > INVENTORY {
-        let message = format!(
-            "{} objects of earlier commits are not pruned yet, and this commit has {}: together more than {INVENTORY}",
-            apply.before(),
-            bundle.objects.len()
-        );
-        let finding = Finding::of(BuildRule::RenderLimit, message);
-        let Unbuilt::Refused(refusal) = refused("TooManyObjects", &finding) else {
+        let Unbuilt::Refused(refusal) = too_many(apply.before(), bundle) else {
             return Err(ReconcileError::Stale);
         };
         return refuse(context, record, served, decision, digest.clone(), refusal).await;

@@ -127,16 +127,17 @@ impl RepositorySpec {
                     value: limits.progress_deadline.clone(),
                     rule: "write a number with s, m or h, from 10s to 24h",
                 })?,
-            parameters: parameters
-                .iter()
-                .map(|(name, ParameterRule { default, allowed })| {
-                    let (default, allowed) = (default.clone(), allowed.clone());
-                    (name.clone(), preview_file::ParameterRule { default, allowed })
-                })
-                .collect(),
+            parameters: parameters.iter().map(parameter).collect(),
             guardrails: self.guardrails()?,
         })
     }
+}
+
+fn parameter(
+    (name, ParameterRule { default, allowed }): (&String, &ParameterRule),
+) -> (String, preview_file::ParameterRule) {
+    let (default, allowed) = (default.clone(), allowed.clone());
+    (name.clone(), preview_file::ParameterRule { default, allowed })
 }
 
 /// When camps sleep.

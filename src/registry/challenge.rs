@@ -75,6 +75,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "what a header is read as")]
     fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
         Some(Challenge::Bearer { realm: realm.into(), service: service.map(str::to_owned) })
     }

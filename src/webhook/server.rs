@@ -20,7 +20,7 @@ use super::recorder::{RecordError, Recorder};
 use super::secrets::{Secrets, Served, installed, named};
 use crate::crd::{OF_INSTALLATION, OriginKind};
 use crate::domain::command::{self, Given};
-use crate::domain::event::{Action, Comment, Delivery, Event, EventError, parse};
+use crate::domain::event::{Action, Button, Comment, Delivery, Event, EventError, parse};
 use crate::domain::selection;
 use crate::seams::Clock;
 
@@ -285,32 +285,7 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             looked_at(&webhook.recorder, about, hint).await
         }
         Event::Comment(comment) => in_time(commands(&webhook.recorder, &mine, comment)).await,
-        Event::Button(button) => {
-            let Some((verb, number)) = button.of_instance(&webhook.instance) else {
-                return Ok("no button of this installation");
-            };
-            let (recorder, at) = (&webhook.recorder, (webhook.now)());
-            let asked = |served: &Served| {
-                let name = format!("check-{}", headers.delivery.to_ascii_lowercase());
-                Asked {
-                    repository: served.resource.clone(),
-                    number,
-                    name,
-                    given: Given { verb: verb.clone(), arguments: Vec::new(), slip: None },
-                    from: (OriginKind::Check, headers.delivery.clone()),
-                    by: button.by.clone(),
-                    at,
-                }
-            };
-            let write = async {
-                // A delivery has one name: of several Repositories that serve the same, the first.
-                for served in mine.iter().filter(|served| served.listens_to(&button.by)).take(1) {
-                    recorder.command(&asked(served)).await?;
-                }
-                Ok(())
-            };
-            in_time(write).await
-        }
+        Event::Button(button) => pressed(webhook, &mine, &button, &headers.delivery).await,
         Event::PullRequest { action, number } => {
             let (recorder, delivery) = (&webhook.recorder, &headers.delivery);
             let write = async {
@@ -325,6 +300,32 @@ async fn handle(webhook: &Webhook, request: Request) -> Result<&'static str, Ref
             in_time(write).await
         }
     }
+}
+
+/// Writes down what a button asks for.
+async fn pressed(
+    webhook: &Webhook,
+    mine: &[&Served],
+    button: &Button,
+    delivery: &str,
+) -> Result<&'static str, Refusal> {
+    let Some((verb, number)) = button.of_instance(&webhook.instance) else {
+        return Ok("no button of this installation");
+    };
+    // A delivery has one name: of several Repositories that serve the same, the first.
+    let Some(served) = mine.iter().find(|served| served.listens_to(&button.by)) else {
+        return Ok("nobody whose buttons count");
+    };
+    let asked = Asked {
+        repository: served.resource.clone(),
+        number,
+        name: format!("check-{}", delivery.to_ascii_lowercase()),
+        given: Given { verb, arguments: Vec::new(), slip: None },
+        from: (OriginKind::Check, delivery.to_owned()),
+        by: button.by.clone(),
+        at: (webhook.now)(),
+    };
+    in_time(webhook.recorder.command(&asked)).await
 }
 
 /// Writes down each command of a comment, in their order.

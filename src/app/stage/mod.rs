@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -341,15 +343,7 @@ impl Stage {
             },
         )?;
         if let Some(listener) = service_listener.filter(|_| parts.service) {
-            let (router, end) = (front.router(), stop.clone());
-            tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, router)
-                    .with_graceful_shutdown(end.cancelled_owned())
-                    .await
-                {
-                    tracing::error!("the webhook server ended: {error}");
-                }
-            });
+            tasks.spawn(serve(listener, front.router(), stop.clone()));
         }
         if parts.service {
             replicas.start(FIRST)?;
@@ -505,6 +499,14 @@ impl Stage {
         let status = answer.status().as_u16();
         let bytes = answer.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+/// The service's address, until `stop`.
+async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!("the webhook server ended: {error}");
     }
 }
 

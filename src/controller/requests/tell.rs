@@ -118,9 +118,7 @@ async fn say(
             about: about(request, served),
             text,
         };
-        if let Some(number) = number_of(record) {
-            said.answer = Some(post(served, number, begun, &reply(&answer)).await?);
-        }
+        said.answer = Some(post(served, number, begun, &reply(&answer)).await?);
     }
     Ok(said)
 }

@@ -197,7 +197,8 @@ mod tests {
         }
     }
 
-    fn of(api_version: &str, kind: &str, spec: Value) -> BundleObject {
+    fn of(api_version: &str, kind: &str, spec: impl Into<Value>) -> BundleObject {
+        let spec: Value = spec.into();
         object(
             json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}),
         )
