@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::Context;
 use super::error::chain;
+use super::patience::Patience;
 use crate::domain::guardrails::Gatekeepers;
 
 /// The gatekeepers, as the watch last showed them.
@@ -63,7 +64,7 @@ pub(super) async fn watch(context: &Context) {
     let api: Api<EndpointSlice> = Api::namespaced(context.home.clone(), &context.namespace);
     let config =
         watcher::Config::default().labels(&format!("kubernetes.io/service-name={service}"));
-    let stream = watcher(api, config).default_backoff();
+    let stream = watcher(api, config).backoff(Patience::of(context));
     futures::pin_mut!(stream);
     let (mut slices, mut listed) = (BTreeMap::new(), BTreeMap::new());
     let name = |slice: &EndpointSlice| slice.metadata.name.clone().unwrap_or_default();

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::Context;
 use super::error::{ReconcileError, chain};
+use super::patience::Patience;
 use super::reconcile::Served;
 use crate::domain::guardrails::{Camp, Overrides, copy_of, pull_secret_name};
 
@@ -98,7 +99,7 @@ pub(super) async fn watch_overrides(context: &Context) {
         Api::namespaced(context.home.clone(), &context.namespace);
     let config =
         watcher::Config::default().fields(&format!("metadata.name={}", context.guardrails));
-    let stream = watcher::watcher(api, config).default_backoff().touched_objects();
+    let stream = watcher::watcher(api, config).backoff(Patience::of(context)).touched_objects();
     futures::pin_mut!(stream);
     while let Some(shown) = stream.next().await {
         match shown {

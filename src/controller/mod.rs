@@ -36,6 +36,7 @@ mod measure;
 mod merge;
 mod notify;
 mod observe;
+mod patience;
 mod pin;
 mod power;
 mod queue;
@@ -69,6 +70,7 @@ use tokio_util::sync::CancellationToken;
 pub use credentials::{Credential, Credentials};
 pub use error::ReconcileError;
 
+use self::patience::Patience;
 use crate::apply::Target;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::Instance;
@@ -232,6 +234,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
         *slot = Some(repository_store);
     }
     let repositories = repositories
+        .trigger_backoff(Patience::of(&context))
         .reconcile_all_on(rotation::changes(context.clone()))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(repository::reconcile, repository::on_error, context.clone())
@@ -244,6 +247,7 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     }
     measure::watch(&context, records.clone());
     let environments = environments
+        .trigger_backoff(Patience::of(&context))
         .reconcile_all_on(context.grants.changes())
         .reconcile_all_on(context.gate.changes())
         .reconcile_all_on(context.queue.changes())

@@ -11,6 +11,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 
 use super::error::chain;
+use super::patience::Patience;
 use super::stored::BUNDLE_LABEL;
 use super::{Context, grants};
 
@@ -75,7 +76,8 @@ pub(super) fn changes(context: Arc<Context>) -> impl Stream<Item = ()> + Send + 
         Api::namespaced(context.home.clone(), &context.namespace);
     // Stored bundles are Secrets, too, and change all the time.
     let config = watcher::Config::default().labels(&format!("!{BUNDLE_LABEL}"));
-    watcher::watcher(api, config).default_backoff().touched_objects().filter_map(move |shown| {
+    let watched = watcher::watcher(api, config).backoff(Patience::of(&context));
+    watched.touched_objects().filter_map(move |shown| {
         let changed = match shown {
             Ok(secret) => {
                 let name = secret.metadata.name.as_deref().unwrap_or_default();

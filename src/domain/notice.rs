@@ -173,7 +173,8 @@ impl Notice {
             actions.extend(self.urls().map(|(app, url)| open(&named(app), url)));
         }
         if is_address(&self.page) {
-            actions.push(open("Pull request", &self.page));
+            let page = if self.number.is_some() { "Pull request" } else { "Branches" };
+            actions.push(open(page, &self.page));
         }
         json!({
             "type": "message",
@@ -279,7 +280,7 @@ mod tests {
         insta::assert_snapshot!(ready.slack(), @r##"{"blocks":[{"text":{"text":"*Preview is ready*: <https://github.com/acme/shop/pull/7|acme/shop#7> at `0123456`\n<https://shop-pr-7.preview.example.com|web>","type":"mrkdwn"},"type":"section"}],"text":"Preview is ready: acme/shop#7 at 0123456"}"##);
         insta::assert_snapshot!(ready.teams(), @r##"{"attachments":[{"content":{"$schema":"http://adaptivecards.io/schemas/adaptive-card.json","actions":[{"title":"web","type":"Action.OpenUrl","url":"https://shop-pr-7.preview.example.com"},{"title":"Pull request","type":"Action.OpenUrl","url":"https://github.com/acme/shop/pull/7"}],"body":[{"inlines":[{"text":"Preview is ready: acme/shop#7 at 0123456","type":"TextRun","weight":"bolder"}],"type":"RichTextBlock"}],"type":"AdaptiveCard","version":"1.4"},"contentType":"application/vnd.microsoft.card.adaptive"}],"type":"message"}"##);
         let failed = notice(Moment::Failed, Some("web: password=hunter2\n<!channel>"));
-        insta::assert_snapshot!(failed.json(), @r##"{"at":"2027-01-15T08:00:00Z","event":"failed","page":"https://github.com/acme/shop/pull/7","pullRequest":7,"reason":"web: password=[hidden] <!channel>","repository":"acme/shop","revision":"0123456789abcdef0123456789abcdef01234567","urls":[{"app":"web","url":"https://shop-pr-7.preview.example.com"}],"version":1}"##);
+        insta::assert_snapshot!(failed.json(), @r##"{"at":"2027-01-15T08:00:00Z","branch":null,"event":"failed","page":"https://github.com/acme/shop/pull/7","pullRequest":7,"reason":"web: password=[hidden] <!channel>","repository":"acme/shop","revision":"0123456789abcdef0123456789abcdef01234567","urls":[{"app":"web","url":"https://shop-pr-7.preview.example.com"}],"version":1}"##);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::{World, one};
+use crate::support::{SWEEP, World, one};
 
 fn definition(versions: &[&str]) -> Value {
     let versions: Vec<Value> = versions
@@ -75,10 +75,10 @@ async fn a_definition_that_the_cluster_lacks_is_refused_until_it_is_there() {
     assert_eq!(status.condition("Rendered").expect("a condition").reason, "DefinitionMissing");
     assert!(world.namespace(number).await.is_none(), "nothing of it was written");
     // It stays so, and costs nothing once all of it is told.
-    world.sleep(Duration::from_secs(30)).await;
+    world.sleep(SWEEP).await;
     let since = world.stage.clock.now();
     // Once an hour the Repository says that there are sweeps.
-    world.sleep(Duration::from_secs(3500)).await;
+    world.sleep(Duration::from_secs(3000)).await;
     assert_eq!(world.written_by_the_service(since), Vec::<String>::new());
 
     // Other versions are not these.

@@ -49,7 +49,8 @@ async fn every_request_and_every_answer_of_a_life_is_as_github_describes_it() {
     github.comment(REPOSITORY, number, "/preview status", MAINTAINER).expect("a comment");
     github.label(REPOSITORY, number, "preview/keep", MAINTAINER).expect("a label");
     world.push("sparks", &one("CHANGES.md", "more sparks"));
-    world.sleep(SWEEP).await;
+    // One sweep reads what was said, the next from there on, and another that it is still so.
+    world.sleep(SWEEP * 3).await;
     github.rename_repository(REPOSITORY, "bonfire", MAINTAINER).expect("a name");
     world.sleep(SWEEP).await;
     github.rename_repository("acme/bonfire", "campfire", MAINTAINER).expect("a name");

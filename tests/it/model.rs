@@ -37,7 +37,8 @@ const TABLE: &[(&str, u8, bool)] = &[
 const PEOPLE: &[(&str, u8)] =
     &[("rea", 1), ("tri", 2), ("wen", 3), ("mai", 4), ("adm", 5), ("aut", 1), ("non", 1)];
 const AUTHOR: &str = "aut";
-const COMMANDS: usize = 1000;
+/// In each of eight worlds: a thousand in all.
+const COMMANDS: usize = 125;
 
 fn role(level: u8) -> Role {
     match level {
@@ -49,9 +50,28 @@ fn role(level: u8) -> Role {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn nobody_ever_does_what_the_table_forbids() {
-    let world = World::new(1).await;
+macro_rules! worlds {
+    ($($name:ident: $seed:literal),* $(,)?) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $name() {
+            nobody_ever_does_what_the_table_forbids($seed).await;
+        }
+    )*};
+}
+
+worlds! {
+    nobody_does_what_the_table_forbids_in_the_first_world: 1,
+    nobody_does_what_the_table_forbids_in_the_second_world: 2,
+    nobody_does_what_the_table_forbids_in_the_third_world: 3,
+    nobody_does_what_the_table_forbids_in_the_fourth_world: 4,
+    nobody_does_what_the_table_forbids_in_the_fifth_world: 5,
+    nobody_does_what_the_table_forbids_in_the_sixth_world: 6,
+    nobody_does_what_the_table_forbids_in_the_seventh_world: 7,
+    nobody_does_what_the_table_forbids_in_the_eighth_world: 8,
+}
+
+async fn nobody_ever_does_what_the_table_forbids(seed: u64) {
+    let world = World::new(seed).await;
     let github = &world.stage.github;
     for (login, level) in PEOPLE {
         if *login == "non" {
@@ -65,7 +85,7 @@ async fn nobody_ever_does_what_the_table_forbids() {
         .expect("a commit");
     let number = world.propose("sparks", "A change", AUTHOR);
     world.ready(number, &head).await;
-    let rng = Rng::seeded(0xc0de);
+    let rng = Rng::seeded(0xc0de + seed);
     let pick = |most: usize| usize::try_from(rng.below(most as u64)).expect("small");
     let mut levels: Vec<u8> = PEOPLE.iter().map(|(_, level)| *level).collect();
     let (mut allowed, mut forbidden) = (0, 0);
@@ -103,5 +123,5 @@ async fn nobody_ever_does_what_the_table_forbids() {
             assert_eq!(unchanged, after, "turn {turn}: {login} {verb}");
         }
     }
-    assert!(allowed > 200 && forbidden > 200, "{allowed} {forbidden}");
+    assert!(allowed > 20 && forbidden > 20, "{allowed} {forbidden}");
 }

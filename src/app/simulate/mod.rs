@@ -1,7 +1,8 @@
 //! A run of random lives on the sandbox: pull requests open, change and close while deliveries are lost, doubled, late and
 //! forged, the forge and the API server fail, and the service is killed; then all is calm, and every promise must hold.
 //!
-//! The same seed is the same run, request by request: one thread, a paused clock, no socket.
+//! The same seed draws the same steps; one thread, a paused clock, no socket. Runs of the controller that begin in the same
+//! instant go in the order of kube's hash maps, which is another one each time.
 
 mod act;
 mod flaw;

@@ -10,7 +10,7 @@ use crate::forge::{AppItself, Forge, ForgeError, HookConfig, RepositoryHook, Whi
 /// Without these nothing is heard of in time.
 const NEEDED: &[&str] = &["pull_request"];
 /// What else makes a difference.
-const WELCOME: &[&str] = &["delete", "push", "repository"];
+const WELCOME: &[&str] = &["check_run", "delete", "issue_comment", "push", "repository"];
 /// Deliveries of the last time are looked at.
 const LATELY: TimeDelta = TimeDelta::days(3);
 /// Of them, so many pages at most.

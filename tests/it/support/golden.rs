@@ -17,8 +17,9 @@ pub(crate) fn golden(name: &str, comment: &str, head: &str) {
         return;
     }
     let mut stored = std::fs::read_to_string(&path).unwrap_or_default();
-    if super::is_real() {
-        // No story begins at the golden file's time there.
+    // How often a preview that does not answer is asked moves its end over a minute.
+    if super::is_real() || name.starts_with("health-url") {
+        // No story begins at the golden file's time on a real API server.
         stored = without_span(&stored, "expires ", " UTC");
         text = without_span(&text, "expires ", " UTC");
     }
