@@ -79,7 +79,7 @@ async fn a_camp_that_is_made_again_through_failures_is_still_ours() {
         let before = world.camp_uid(number).await;
         // Runs end in the midst of the making: the namespace is there, and nobody has written down that it is.
         world.stage.cluster.set_faults(FaultPlan {
-            server_errors: 250,
+            server_errors: 100,
             spared_users: spared.map(str::to_owned).into(),
             ..FaultPlan::default()
         });

@@ -78,7 +78,11 @@ pub async fn run(
     let wires = flaw.map_or_else(Wires::default, Flaw::wires);
     let stage = Stage::build_wired(folder, Clock::simulated(start), rng, wires).await?;
     let api: Api<Repository> = Api::namespaced(stage.admin.clone(), NAMESPACE);
-    let policy = Patch::Merge(json!({"spec": {"select": {"labels": {"none": [LABEL]}}}}));
+    let policy = Patch::Merge(json!({"spec": {
+        "select": {"labels": {"none": [LABEL]}},
+        // Some camps end by themselves.
+        "lifetime": {"ttl": "4h"},
+    }}));
     api.patch(NAME, &PatchParams::default(), &policy).await?;
 
     let mut world = World { stage, lives: Lives::default(), commits: 0 };
@@ -136,7 +140,9 @@ async fn settled(world: &World) -> Result<Vec<Broken>, BoxError> {
     let since = clock.now();
     clock.sleep(QUIET).await;
     let mut broken = world.broken().await?;
-    broken.extend(world.writes_since(since));
+    if !world.ends_soon() {
+        broken.extend(world.writes_since(since));
+    }
     Ok(broken)
 }
 

@@ -75,6 +75,12 @@ impl World {
         Ok(judge.broken)
     }
 
+    /// Whether a camp is so old that its end, or the warning of it, may come at any moment.
+    pub(super) fn ends_soon(&self) -> bool {
+        let now = self.stage.clock.now();
+        self.lives.all().iter().any(|life| now - life.pushed > Duration::minutes(75))
+    }
+
     /// What the service wrote since `since`, beside its Lease.
     pub(super) fn writes_since(&self, since: DateTime<Utc>) -> Vec<Broken> {
         let in_cluster = self.stage.cluster.audit().into_iter().filter(|event| {
@@ -248,8 +254,8 @@ fn due(
     // No time runs for a camp that was never made.
     let runs = alive == Due::Ready;
     match () {
-        () if runs && now - life.touched > Duration::hours(78) => vec![expired],
-        () if now - life.pushed > Duration::hours(71) => vec![alive, expired],
+        () if runs && now - life.touched > Duration::minutes(300) => vec![expired],
+        () if now - life.pushed > Duration::minutes(230) => vec![alive, expired],
         () => vec![alive],
     }
 }

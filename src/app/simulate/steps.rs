@@ -168,7 +168,7 @@ fn pause(rng: &Rng) -> Duration {
         0..65 => Duration::from_millis(rng.below(2_500)),
         65..105 => Duration::from_millis(rng.below(30_000)),
         105..119 => Duration::from_secs(300 + rng.below(100)),
-        _ => Duration::from_secs(3600 * (20 + rng.below(60))),
+        _ => Duration::from_secs(3600 * (1 + rng.below(4))),
     }
 }
 
