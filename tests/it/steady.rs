@@ -52,7 +52,7 @@ async fn a_hundred_standing_camps_cost_nothing_but_the_lease_for_five_minutes() 
     let asked: Vec<_> =
         asked.iter().map(|r| format!("{} {} {}", r.method, r.path, r.status)).collect();
     // One sweep or two, whose readings are conditional and cost nothing of the rate.
-    let since = asked.iter().find(|line| line.contains("/issues/comments?since="));
+    let since = asked.iter().find(|line| line.contains("/issues/comments?"));
     let sweep = [
         "GET /repos/acme/campfire 304",
         "GET /repos/acme/campfire/pulls?state=open&sort=created&direction=asc&per_page=100 304",
