@@ -14,6 +14,8 @@ use crate::forge::{self, ForgeError};
 const FIRST: Duration = Duration::from_millis(500);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Jitter makes no pause longer than by this.
+const SPREAD: Duration = Duration::from_secs(60);
 /// Pause while something is on its way.
 const SOON: Duration = Duration::from_millis(300);
 
@@ -128,7 +130,8 @@ pub(super) fn after(context: &Context, key: &str, error: &ReconcileError) -> Nex
             }
         }
     };
-    Next::requeue(context.rng.jitter(pause, 20))
+    // An hour that the forge asked for is not made an hour and twelve minutes.
+    Next::requeue(context.rng.jitter(pause, 20).min(pause + SPREAD))
 }
 
 /// How many runs of `key` ended with a transient error since the last that reached its goal.

@@ -73,7 +73,9 @@ async fn healthy(seed: u64) -> (World, App) {
         url: URL.into(),
         transport: Some(world.stage.receiver.clone()),
         secret: world.stage.webhook_secret.clone(),
-        events: ["pull_request", "push", "delete", "repository"].map(String::from).into(),
+        events: ["check_run", "delete", "issue_comment", "pull_request", "push", "repository"]
+            .map(String::from)
+            .into(),
     };
     let hook = github.add_app_hook(app.id, config).expect("a hook");
     let app = App { hook, ..app };
@@ -134,7 +136,10 @@ async fn what_is_wrong_at_github_is_named_with_what_to_change() {
     assert!(advice(&now, "leads to http://bivouac.test/hooks").contains(URL));
     assert!(advice(&now, "has no secret").contains("webhookSecret"));
     assert!(advice(&now, "does not hear of pull_request").contains("subscribe"));
-    assert!(advice(&now, "does not hear of delete, repository").contains("subscribe"));
+    assert!(
+        advice(&now, "does not hear of check_run, delete, issue_comment, repository")
+            .contains("subscribe")
+    );
     assert!(advice(&now, "(ping, ").contains("/webhook"), "404 leads elsewhere");
 
     // No webhook at all.
