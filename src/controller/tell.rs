@@ -220,7 +220,7 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
         record: record.name().to_owned(),
         uid: record.uid().to_owned(),
         forge: served.forge.clone(),
-        kind: kind_of(&shown(record, served, telling, false)),
+        kind: kind_of(&shown(record, telling, false)),
         pull_request,
         about: about.map(|head| (head.revision.clone(), State::from(head.state))),
         recorded,
@@ -249,6 +249,7 @@ fn text_of(
         instance: context.instance.name.as_str().to_owned(),
         namespace: context.namespace.clone(),
         environment: record.name().to_owned(),
+        prefix: served.repository.spec.commands.prefix.clone(),
         revision: head.map(|revision| page(web, revision)),
         merged_with: status
             .head
@@ -256,7 +257,7 @@ fn text_of(
             .and_then(|head| head.merged_with.as_deref())
             .and_then(|base| Revision::parse(base).ok())
             .map(|base| page(web, base)),
-        phase: shown(record, served, telling, with_log),
+        phase: shown(record, telling, with_log),
         // An address is one once its namespace is there.
         apps: status
             .urls
@@ -292,8 +293,7 @@ fn ending(record: &Record) -> Option<Ending> {
     Some(Ending { at: record.status.expires_at?.0, renewable })
 }
 
-fn shown(record: &Record, served: &Served, telling: &Telling, with_log: bool) -> Shown {
-    let prefix = || served.repository.spec.commands.prefix.clone();
+fn shown(record: &Record, telling: &Telling, with_log: bool) -> Shown {
     let status = &record.status;
     if let Some(Failure { reason, incident }) = &telling.failure {
         let (reason, incident) = (reason.clone(), incident.clone());
@@ -307,7 +307,7 @@ fn shown(record: &Record, served: &Served, telling: &Telling, with_log: bool) ->
     }
     match telling.absence {
         Some(Absence::SourceClosed) => return closed(record),
-        Some(Absence::WantedDown) => return Shown::Down { prefix: prefix() },
+        Some(Absence::WantedDown) => return Shown::Down,
         Some(Absence::Expired) => {
             let at = status.expired_at.map_or(DateTime::<Utc>::UNIX_EPOCH, |at| at.0);
             return Shown::Expired { at };
@@ -318,7 +318,7 @@ fn shown(record: &Record, served: &Served, telling: &Telling, with_log: bool) ->
         }
         Some(Absence::WaitingForApproval) => {
             return match status.head.as_ref().and_then(|head| Revision::parse(&head.base).ok()) {
-                Some(base) => Shown::AwaitingApproval { reason, base, prefix: prefix() },
+                Some(base) => Shown::AwaitingApproval { reason, base },
                 None => Shown::NotEligible { reason },
             };
         }
@@ -388,7 +388,7 @@ fn kind_of(shown: &Shown) -> WriteKind {
         | Shown::Forbidden { .. }
         | Shown::NotEligible { .. }
         | Shown::AwaitingApproval { .. } => WriteKind::Refusal,
-        Shown::Closed { .. } | Shown::Down { .. } | Shown::Expired { .. } => WriteKind::Closing,
+        Shown::Closed { .. } | Shown::Down | Shown::Expired { .. } => WriteKind::Closing,
     }
 }
 

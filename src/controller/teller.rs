@@ -463,6 +463,7 @@ mod tests {
             instance: "demo".into(),
             namespace: "bivouac-system".into(),
             environment: record.into(),
+            prefix: "/preview".into(),
             revision: None,
             merged_with: None,
             phase: Phase::NotEligible { reason: text.into() },

@@ -65,7 +65,11 @@ pub(super) struct Context {
     findings: Vec<FindingContext>,
     findings_left: Option<usize>,
     approve: Option<String>,
-    command: Option<String>,
+    /// Commands, as they are written here.
+    up: String,
+    wake: String,
+    extend: String,
+    approval: Option<String>,
     at: Option<String>,
     lived: Option<String>,
     revisions: Option<String>,
@@ -136,6 +140,7 @@ impl Context {
             instance,
             namespace: _,
             environment,
+            prefix,
             revision,
             merged_with,
             phase,
@@ -193,7 +198,10 @@ impl Context {
             findings: Vec::new(),
             findings_left: None,
             approve: None,
-            command: None,
+            up: format!("{prefix} up"),
+            wake: format!("{prefix} wake"),
+            extend: format!("{prefix} extend 24h"),
+            approval: None,
             at: None,
             lived: None,
             revisions: None,
@@ -205,9 +213,9 @@ impl Context {
 
     fn of_phase(&mut self, view: &CommentView, phase: &Phase, caps: Caps) {
         match phase {
-            Phase::AwaitingApproval { reason, base, prefix } => {
+            Phase::AwaitingApproval { reason, base } => {
                 let short = view.revision.as_ref().map(|head| head.revision.short());
-                self.command = short.map(|short| format!("{prefix} approve {short}"));
+                self.approval = short.map(|short| format!("{} approve {short}", view.prefix));
                 self.reason = Some(caps.text(reason));
                 self.approve = view
                     .revision
@@ -263,8 +271,7 @@ impl Context {
                 });
                 self.last_url = last_url.as_deref().map(|url| caps.text(url));
             }
-            Phase::Down { prefix } => self.command = Some(format!("{prefix} up")),
-            Phase::Ready => {}
+            Phase::Down | Phase::Ready => {}
         }
     }
 }

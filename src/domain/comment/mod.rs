@@ -39,6 +39,8 @@ pub struct CommentView {
     pub namespace: String,
     /// Name of the Environment.
     pub environment: String,
+    /// What a command begins with.
+    pub prefix: String,
     /// The commit that this is about.
     pub revision: Option<Commit>,
     /// The commit of the base branch that it was merged with, when the merge is what is rendered.
@@ -165,8 +167,6 @@ pub enum Phase {
         reason: String,
         /// The base commit that the yes is given for.
         base: Revision,
-        /// What a command begins with.
-        prefix: String,
     },
     /// It will not get a preview as it is.
     NotEligible {
@@ -228,10 +228,7 @@ pub enum Phase {
         incident: Option<String>,
     },
     /// Somebody said `want: Down`.
-    Down {
-        /// What a command begins with.
-        prefix: String,
-    },
+    Down,
     /// Its time was up.
     Expired {
         /// Since when.
@@ -387,7 +384,7 @@ fn template(phase: &Phase) -> &'static str {
         Phase::Refused { .. } => "refused",
         Phase::Conflict { .. } => "conflict",
         Phase::Failed { .. } => "failed",
-        Phase::Down { .. } => "down",
+        Phase::Down => "down",
         Phase::Expired { .. } => "expired",
         Phase::Closing { .. } => "closing",
         Phase::Closed { .. } => "closed",

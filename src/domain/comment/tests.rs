@@ -20,6 +20,7 @@ fn view(phase: Phase) -> CommentView {
         instance: "main".into(),
         namespace: "bivouac".into(),
         environment: "shop-pr-7".into(),
+        prefix: "/preview".into(),
         revision: Some(commit(HEAD)),
         merged_with: None,
         phase,
@@ -68,7 +69,6 @@ fn awaiting() -> Phase {
     Phase::AwaitingApproval {
         reason: "the commits come from another repository".into(),
         base: Revision::parse(BASE).unwrap(),
-        prefix: "/preview".into(),
     }
 }
 
@@ -213,7 +213,7 @@ fn gallery() -> Vec<(&'static str, CommentView)> {
                 incident: Some("apply-5f0c".into()),
             }),
         ),
-        ("down", view(Phase::Down { prefix: "/preview".into() })),
+        ("down", view(Phase::Down)),
         (
             "expired",
             view(Phase::Expired { at: DateTime::from_timestamp(1_795_000_000, 0).unwrap() }),
@@ -395,6 +395,16 @@ fn the_marker_is_the_first_line_and_nothing_else() {
 }
 
 /// A text that likes to break out.
+#[test]
+fn commands_are_told_as_they_are_written_here() {
+    for (name, view) in gallery() {
+        let usual = render(&view).text;
+        let other = render(&CommentView { prefix: "!camp".into(), ..view }).text;
+        assert!(!other.contains("`/preview "), "{name}");
+        assert_eq!(other.replace("`!camp ", "`/preview "), usual, "{name}");
+    }
+}
+
 fn hostile() -> impl Strategy<Value = String> {
     let bits = prop::sample::select(vec![
         "`",
@@ -474,12 +484,11 @@ fn hostile_view() -> impl Strategy<Value = CommentView> {
         hostile().prop_map(|stage| Phase::Working { stage }),
         hostile().prop_map(|reason| Phase::Conflict { reason, running: None }),
         hostile().prop_map(|reason| Phase::AwaitingApproval {
-            prefix: reason.clone(),
             reason,
             base: Revision::parse(BASE).unwrap(),
         }),
         Just(Phase::Ready),
-        hostile().prop_map(|prefix| Phase::Down { prefix }),
+        Just(Phase::Down),
         (
             prop::option::of(hostile()),
             prop::collection::vec((hostile(), prop::option::of(hostile())), 0..4),

@@ -49,6 +49,7 @@ impl World {
             instance: "main".into(),
             namespace: "bivouac".into(),
             environment: "shop-pr-1".into(),
+            prefix: "/preview".into(),
             revision: None,
             merged_with: None,
             phase: Phase::Working { stage: stage.into() },

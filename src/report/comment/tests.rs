@@ -9,6 +9,7 @@ fn plan(stage: &str, recorded: Option<Recorded>) -> CommentPlan {
         instance: "main".into(),
         namespace: "bivouac".into(),
         environment: "shop-pr-7".into(),
+        prefix: "/preview".into(),
         revision: None,
         merged_with: None,
         phase: Phase::Working { stage: stage.into() },
