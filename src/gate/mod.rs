@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use self::follow::{Directory, Follower};
 use self::protect::{Admitted, Protect};
+pub use self::protect::{InvalidOrigin, Origin};
 use crate::seams::{Clock, Rng, Transport};
 
 /// What a gate is made of.
@@ -33,6 +34,8 @@ pub struct Parts {
     pub instance: String,
     /// The way to the Services of camps: addresses are `http://SERVICE.NAMESPACE.svc:PORT`.
     pub upstream: Transport,
+    /// Where people sign in: the gate's own address, at which no preview is. Without it, protected previews are closed.
+    pub url: Option<Origin>,
     /// The way to the forges, for people who sign in.
     pub forge: Transport,
     /// Time.
@@ -91,7 +94,7 @@ impl Gate {
             return StatusCode::NOT_FOUND.into_response();
         };
         let mut answer = match self.0.protect.admit(&mut request, &site).await {
-            Ok(Admitted { visitor: _ }) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Ok(Admitted { visitor: _, program: _ }) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Err(answer) => answer,
         };
         self.0.protect.leave(&site, &mut answer);
