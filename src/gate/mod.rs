@@ -94,7 +94,9 @@ impl Gate {
             return StatusCode::NOT_FOUND.into_response();
         };
         let mut answer = match self.0.protect.admit(&mut request, &site).await {
-            Ok(Admitted { visitor: _, program: _ }) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Ok(Admitted { visitor: _, program: _ }) => {
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            }
             Err(answer) => answer,
         };
         self.0.protect.leave(&site, &mut answer);

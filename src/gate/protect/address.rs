@@ -29,7 +29,9 @@ impl Origin {
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let uri: Uri = text.parse().map_err(|_| InvalidOrigin)?;
         let authority = uri.authority().ok_or(InvalidOrigin)?;
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains(['@', '#', '?']);
+        let bare = matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+            && !text.contains(['@', '#', '?']);
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -66,12 +68,19 @@ impl Origin {
         &self.host
     }
 
+    /// Where GitHub leads people back to who signed in: the App's callback address.
+    #[must_use]
+    pub fn callback(&self) -> String {
+        format!("{self}/.bivouac/callback")
+    }
+
     /// Is its host `domain`, or a name below it? Then whoever has a preview there could have a name beside it, set cookies
     /// for it, and would be of the same site.
     #[must_use]
     pub fn is_within(&self, domain: &str) -> bool {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
-        self.host == domain || self.host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
+        self.host == domain
+            || self.host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
     }
 }
 
@@ -94,7 +103,8 @@ pub(super) fn path_back(path: &str) -> &str {
     let mut bytes = path.bytes();
     let begins = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
     // Written as in a request line: what is not ASCII is percent-encoded there.
-    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}#".contains(&byte));
+    let plain =
+        path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}#".contains(&byte));
     let ours = path.starts_with("/.bivouac");
     if begins && plain && !ours && path.len() <= LONGEST_PATH { path } else { "/" }
 }
@@ -195,17 +205,22 @@ mod tests {
     #[test]
     fn a_host_below_the_previews_is_within() {
         let gate = |host: &str| Origin::new(true, host, None).unwrap();
-        for within in ["preview.example.com", "gate.preview.example.com", "a.b.preview.example.com"] {
+        for within in ["preview.example.com", "gate.preview.example.com", "a.b.preview.example.com"]
+        {
             assert!(gate(within).is_within("preview.example.com"), "{within}");
         }
-        for apart in ["example.com", "gate.example.com", "xpreview.example.com", "preview.example.org"] {
+        for apart in
+            ["example.com", "gate.example.com", "xpreview.example.com", "preview.example.org"]
+        {
             assert!(!gate(apart).is_within("preview.example.com"), "{apart}");
         }
     }
 
     #[test]
     fn a_browser_is_led_back_to_the_same_host_or_to_its_root() {
-        for fine in ["/", "/a", "/a/b?c=d&e=%2F%2Fevil.example", "/a//b", "/x?to=https://evil.example/"] {
+        for fine in
+            ["/", "/a", "/a/b?c=d&e=%2F%2Fevil.example", "/a//b", "/x?to=https://evil.example/"]
+        {
             assert_eq!(path_back(fine), fine);
         }
         let long = format!("/{}", "x".repeat(1024));
@@ -257,7 +272,10 @@ mod tests {
     fn fields_are_found_and_left_out() {
         assert_eq!(field("a=x+y%2b%zz%", "a").as_deref(), Some("x y+%zz%"));
         assert_eq!(field("b=1", "a"), None);
-        assert_eq!(without_field("/p", "a=1&bivouac%2dbypass=s&b=2", "bivouac-bypass"), "/p?a=1&b=2");
+        assert_eq!(
+            without_field("/p", "a=1&bivouac%2dbypass=s&b=2", "bivouac-bypass"),
+            "/p?a=1&b=2"
+        );
         assert_eq!(without_field("/p", "bivouac-bypass=s", "bivouac-bypass"), "/p");
     }
 }

@@ -55,7 +55,8 @@ impl Cookie {
         let name = self.name(secure);
         let seconds = life.num_seconds();
         let more = if secure { "; Secure" } else { "" };
-        let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{more}");
+        let text =
+            format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{more}");
         HeaderValue::from_str(&text).ok()
     }
 
@@ -92,7 +93,11 @@ fn name_of(pair: &[u8]) -> &[u8] {
 
 /// Takes our cookies out of a request; all others stay as they are.
 pub(super) fn leave_out_of_request(headers: &mut HeaderMap) {
-    if !headers.get_all(COOKIE).iter().any(|value| pairs(value.as_bytes()).any(|p| is_ours(name_of(p)))) {
+    if !headers
+        .get_all(COOKIE)
+        .iter()
+        .any(|value| pairs(value.as_bytes()).any(|p| is_ours(name_of(p))))
+    {
         return;
     }
     let kept: Vec<HeaderValue> = headers
@@ -171,9 +176,16 @@ mod tests {
 
     #[test]
     fn a_value_is_found_under_its_whole_name_only() {
-        let values = |cookies: &[&str], secure| Cookie::Session.values(&with(COOKIE, cookies), secure);
-        assert_eq!(values(&["a=b; __Host-bivouac=one", "__Host-bivouac=two;c=d"], true), ["one", "two"]);
-        assert_eq!(values(&["bivouac=planted; __Host-bivouac-begin=x; x__Host-bivouac=y"], true), [""; 0]);
+        let values =
+            |cookies: &[&str], secure| Cookie::Session.values(&with(COOKIE, cookies), secure);
+        assert_eq!(
+            values(&["a=b; __Host-bivouac=one", "__Host-bivouac=two;c=d"], true),
+            ["one", "two"]
+        );
+        assert_eq!(
+            values(&["bivouac=planted; __Host-bivouac-begin=x; x__Host-bivouac=y"], true),
+            [""; 0]
+        );
         assert_eq!(values(&["__Host-bivouac=planted; bivouac=one"], false), ["one"]);
         let many = "__Host-bivouac=x; ".repeat(50);
         assert_eq!(values(&[&many], true).len(), MOST);
@@ -221,9 +233,12 @@ mod tests {
         assert_eq!(left(&headers, SET_COOKIE), ["theirs=1; Path=/", "mine=__Host-bivouac=1"]);
 
         let name = http::HeaderName::from_static("clear-site-data");
-        for (sent, stays) in
-            [("\"cookies\"", false), ("\"cache\", \"Cookies\"", false), ("\"*\"", false), ("\"cache\"", true)]
-        {
+        for (sent, stays) in [
+            ("\"cookies\"", false),
+            ("\"cache\", \"Cookies\"", false),
+            ("\"*\"", false),
+            ("\"cache\"", true),
+        ] {
             let mut headers = with(name.clone(), &[sent]);
             leave_out_of_answer(&mut headers);
             assert_eq!(headers.contains_key(&name), stays, "{sent}");

@@ -172,7 +172,9 @@ impl Protect {
         match self.ready_to_let_in(&rule).await {
             Err(trouble) => trouble.answer(&rule),
             // There is nothing to choose.
-            Ok((_, Open { app: Some(app), password: false })) => self.lead_to_github(sent, &rule, &app),
+            Ok((_, Open { app: Some(app), password: false })) => {
+                self.lead_to_github(sent, &rule, &app)
+            }
             Ok((preview, open)) => ways(sent, preview, &open, None),
         }
     }
@@ -261,12 +263,16 @@ impl Protect {
             Err(error) => {
                 tracing::warn!(repository = rule.name, "a sign-in failed: {error}");
                 let words = match error {
-                    SignInError::Code(_) => "GitHub does not take the code of this sign-in any more.",
+                    SignInError::Code(_) => {
+                        "GitHub does not take the code of this sign-in any more."
+                    }
                     SignInError::SetUp(_) => {
                         "GitHub does not know this gate: the platform team has to look at the App's client id, client \
                          secret and callback address."
                     }
-                    SignInError::Unreached(_) => "GitHub could not be asked who you are. Try again in a minute.",
+                    SignInError::Unreached(_) => {
+                        "GitHub could not be asked who you are. Try again in a minute."
+                    }
                 };
                 page::refused(StatusCode::BAD_GATEWAY, words, Some(&again))
             }
@@ -321,7 +327,9 @@ impl Protect {
         let said = HandOver { begin, let_in };
         let span = (self.clock.now(), HAND_OVER);
         match word::say(key, word::HAND_OVER, rule.host, span, &said) {
-            Some(word) => page::lead(&format!("{preview}/.bivouac/enter?word={}", encode(&word)), []),
+            Some(word) => {
+                page::lead(&format!("{preview}/.bivouac/enter?word={}", encode(&word)), [])
+            }
             None => Trouble::NoKey.answer(rule),
         }
     }
@@ -344,7 +352,8 @@ fn lost() -> Response {
 }
 
 fn gone() -> Response {
-    let words = "The preview that this was for is not there any more, or is let in to in another way now.";
+    let words =
+        "The preview that this was for is not there any more, or is let in to in another way now.";
     page::refused(StatusCode::NOT_FOUND, words, None)
 }
 

@@ -80,7 +80,9 @@ enum Trouble {
 impl Trouble {
     fn words(self) -> &'static str {
         match self {
-            Self::NoKey => "This preview is protected, and the gate has no key yet. Try again in a minute.",
+            Self::NoKey => {
+                "This preview is protected, and the gate has no key yet. Try again in a minute."
+            }
             Self::NoGate => {
                 "This preview is protected, and the gate has no address of its own at which people could sign in. The \
                  platform team sets it (--gate-url)."
@@ -157,11 +159,8 @@ impl Protect {
     ) -> Result<Admitted, Response> {
         let rule = Rule::of(site);
         let admitted = if rule.protects {
-            let head = Head {
-                method: request.method(),
-                uri: request.uri(),
-                headers: request.headers(),
-            };
+            let head =
+                Head { method: request.method(), uri: request.uri(), headers: request.headers() };
             self.look(&head, &rule).await?
         } else {
             Admitted::default()
@@ -196,7 +195,12 @@ impl Protect {
     }
 
     /// What stands now for a way in; what a session holds must be the same. `None`: there is no such way (any more).
-    async fn print(&self, key: &Key, rule: &Rule<'_>, by: Means) -> Result<Option<String>, Trouble> {
+    async fn print(
+        &self,
+        key: &Key,
+        rule: &Rule<'_>,
+        by: Means,
+    ) -> Result<Option<String>, Trouble> {
         if by == Means::SignIn {
             return Ok(rule.print_of_sign_in(key));
         }

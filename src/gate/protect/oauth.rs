@@ -61,21 +61,22 @@ pub(super) enum SignInError {
 }
 
 /// Where a browser is sent to.
-pub(super) fn authorize(api: &str, client: &str, gate: &Origin, state: &str, verifier: &str) -> String {
+pub(super) fn authorize(
+    api: &str,
+    client: &str,
+    gate: &Origin,
+    state: &str,
+    verifier: &str,
+) -> String {
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
     format!(
         "{}/login/oauth/authorize?client_id={}&redirect_uri={}&state={}&code_challenge={challenge}\
          &code_challenge_method=S256&allow_signup=false",
         web_of(api),
         encode(client),
-        encode(&callback(gate)),
+        encode(&gate.callback()),
         encode(state),
     )
-}
-
-/// Where GitHub sends it back to.
-pub(super) fn callback(gate: &Origin) -> String {
-    format!("{gate}/.bivouac/callback")
 }
 
 /// The web address that belongs to an API: of github.com, of a subdomain of ghe.com, or of an Enterprise Server.
@@ -133,7 +134,10 @@ impl Asking<'_> {
     }
 
     async fn exchange(&self, code: &str, verifier: &str) -> Result<SecretString, SignInError> {
-        if code.is_empty() || code.len() > LONGEST_CODE || !code.bytes().all(|b| b.is_ascii_graphic()) {
+        if code.is_empty()
+            || code.len() > LONGEST_CODE
+            || !code.bytes().all(|b| b.is_ascii_graphic())
+        {
             return Err(SignInError::Code("it is none that GitHub gives".into()));
         }
         let form = format!(
@@ -141,13 +145,14 @@ impl Asking<'_> {
             encode(&self.app.id),
             encode(self.app.secret.expose_secret()),
             encode(code),
-            encode(&callback(self.gate)),
+            encode(&self.gate.callback()),
             encode(verifier),
         );
-        let request = Request::post(format!("{}/login/oauth/access_token", web_of(self.api.trim())))
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::USER_AGENT, "bivouac");
+        let request =
+            Request::post(format!("{}/login/oauth/access_token", web_of(self.api.trim())))
+                .header(header::ACCEPT, "application/json")
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(header::USER_AGENT, "bivouac");
         let (status, bytes) = self.send(request, form).await?;
         if status != StatusCode::OK {
             let reason = format!("HTTP {} for the code", status.as_u16());
@@ -167,12 +172,16 @@ impl Asking<'_> {
                 Err(SignInError::SetUp("clientId or clientSecret is wrong".into()))
             }
             (Some("redirect_uri_mismatch"), _) => {
-                let words = format!("{} is not one of its callback addresses", callback(self.gate));
+                let words =
+                    format!("{} is not one of its callback addresses", self.gate.callback());
                 Err(SignInError::SetUp(words))
             }
             (Some(other), _) => {
-                let word: String =
-                    other.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
+                let word: String = other
+                    .chars()
+                    .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .take(60)
+                    .collect();
                 Err(SignInError::Code(word))
             }
             (None, None) => Err(SignInError::Unreached("there is no token in its answer".into())),

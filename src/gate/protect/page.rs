@@ -95,7 +95,8 @@ impl Ways<'_> {
     pub(super) fn page(&self) -> Response {
         let Self { preview, with, sign_in, password, wrong } = self;
         let with = escape(with);
-        let mut parts = vec![format!("<p>To see <code>{}</code></p>", escape(&preview.to_string()))];
+        let mut parts =
+            vec![format!("<p>To see <code>{}</code></p>", escape(&preview.to_string()))];
         if let Some((_, words)) = wrong {
             parts.push(format!("<p class=\"wrong\" role=\"alert\">{}</p>", escape(words)));
         }
@@ -139,7 +140,7 @@ pub(super) fn sign_out() -> Response {
 }
 
 /// Text that may stand in an element or in a quoted attribute.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -9,7 +9,9 @@ use super::address::{self, Origin, encode, field, path_back};
 use super::cookie::Cookie;
 use super::rule::Rule;
 use super::word::{self, Begin, HandOver, LetIn, Means, Session};
-use super::{Admitted, BYPASS, Protect, Trouble, is_from_itself, is_marked, nonce_of, page, word_of};
+use super::{
+    Admitted, BYPASS, Protect, Trouble, is_from_itself, is_marked, nonce_of, page, word_of,
+};
 use crate::gate::words::Key;
 
 /// So long somebody is let in: a working day, after which he shows again that he may.
@@ -100,14 +102,20 @@ impl Protect {
     }
 
     /// What the cookie says, as long as what was shown then still counts.
-    async fn session(&self, ready: &Ready<'_>, headers: &HeaderMap) -> Result<Option<LetIn>, Trouble> {
+    async fn session(
+        &self,
+        ready: &Ready<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Option<LetIn>, Trouble> {
         let Ready { rule, origin, key } = ready;
         for value in Cookie::Session.values(headers, origin.secure()) {
             let now = self.clock.now();
             let said: Option<Session> = word::hear(key, word::SESSION, rule.host, now, &value);
             let Some(session) = said.filter(|session| rule.is_sessions(session)) else { continue };
             let print = self.print(key, rule, session.let_in.by).await?;
-            if print.is_some_and(|print| word::same(print.as_bytes(), session.let_in.print.as_bytes())) {
+            if print
+                .is_some_and(|print| word::same(print.as_bytes(), session.let_in.print.as_bytes()))
+            {
                 return Ok(Some(session.let_in));
             }
         }
@@ -150,7 +158,8 @@ impl Protect {
         let said: Option<HandOver> =
             word::hear(key, word::HAND_OVER, rule.host, self.clock.now(), &word);
         let marks = Cookie::Begin.values(headers, origin.secure());
-        let said = said.filter(|said| rule.is_of(&said.begin) && is_marked(&marks, &said.begin.mark));
+        let said =
+            said.filter(|said| rule.is_of(&said.begin) && is_marked(&marks, &said.begin.mark));
         let Some(HandOver { begin, let_in }) = said else {
             let words = "This address is good once, for a minute, and in the browser in which it was asked for.";
             return Ok(page::refused(StatusCode::BAD_REQUEST, words, Some(SIGN_IN)));
@@ -184,7 +193,8 @@ impl Protect {
         let Ready { rule, origin, key } = ready;
         let session = Session { repository: rule.uid.to_owned(), let_in };
         let span = (self.clock.now(), SESSION);
-        let word = word::say(key, word::SESSION, rule.host, span, &session).ok_or(Trouble::NoKey)?;
+        let word =
+            word::say(key, word::SESSION, rule.host, span, &session).ok_or(Trouble::NoKey)?;
         Ok(Cookie::Session.set(&word, SESSION, origin.secure()))
     }
 }

@@ -80,7 +80,8 @@ mod tests {
         assert!(tries.one_more("shop", "b", at(59)) && tries.one_more("other", "a", at(59)));
         assert!(tries.one_more("shop", "a", at(61)), "a minute later");
 
-        let let_through = (0..500).filter(|n| tries.one_more("big", &n.to_string(), at(100))).count();
+        let let_through =
+            (0..500).filter(|n| tries.one_more("big", &n.to_string(), at(100))).count();
         assert_eq!(let_through, 60);
         assert!(tries.kept() <= 60 + 8, "a flood leaves no more than that behind");
         assert!(tries.one_more("big", "1", at(161)));
