@@ -80,6 +80,8 @@ pub enum OriginKind {
     Api,
     /// `kubectl` or our own command line.
     Cli,
+    /// Somebody who opened a preview that sleeps. The gate has judged; nobody is asked again.
+    Gate,
 }
 
 /// Who gave a command. What this account may do is asked of the forge when the command is carried out.
