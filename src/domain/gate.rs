@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::bundle::{Bundle, BundleObject, group_of};
+use super::bundle::{Bundle, BundleObject};
 use super::policy::Policy;
 use super::power;
 
@@ -103,7 +103,8 @@ pub fn routes(bundle: &Bundle) -> Routes {
             ("networking.k8s.io" | "extensions", "Ingress") => found.ingress(object),
             ("gateway.networking.k8s.io", "HTTPRoute") => found.http_route(object),
             ("gateway.networking.k8s.io", "GRPCRoute") => {
-                found.misfit(format!("{identity}: gRPC needs HTTP/2, and the gate speaks HTTP/1.1"));
+                found
+                    .misfit(format!("{identity}: gRPC needs HTTP/2, and the gate speaks HTTP/1.1"));
             }
             ("gateway.networking.k8s.io", "TLSRoute" | "TCPRoute" | "UDPRoute") => {
                 found.misfit(format!("{identity}: the gate passes HTTP only"));
@@ -263,7 +264,9 @@ impl Found {
                     let port = backend.get("port").unwrap_or(&Value::Null);
                     places.extend(self.place(&by, text(backend, "/name"), port));
                 }
-                if list(backend, "/filters").iter().any(|one| changes_path(one) || changes_host(one))
+                if list(backend, "/filters")
+                    .iter()
+                    .any(|one| changes_path(one) || changes_host(one))
                 {
                     self.misfit(format!("{by}: a backend has a path or a host of its own"));
                 }
@@ -273,25 +276,27 @@ impl Found {
                 [] => &everything,
                 matches => matches,
             };
-            for (host, one, place) in hosts.iter().flat_map(|host| {
-                let each = matches.iter();
-                each.flat_map(|one| places.iter().map(move |place| (*host, one, place.clone())))
-            }) {
-                let written = if one.pointer("/path").is_some() {
-                    text(one, "/path/value")
-                } else {
-                    "/"
-                };
-                let regular = text(one, "/path/type") == "RegularExpression";
-                let exact = text(one, "/path/type") == "Exact";
-                match plain(written) {
-                    Some(plain) if !changes && !regular => self.way(host, plain, exact, place),
-                    _ if changes => self.opaque(host, format!("{by}: a filter changes paths"), place),
-                    _ => {
-                        let why = format!("{by}: the path {written:?} is a pattern");
-                        self.opaque(host, why, place);
+            for one in matches {
+                for place in &places {
+                    for host in &hosts {
+                        self.http_match(&by, host, one, changes, place.clone());
                     }
                 }
+            }
+        }
+    }
+
+    /// One match of a rule of a route.
+    fn http_match(&mut self, by: &str, host: &str, one: &Value, changes: bool, place: Place) {
+        let written = if one.pointer("/path").is_some() { text(one, "/path/value") } else { "/" };
+        let regular = text(one, "/path/type") == "RegularExpression";
+        let exact = text(one, "/path/type") == "Exact";
+        match plain(written) {
+            Some(plain) if !changes && !regular => self.way(host, plain, exact, place),
+            _ if changes => self.opaque(host, format!("{by}: a filter changes paths"), place),
+            _ => {
+                let why = format!("{by}: the path {written:?} is a pattern");
+                self.opaque(host, why, place);
             }
         }
     }
@@ -300,11 +305,8 @@ impl Found {
         let Self { hosts, mut misfits, .. } = self;
         let mut routes = Vec::new();
         for (host, Host { ways, opaque }) in hosts {
-            let places: BTreeSet<&Place> = ways
-                .values()
-                .flatten()
-                .chain(opaque.iter().map(|(_, place)| place))
-                .collect();
+            let places: BTreeSet<&Place> =
+                ways.values().flatten().chain(opaque.iter().map(|(_, place)| place)).collect();
             // Everything of it goes to one place: the gate need not tell anything apart.
             if let ([(service, port)], false) =
                 (places.iter().copied().cloned().collect::<Vec<_>>().as_slice(), opaque.is_empty())

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::bundle::group_of;
 use crate::domain::bundle::{Origin, wave_of};
 use crate::domain::positions::Positions;
 use crate::domain::power::{GATE, State, transform};
