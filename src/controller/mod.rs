@@ -36,6 +36,7 @@ mod measure;
 mod merge;
 mod notify;
 mod observe;
+mod passing;
 mod patience;
 mod pin;
 mod power;
