@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Inner;
 use super::headers::{self, Peer};
+use super::pages::MARK;
 use super::site::{Route, Site};
 use crate::seams;
 
@@ -84,6 +85,7 @@ impl Inner {
         let (mut parts, body) = answer.into_parts();
         parts.version = Version::HTTP_11;
         headers::end_hop(&mut parts.headers);
+        parts.headers.remove(MARK);
         // The room is free again with the last byte, or when the visitor goes away.
         let held = body.map_frame(move |frame| {
             let _ = &room;

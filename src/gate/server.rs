@@ -37,6 +37,8 @@ impl Gate {
         let clock = self.0.parts.clock.clone();
         let (room, closing) = (Arc::new(Semaphore::new(MOST)), CancellationToken::new());
         let mut connections = JoinSet::new();
+        // However this ends, no websocket outlives it.
+        let _cut = self.0.cut.clone().drop_guard();
         let lame = LAME.min(drain / 4);
         let end = async {
             stop.cancelled().await;

@@ -26,7 +26,8 @@
       if (!ours && answer.status < 500) { location.reload(); return; }
       if (ours) {
         const found = await answer.json();
-        if (found.state === "awake") { location.reload(); return; }
+        const wakeable = found.state === "asleep" && !main.dataset.word;
+        if (found.state === "awake" || wakeable) { location.reload(); return; }
         // The records are a moment behind what was asked for.
         if (!(asked && found.state === "asleep")) text.textContent = found.text;
         else if (passed > 2 * seconds + 30) text.textContent = "It was asked to wake, and still sleeps. Its pull request may say why.";

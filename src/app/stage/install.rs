@@ -119,12 +119,15 @@ pub(super) async fn declare(
     .await
 }
 
-/// The Service of the gatekeepers. No pod of this world runs the service, so that it has no selector, and one address.
+/// The Service of the gatekeepers. No pod of this world runs the service, so that its one address is written by hand.
 pub(super) async fn declare_gate(admin: &Client) -> Result<(), BoxError> {
     let metadata = json!({"name": GATE, "namespace": NAMESPACE});
     let ports = json!([{"name": "gate", "port": 80, "protocol": "TCP", "targetPort": 8081}]);
     let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports},
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"selector": {"app.kubernetes.io/name": "bivouac"}, "ports": ports},
     });
     apply_one(admin, &service).await?;
     let slice = json!({

@@ -135,6 +135,7 @@ pub struct Stage {
     pub registry: Registry,
     door: Transport,
     ingress: Ingress,
+    gate: Transport,
     replicas: Replicas,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -341,6 +342,7 @@ impl Stage {
             registry,
             door,
             ingress,
+            gate: gate.receiver(),
             replicas,
             stop,
             tasks,
@@ -452,6 +454,14 @@ impl Stage {
         request: Request<crate::seams::Body>,
     ) -> Result<http::Response<crate::seams::Body>, BoxError> {
         self.door.clone().oneshot(request).await
+    }
+
+    /// Sends a request to the gate itself, in process, as an ingress controller does.
+    pub async fn send_to_gate(
+        &self,
+        request: Request<crate::seams::Body>,
+    ) -> Result<http::Response<crate::seams::Body>, BoxError> {
+        self.gate.clone().oneshot(request).await
     }
 
     /// Where the gate of a replica listens, with sockets.
