@@ -14,7 +14,7 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
 use super::waves::{Camp, Mode};
-use super::{stored, urls};
+use super::{passing, stored, urls};
 use crate::crd::Phase;
 use crate::crd::{Environment, HookMoment, Power, PowerStatus, Timestamp, WhyLine};
 use crate::domain::decision::{Action, Decision};
@@ -87,11 +87,6 @@ fn note(record: &mut Record, asleep: bool, now: DateTime<Utc>) {
     }
 }
 
-/// How the camp of a record was applied last.
-pub(super) fn state(record: &Record) -> State {
-    if is_asleep(record.stored()) { State::Asleep } else { State::Awake }
-}
-
 /// Whether the camp of a record sleeps, or some of it.
 pub(super) fn is_asleep(record: &Environment) -> bool {
     record.status.as_ref().and_then(|status| status.power).is_some_and(|power| power.asleep)
@@ -118,6 +113,7 @@ pub(super) async fn turn(
         ready_at: None,
         asked: wish,
         asked_at: now,
+        made_room: None,
         woken: false,
         woken_at: None,
     });
@@ -203,7 +199,9 @@ pub(super) async fn turn_what_runs(
     inputs: &RenderInputs,
     turn: Turn,
 ) -> Result<Option<Next>, ReconcileError> {
-    if !matches!(turn, Turn::FallsAsleep | Turn::Wakes) || record.status.namespace_uid.is_none() {
+    let turns = matches!(turn, Turn::FallsAsleep | Turn::Wakes)
+        || (passing::is_turning(context, record, &served.policy) && !passing::is_refused(record));
+    if !turns || record.status.namespace_uid.is_none() {
         return Ok(None);
     }
     let status = &record.status;
@@ -222,7 +220,8 @@ pub(super) async fn turn_what_runs(
             *condition = rendered;
         }
     }
-    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep));
+    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep))
+        && status.applying.is_none();
     if done {
         return Ok(None);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 
-use crate::crd::{Environment, Phase, Repository};
+use crate::crd::{Environment, PathType, Phase, Repository, RouteEntry};
 use crate::domain::naming::Label;
 use crate::domain::power::GATE;
 
@@ -51,8 +51,6 @@ pub(super) struct Camp {
     pub(super) namespace: String,
     pub(super) hosts: Vec<String>,
     pub(super) routes: Vec<Route>,
-    /// The source, for people: `OWNER/NAME#7`.
-    pub(super) source: String,
     pub(super) state: State,
     /// Since when it is asleep or awake; which sleep it is.
     pub(super) since: Option<DateTime<Utc>>,
@@ -96,8 +94,7 @@ impl Camp {
             repository: record.spec.repository.clone(),
             namespace,
             hosts: status.hosts.clone(),
-            routes: Vec::new(),
-            source: status.source.clone().unwrap_or_default(),
+            routes: status.routes.iter().map(Route::of).collect(),
             state,
             since: power.map(|power| power.since.0),
             reason: status.reason.clone().unwrap_or_default(),
@@ -116,6 +113,16 @@ impl Camp {
 }
 
 impl Route {
+    fn of(entry: &RouteEntry) -> Self {
+        Self {
+            host: entry.host.to_ascii_lowercase(),
+            path: entry.path.clone(),
+            exact: entry.path_type == PathType::Exact,
+            service: entry.service.clone(),
+            port: u16::try_from(entry.port).unwrap_or_default(),
+        }
+    }
+
     fn fits(&self, path: &str) -> bool {
         if self.exact {
             return self.path == path;
@@ -131,10 +138,10 @@ impl Route {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn camp(routes: &[(&str, bool, &str)]) -> Camp {
+    pub(in crate::gate) fn camp(routes: &[(&str, bool, &str)]) -> Camp {
         let routes = routes.iter().map(|(path, exact, service)| Route {
             host: "a.test".into(),
             path: (*path).into(),
@@ -150,7 +157,6 @@ mod tests {
             namespace: "n".into(),
             hosts: vec!["a.test".into()],
             routes: routes.collect(),
-            source: String::new(),
             state: State::Awake,
             since: None,
             reason: String::new(),

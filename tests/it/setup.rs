@@ -128,6 +128,7 @@ fn setup(world: &World, fails: u32) -> (Setup, Browser) {
         organization: Some("acme".into()),
         name: "Acme's camps".into(),
         webhook: "http://bivouac.test/webhook".into(),
+        gate: None,
         public: false,
         authority: LOOPBACK.into(),
     };

@@ -9,6 +9,7 @@ mod transform;
 use chrono::{DateTime, Utc};
 
 pub use schedule::{InvalidSchedule, Schedule};
+pub(crate) use transform::lead_to_gate;
 pub use transform::{ASLEEP_ANNOTATION, GATE, holds, least_replicas, transform};
 
 /// What somebody asked for.
