@@ -71,7 +71,11 @@ mod tests {
             (Some("xpreview.example.com"), "https", previews, true, "Ready"),
             (Some("gate.localhost"), "http", "preview.localhost", true, "Ready"),
         ] {
-            assert_eq!(said(gate, scheme, host), Some((Some(holds), reason)), "{gate:?} {scheme} {host}");
+            assert_eq!(
+                said(gate, scheme, host),
+                Some((Some(holds), reason)),
+                "{gate:?} {scheme} {host}"
+            );
         }
         assert!(judge(None, &repository(json!({"host": previews}))).is_none());
     }
