@@ -29,7 +29,7 @@ struct Page {
 }
 
 /// A person's browser: it keeps cookies by host, follows redirects and agrees at GitHub.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Browser {
     jar: BTreeMap<String, BTreeMap<String, String>>,
     person: &'static str,
@@ -274,7 +274,7 @@ async fn only_who_is_let_in_wakes_a_protected_preview() {
     );
     world
         .until("it shows itself", async || {
-            (ada.open(&world, &url).await.status == StatusCode::OK).then_some(())
+            (ada.clone().open(&world, &url).await.status == StatusCode::OK).then_some(())
         })
         .await;
 }
@@ -298,7 +298,7 @@ async fn a_missing_secret_closes_a_preview_and_a_changed_one_ends_what_it_opened
     secrets.patch("doors", &PatchParams::default(), &patch).await.expect("rotated");
     world
         .until("the old one counts no more", async || {
-            let status = somebody.open(&world, &url).await.status;
+            let status = somebody.clone().open(&world, &url).await.status;
             (status == StatusCode::UNAUTHORIZED).then_some(())
         })
         .await;

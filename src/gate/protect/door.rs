@@ -247,10 +247,17 @@ impl Protect {
         else {
             return Trouble::NotKnownYet.answer(&rule);
         };
+        // Each code is a question to GitHub, and somebody could bring thousands that are none.
+        let who = (format!("{} at the forge", rule.uid), visitor(headers));
+        if !self.tries.one_more(&who.0, who.1, now) {
+            let words = "Too many sign-ins that failed. Wait a minute.";
+            return page::refused(StatusCode::TOO_MANY_REQUESTS, words, Some(&again));
+        }
         let asking = Asking { transport: &self.forge, api, app: &app, gate };
         let verifier = word::verifier(&key, &nonce, &id);
         match asking.judge(&code, &verifier, repository).await {
             Ok(Judged::Reads(login)) => {
+                self.tries.forgive(&who.0, who.1);
                 let let_in = LetIn { by: Means::SignIn, visitor: Some(login), print };
                 self.hand_over(&key, &rule, preview, begin, let_in)
             }

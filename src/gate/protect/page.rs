@@ -33,6 +33,9 @@ pub(super) fn page(status: StatusCode, title: &str, content: &str, forms_to: &st
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+    // A form of a page that sends no referrer at all sends no origin either.
+    let referrer = HeaderValue::from_static("same-origin");
+    response.headers_mut().insert(header::REFERRER_POLICY, referrer);
     response
 }
 

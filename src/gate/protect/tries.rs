@@ -1,4 +1,5 @@
-//! PURE but for its own memory · how often passwords may be tried. In: whose password, who tries, now; out: may he?
+//! PURE but for its own memory · how often passwords, and codes of a sign-in, may be tried. In: of what, who tries, now; out:
+//! may he?
 //!
 //! This is the one thing that a gate remembers, and each replica for itself: a person who tries has no cookie that he could
 //! not throw away, and no write to the cluster may be had for a wrong password. So with *n* replicas there are *n* times as

@@ -170,6 +170,11 @@ async fn a_callback_is_taken_from_the_browser_that_began_and_once() {
     let page = rita.open(&world, &back).await;
     assert_eq!(page.status, StatusCode::BAD_GATEWAY);
     assert!(page.text.contains("does not take the code"));
+    // That is not asked for ever.
+    for _ in 0..5 {
+        assert_eq!(rita.open(&world, &back).await.status, StatusCode::BAD_GATEWAY);
+    }
+    assert_eq!(rita.open(&world, &back).await.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(rita.open(&world, &bent(&back)).await.status, StatusCode::BAD_REQUEST);
     later(600).await;
     assert_eq!(rita.open(&world, &back).await.status, StatusCode::BAD_REQUEST, "after ten minutes");

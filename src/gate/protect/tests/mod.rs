@@ -1,5 +1,6 @@
 //! Protection as browsers and programs meet it, with the sandbox's GitHub, on a paused clock: who gets in, and each attack.
 
+#[cfg(test)]
 mod attacks;
 mod entry;
 mod trouble;
