@@ -144,6 +144,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
             instance: settings.instance.name.as_str().to_owned(),
             upstream: services,
             forge: forges.clone(),
+            count: measure::gate(metrics.clone()),
             clock: clock.clone(),
             rng: rng.fork(),
         })
