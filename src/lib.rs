@@ -39,6 +39,8 @@ pub mod registry;
 
 pub mod controller;
 
+pub mod gate;
+
 pub mod sandbox;
 
 pub mod telemetry;

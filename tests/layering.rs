@@ -98,7 +98,7 @@ const TABLE: &[Row] = &[
         ],
         never: &["axum", "octocrab", "gix"],
     },
-    Row { module: "gate", ours: &["gate", "domain", "crd"], never: &["octocrab", "gix"] },
+    Row { module: "gate", ours: &["gate", "domain", "crd", "seams"], never: &["octocrab", "gix"] },
     Row { module: "web", ours: &["web", "domain", "crd", "forge"], never: &["gix"] },
     Row { module: "sandbox", ours: &["sandbox", "seams"], never: &["octocrab"] },
     Row { module: "telemetry", ours: &["telemetry"], never: &["kube", "octocrab", "gix"] },

@@ -26,6 +26,7 @@ mod escape;
 mod events;
 mod expiry;
 mod facts;
+mod gate;
 mod guardrails;
 mod halt;
 mod health;
