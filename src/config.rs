@@ -9,6 +9,7 @@ use clap::Args;
 use crate::domain::guardrails::INGRESS_NAMESPACES;
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
+use crate::gate::Origin;
 use crate::probe::{InvalidProbeAddress, ProbeAddress};
 use crate::render::confined::ToolSettings;
 
@@ -61,6 +62,10 @@ pub struct Raw {
     /// who they are, as 0.0.0.0:8081; empty: this replica has none
     #[arg(long, env = "BIVOUAC_GATE_LISTEN", default_value = "")]
     gate_listen: String,
+    /// The gate's own address, as https://gate.example.com: people sign in there who want to see a protected preview. Not
+    /// within a domain of previews. Without it protected previews are closed to people
+    #[arg(long, env = "BIVOUAC_GATE_URL", default_value = "")]
+    gate_url: String,
     /// How long connections through the gate go on after the service was asked to end, as 2m. A pod needs that time, too
     #[arg(long, env = "BIVOUAC_GATE_DRAIN", default_value = "2m", value_parser = duration)]
     gate_drain: Duration,
@@ -111,6 +116,8 @@ pub struct Settings {
     pub gate_service: Option<String>,
     /// Where the gate answers.
     pub gate_listen: Option<SocketAddr>,
+    /// The gate's own address, where people sign in.
+    pub gate_url: Option<Origin>,
     /// How long connections through the gate go on after the end was asked for.
     pub gate_drain: Duration,
     /// Most camps at a time.
@@ -204,6 +211,7 @@ impl Raw {
             ingress_namespaces,
             gate_service,
             gate_listen,
+            gate_url,
             gate_drain,
             max_environments,
             allow_http,
@@ -259,6 +267,14 @@ impl Raw {
                 InvalidSetting { flag: "probe-address", value: text, rule }
             })?),
         };
+        let gate_url = match gate_url.as_str() {
+            "" => None,
+            text => Some(Origin::parse(text).map_err(|_| InvalidSetting {
+                flag: "gate-url",
+                value: text.to_owned(),
+                rule: "write https://HOST or https://HOST:PORT, without a path; http is for localhost only",
+            })?),
+        };
         Ok(Settings {
             instance: Instance {
                 name,
@@ -282,6 +298,7 @@ impl Raw {
             },
             gate_service,
             gate_listen,
+            gate_url,
             gate_drain,
             max_environments: max_environments.and_then(|most| usize::try_from(most).ok()),
             allow_http,
@@ -332,6 +349,9 @@ mod tests {
         assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
         assert!(settings(&["--metrics-listen", "9090"]).is_err());
+        assert!(settings(&["--gate-url", "http://gate.example.com"]).is_err());
+        let gate = settings(&["--gate-url", "https://gate.example.com/"]).expect("valid").gate_url;
+        assert_eq!(gate.expect("an address").to_string(), "https://gate.example.com");
         assert!(settings(&["--gate-listen", "8081"]).is_err());
         let gate = settings(&["--gate-listen", "0.0.0.0:8081"]).expect("valid");
         assert_eq!(gate.gate_listen, Some(([0, 0, 0, 0], 8081).into()));

@@ -47,6 +47,7 @@ mod repository;
 mod requests;
 mod retry;
 mod rotation;
+mod sign_in;
 mod slots;
 mod stored;
 mod sweep;
@@ -131,6 +132,8 @@ pub struct Parts {
     pub ingress_namespaces: Vec<String>,
     /// Service in our own namespace whose pods answer for camps that sleep.
     pub gate_service: Option<String>,
+    /// Host of the gate's own address, where people sign in.
+    pub gate_host: Option<String>,
     /// Most camps at a time, of all Repositories.
     pub max_environments: Option<usize>,
     /// Tokens and Apps of the Repositories.

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, branches, halt, measure, passing, requests, retry};
+use super::{Context, branches, halt, measure, passing, requests, retry, sign_in};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
     set_condition,
@@ -252,6 +252,12 @@ async fn stages(
     }
     let soonest = retry::Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
+    match sign_in::judge(context.gate_host.as_deref(), repository) {
+        Some(said) => {
+            set_condition(&mut status.conditions, &said, repository.metadata.generation, now);
+        }
+        None => status.conditions.retain(|one| one.r#type != sign_in::SIGN_IN),
+    }
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };

@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::protect::{InvalidOrigin, Origin};
 pub use self::upstream::cluster_transport;
 
 use self::follow::{Directory, Follower};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub instance: String,
     /// The way to the Services of camps: addresses are `http://SERVICE.NAMESPACE.svc:PORT`.
     pub upstream: Transport,
+    /// Where people sign in: the gate's own address, at which no preview is. Without it, protected previews are closed.
+    pub url: Option<Origin>,
     /// The way to the forges, for people who sign in.
     pub forge: Transport,
     /// Told what came of each request, in a word.
@@ -182,7 +185,7 @@ impl Inner {
         if matches!(site.camp.state, State::Asleep | State::Turning) {
             return ("waiting", self.waiting(site, &pages::of(&site.camp), &asked));
         }
-        let person = visitor::opens_page(request.method(), request.headers());
+        let person = !by.program && visitor::opens_page(request.method(), request.headers());
         let silent = match self.pass(site, request).await {
             Ok(answer) => {
                 if person {

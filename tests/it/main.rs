@@ -45,6 +45,7 @@ mod network;
 mod notify;
 mod orphans;
 mod power;
+mod protect;
 mod prune;
 mod queue;
 mod replicas;

@@ -39,6 +39,7 @@ use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
+use crate::gate::Origin;
 use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
@@ -68,6 +69,8 @@ pub const LEASE: &str = "bivouac-demo";
 
 /// The Service whose pods are the gatekeepers.
 pub const GATE: &str = "bivouac-gate";
+/// The gate's own address, where people sign in.
+pub const SIGN_IN: &str = "http://gate.localhost";
 /// Where the gatekeepers are, as the cluster has it: nothing of this machine has that address.
 const GATEKEEPER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1)), 8081);
 
@@ -538,6 +541,7 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         ingress_namespaces: vec!["ingress-nginx".into()],
         gate_service: Some(GATE.into()),
         gate_listen: Some(GATEKEEPER),
+        gate_url: Some(Origin::parse(SIGN_IN)?),
         gate_drain: Duration::from_secs(120),
         max_environments: None,
         allow_http: true,
