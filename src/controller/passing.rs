@@ -252,11 +252,7 @@ pub(super) fn as_applied<'b>(record: &Environment, bundle: &'b Bundle) -> Cow<'b
 }
 
 /// The condition of a Repository that asks for the gate: whether there is one.
-pub(super) fn note_on(
-    context: &Context,
-    repository: &Repository,
-    status: &mut RepositoryStatus,
-) {
+pub(super) fn note_on(context: &Context, repository: &Repository, status: &mut RepositoryStatus) {
     let asked = repository.spec.policy().map(|policy| gate::asked_by(&policy)).unwrap_or_default();
     if asked.is_empty() {
         status.conditions.retain(|condition| condition.r#type != GATE_READY);

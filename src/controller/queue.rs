@@ -14,9 +14,7 @@ use tokio::sync::watch;
 use super::reconcile::Served;
 use super::record::Record;
 use super::{Context, power, retry, usage};
-use crate::crd::{
-    Environment, Phase, Power, QueueStatus, Repository, Timestamp, Want, WhenFull,
-};
+use crate::crd::{Environment, Phase, Power, QueueStatus, Repository, Timestamp, Want, WhenFull};
 use crate::domain::queue::{Answer, Bounds, Entry, Limits, Usage, ask, sleepers, turn};
 
 /// What is known of camps and of those that wait.

@@ -52,17 +52,20 @@ mod tests {
     use serde_json::json;
 
     fn record(asleep: bool) -> Environment {
-        let mut record = Environment::new("a", crate::crd::EnvironmentSpec {
-            repository: "shop".into(),
-            source: crate::crd::Source::pull_request(7),
-            want: crate::crd::Want::Auto,
-            approved: None,
-            pin: None,
-            parameters: std::collections::BTreeMap::new(),
-            lifetime: crate::crd::LifetimeWish::default(),
-            power: Power::Auto,
-            redeploy: None,
-        });
+        let mut record = Environment::new(
+            "a",
+            crate::crd::EnvironmentSpec {
+                repository: "shop".into(),
+                source: crate::crd::Source::pull_request(7),
+                want: crate::crd::Want::Auto,
+                approved: None,
+                pin: None,
+                parameters: std::collections::BTreeMap::new(),
+                lifetime: crate::crd::LifetimeWish::default(),
+                power: Power::Auto,
+                redeploy: None,
+            },
+        );
         let annotations = [
             (LAST_VISIT_ANNOTATION, "2026-03-02T12:00:00Z"),
             (LAST_COMMAND_ANNOTATION, "2026-03-02T11:00:00+01:00"),

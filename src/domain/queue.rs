@@ -174,8 +174,7 @@ impl Limits {
 /// and none in vain.
 #[must_use]
 pub fn sleepers(entries: &[Entry], limits: &Limits) -> BTreeSet<String> {
-    let standing: Vec<&Entry> =
-        entries.iter().filter(|entry| takes_room(entry, limits)).collect();
+    let standing: Vec<&Entry> = entries.iter().filter(|entry| takes_room(entry, limits)).collect();
     let mut counted = Counted::default();
     for entry in &standing {
         counted.add(entry);
@@ -202,11 +201,15 @@ pub fn sleepers(entries: &[Entry], limits: &Limits) -> BTreeSet<String> {
                 && !asleep.iter().any(|slept| slept.name == other.name)
                 && match other.usage {
                     Usage::Busy => true,
-                    Usage::Pinned(used) | Usage::Quiet(used) => (used, &other.name) > (*at, &one.name),
+                    Usage::Pinned(used) | Usage::Quiet(used) => {
+                        (used, &other.name) > (*at, &one.name)
+                    }
                     Usage::Asleep => false,
                 }
         };
-        counted.beyond(one, limits).is_some_and(|limit| standing.iter().any(|other| later(&other, limit)))
+        counted
+            .beyond(one, limits)
+            .is_some_and(|limit| standing.iter().any(|other| later(&other, limit)))
     }) {
         let (_, one) = quiet.remove(nth);
         counted.take(one);
@@ -352,7 +355,10 @@ mod tests {
         per_author: Option<usize>,
         all: Option<usize>,
     ) -> Limits {
-        let of = BTreeMap::from([("shop".to_owned(), Bounds { environments, per_author, sleeps: false })]);
+        let of = BTreeMap::from([(
+            "shop".to_owned(),
+            Bounds { environments, per_author, sleeps: false },
+        )]);
         Limits { all, of }
     }
 

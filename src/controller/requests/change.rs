@@ -4,8 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::crd::{
-    Approval, Environment, HINT_ANNOTATION, LAST_COMMAND_ANNOTATION, OriginKind, Pin, Power, Redeploy, Request,
-    WANT_ANNOTATION, Want,
+    Approval, Environment, HINT_ANNOTATION, LAST_COMMAND_ANNOTATION, OriginKind, Pin, Power,
+    Redeploy, Request, WANT_ANNOTATION, Want,
 };
 use crate::domain::command::{Command, code};
 use crate::domain::policy::{Forks, Policy};

@@ -281,7 +281,8 @@ fn behind_the_gate_a_camp_hears_the_gatekeepers_and_no_ingress_controller() {
         labels: BTreeMap::from([("app".to_owned(), "bivouac".to_owned())]),
     };
     let peers = |camp: &Camp| {
-        let gateway = policy::Gateway { namespace: "infra".into(), name: "g".into(), section: None };
+        let gateway =
+            policy::Gateway { namespace: "infra".into(), name: "g".into(), section: None };
         let url = policy::Url { gateway: Some(gateway), ..policy().url };
         let all = objects(camp, &Policy { url, ..policy() }, &Overrides::default());
         let all = all.expect("they are filled");

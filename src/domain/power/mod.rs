@@ -177,10 +177,9 @@ fn by_schedule(
             State::Asleep,
             format!("it sleeps by lifetime.schedule: {window}, {}", schedule.time_zone()),
         ),
-        Some(_) => (
-            State::Awake,
-            "it was woken since this time to sleep began (lifetime.schedule)".into(),
-        ),
+        Some(_) => {
+            (State::Awake, "it was woken since this time to sleep began (lifetime.schedule)".into())
+        }
         None => (State::Awake, "it is no time to sleep (lifetime.schedule)".into()),
     }
 }
@@ -309,8 +308,20 @@ mod tests {
         for (name, situation, now, expected, spent) in [
             ("not yet", resting, "02T10:29", awake, false),
             ("now", resting, "02T10:30", asleep, false),
-            ("while something is applied", Situation { busy: true, ..resting }, "02T12:00", awake, false),
-            ("before anything ran", Situation { has_run: false, ..resting }, "02T12:00", awake, false),
+            (
+                "while something is applied",
+                Situation { busy: true, ..resting },
+                "02T12:00",
+                awake,
+                false,
+            ),
+            (
+                "before anything ran",
+                Situation { has_run: false, ..resting },
+                "02T12:00",
+                awake,
+                false,
+            ),
             ("kept awake while it is in use", kept, "02T10:29", awake, false),
             ("and no longer", kept, "02T10:30", asleep, true),
             (

@@ -53,7 +53,9 @@ fn the_quietest_one_sleeps_and_never_a_pinned_or_a_busy_one() {
     wanted.push(waiting("h", "bob"));
     assert_eq!(names(&wanted, &limits(4, None)), ["b", "c"], "the others wait");
     let mut plain = limits(4, None);
-    plain.of.insert("shop".into(), Bounds { environments: Some(4), per_author: None, sleeps: false });
+    plain
+        .of
+        .insert("shop".into(), Bounds { environments: Some(4), per_author: None, sleeps: false });
     assert_eq!(names(&wanted, &plain), [""; 0], "the Repository does not ask for it");
 }
 
@@ -61,11 +63,7 @@ fn the_quietest_one_sleeps_and_never_a_pinned_or_a_busy_one() {
 fn nobody_sleeps_in_vain() {
     let quiet = |name: &str, author: &str, used: i64| camp(name, author, Usage::Quiet(at(used)));
     // Of bob's own limit only a camp of bob's makes room, and that is pinned.
-    let all = [
-        quiet("a", "ada", 1),
-        camp("b", "bob", Usage::Pinned(at(0))),
-        waiting("c", "bob"),
-    ];
+    let all = [quiet("a", "ada", 1), camp("b", "bob", Usage::Pinned(at(0))), waiting("c", "bob")];
     assert_eq!(names(&all, &limits(2, Some(1))), [""; 0]);
     let all = [quiet("a", "ada", 1), quiet("b", "bob", 2), waiting("c", "bob")];
     assert_eq!(names(&all, &limits(2, Some(1))), ["b"], "which makes room for both limits");
@@ -108,14 +106,13 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
-    let bounds = || {
-        let most = proptest::option::of(1_usize..5);
-        (most.clone(), most, any::<bool>()).prop_map(|(environments, per_author, sleeps)| Bounds {
-            environments,
-            per_author,
-            sleeps,
-        })
-    };
+    let bounds =
+        || {
+            let most = proptest::option::of(1_usize..5);
+            (most.clone(), most, any::<bool>()).prop_map(|(environments, per_author, sleeps)| {
+                Bounds { environments, per_author, sleeps }
+            })
+        };
     (bounds(), bounds(), proptest::option::of(1_usize..6)).prop_map(|(shop, blog, all)| Limits {
         all,
         of: BTreeMap::from([("shop".to_owned(), shop), ("blog".to_owned(), blog)]),
