@@ -5,10 +5,8 @@
 //! token services of the same registrable domain or listed ones; nothing is sent with them after a redirect. Which
 //! addresses may be connected to is decided by the transport ([`https_transport`]).
 
-mod address;
 mod challenge;
 mod credentials;
-mod https;
 
 use std::fmt;
 use std::time::Duration;
@@ -27,12 +25,16 @@ use tower::ServiceExt as _;
 
 use self::challenge::Challenge;
 pub use self::credentials::{PullCredentials, UnusablePullSecret};
-pub use self::https::{RegistryTransportError, https_transport};
 use crate::domain::admit::images::{ImageRef, is_digest};
+use crate::outward::{self, OutwardError, Policy, Reach, ThisMachine};
 use crate::seams::{Body, BoxError, Transport, Unreached, body};
 
 /// How the service calls itself to registries.
 const AGENT: &str = "bivouac-registry";
+/// A connection comes about within this time, or it does not.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The whole of a request, with its answer.
+const REQUEST: Duration = Duration::from_secs(10);
 /// One image is looked for no longer.
 const TOTAL: Duration = Duration::from_secs(20);
 /// Bytes of a token service's answer.
@@ -90,6 +92,19 @@ pub struct With<'a> {
     pub credentials: &'a PullCredentials,
     /// Hosts of token services that may get credentials of every registry.
     pub token_hosts: &'a [String],
+}
+
+/// The way to registries over sockets: https alone. `private`: they may be at addresses of private networks.
+pub fn https_transport(private: bool) -> Result<Transport, OutwardError> {
+    outward::transport(Policy {
+        reach: if private { Reach::Private } else { Reach::Public },
+        this_machine: ThisMachine::Refused,
+        instead: None,
+        https_only: true,
+        keep: true,
+        connect: CONNECT,
+        total: REQUEST,
+    })
 }
 
 /// Asks registries.

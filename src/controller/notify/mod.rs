@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::Notify as News;
 use tokio_util::sync::CancellationToken;
 
+pub use self::send::notices_transport;
 use super::Context;
 use super::events::{Told, Weight};
 use crate::crd::{
