@@ -1,12 +1,12 @@
 //! From what the API server stores to what the domain decides by. No I/O.
 
+use super::address::{Gateway, Probe, TlsSource, UrlPolicy};
 use super::admission::AwaitImages;
 use super::entries::{Condition, WhyLine};
 use super::environment::{Environment, EnvironmentStatus, LifetimeWish, Power, SourcePhase, Want};
-use super::repository::{
-    At, Forks, Gateway, Isolation, Lifetime, Namespaces, ParameterRule, PodSecurity, Probe,
-    RepositorySpec, Schedule, TlsSource, UrlPolicy, YieldRule,
-};
+use super::isolation::{Isolation, Namespaces, PodSecurity, YieldRule};
+use super::lifetime::{Lifetime, Schedule};
+use super::repository::{At, Forks, ParameterRule, RepositorySpec};
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
 use crate::domain::{

@@ -29,6 +29,37 @@ pub struct UrlEntry {
     pub why: Option<String>,
 }
 
+/// Where the gate passes a request of a host on to: a path of one of the camp's routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteEntry {
+    /// The host; one of `status.hosts`.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// The path.
+    #[schemars(length(min = 1, max = 512))]
+    pub path: String,
+    /// How the path is compared.
+    #[serde(default)]
+    pub path_type: PathType,
+    /// The Service of the camp.
+    #[schemars(length(min = 1, max = 63))]
+    pub service: String,
+    /// Its port, by number.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+}
+
+/// How the path of a route is compared with that of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PathType {
+    /// Element by element, as a beginning.
+    #[default]
+    Prefix,
+    /// As a whole.
+    Exact,
+}
+
 /// What keeps a camp from getting ready: one cause, however many pods suffer from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -434,4 +465,9 @@ pub struct Condition {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 pub(super) fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+/// The default of what is so unless somebody says otherwise.
+pub(super) fn yes() -> bool {
+    true
 }

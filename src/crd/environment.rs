@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::admission::AdmissionStatus;
 use super::entries::{
     ApplyingStatus, ChangesStatus, Condition, ContestedEntry, FindingEntry, HistoryEntry,
-    HookEntry, InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, TroubleEntry,
-    UrlEntry, WhyLine, YieldedField,
+    HookEntry, InventoryEntry, LastCamp, NoteEntry, RenderedPath, ReportStatus, RouteEntry,
+    TroubleEntry, UrlEntry, WhyLine, YieldedField,
 };
 use super::time::Timestamp;
 
@@ -301,6 +301,10 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub urls: Vec<UrlEntry>,
+    /// Where the gate passes requests on to, for a camp whose traffic passes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub routes: Vec<RouteEntry>,
     /// Fields of the camp's objects that are left to others who write them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]

@@ -39,7 +39,7 @@ pub struct ContainerLimits {
 pub struct Egress {
     /// Whether they reach the internet; addresses of private networks and of metadata services are no part of it.
     /// Default: true.
-    #[serde(default = "yes")]
+    #[serde(default = "super::entries::yes")]
     pub internet: bool,
     /// The same for camps of untrusted pull requests (forks and bots). Default: false.
     #[serde(default)]
@@ -48,10 +48,6 @@ pub struct Egress {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub allow: Vec<EgressTo>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Default for Egress {

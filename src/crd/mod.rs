@@ -3,11 +3,15 @@
 //! Every list has `maxItems` and every string `maxLength`: the API server refuses CEL rules over values without bounds,
 //! and a record that only grows ends as one that can't be written.
 
+pub mod address;
 pub mod admission;
 mod convert;
 pub mod entries;
 pub mod environment;
 pub mod guardrails;
+pub mod isolation;
+pub mod lifetime;
+pub mod limits;
 pub mod notify;
 pub mod report;
 
@@ -17,12 +21,14 @@ pub mod request;
 
 pub mod time;
 
+pub use address::{Gateway, Probe, Protect, SecretKey, SignIn, TlsPolicy, TlsSource, UrlPolicy};
 pub use admission::{AdmissionState, AdmissionStatus, Await, AwaitImages, AwaitedEntry};
 pub use convert::{InvalidPolicy, set_condition};
 pub use entries::{
     ApplyingStatus, Cause, ChangedObjects, ChangesStatus, CommentRecord, Condition, ContestedEntry,
     FindingEntry, HistoryEntry, HookEntry, HookMoment, HookPhase, InventoryEntry, LastCamp,
-    NoteEntry, Outcome, RenderedPath, ReportStatus, TroubleEntry, UrlEntry, WhyLine, YieldedField,
+    NoteEntry, Outcome, PathType, RenderedPath, ReportStatus, RouteEntry, TroubleEntry, UrlEntry,
+    WhyLine, YieldedField,
 };
 pub use environment::{
     Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
@@ -32,13 +38,14 @@ pub use environment::{
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
 };
+pub use isolation::{ClusterScoped, Isolation, Namespaces, PodSecurity, YieldRule};
+pub use lifetime::{Lifetime, Measure, Schedule, SleepAfter};
+pub use limits::{Limits, WhenFull};
 pub use notify::{Notify, NotifyKind, NotifyWhen, UrlFrom};
 pub use report::{CheckRecord, DeploymentRecord, ReportPolicy};
 pub use repository::{
-    At, BranchNames, ClusterScoped, Credentials, Forge, ForgeStatus, Forks, Gateway, GitHub,
-    Isolation, LabelRules, Lifetime, Limits, Namespaces, ParameterRule, PodSecurity, Probe,
-    Repository, RepositorySpec, RepositoryStatus, Schedule, Select, SourcePolicy, SweepHalt,
-    TlsPolicy, TlsSource, UrlPolicy, YieldRule,
+    At, BranchNames, Credentials, Forge, ForgeStatus, Forks, GitHub, LabelRules, ParameterRule,
+    Repository, RepositorySpec, RepositoryStatus, Select, SourcePolicy, SweepHalt,
 };
 pub use request::{
     CommandLabels, CommandPolicy, Origin, OriginKind, ReplyRecord, Request, RequestSpec,
@@ -66,6 +73,10 @@ pub const ALLOW_TEARDOWN_ANNOTATION: &str = "bivouac.dev/allow-teardown";
 pub(crate) const REQUEST_ANNOTATION: &str = "bivouac.dev/request";
 /// Annotation on an Environment: name of the Request that set `spec.want` last.
 pub(crate) const WANT_ANNOTATION: &str = "bivouac.dev/want-by";
+
+/// Annotation on an Environment: when somebody last opened its preview, as RFC 3339; written by the gate, every five
+/// minutes at most.
+pub const LAST_VISIT_ANNOTATION: &str = "bivouac.dev/last-visit";
 
 /// Label on an Environment: name of its Repository.
 pub const REPOSITORY_LABEL: &str = "bivouac.dev/repository";

@@ -3,26 +3,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use secrecy::SecretString;
 
 use super::adapter::{Adapter, BodyTooLarge, MOST_BYTES};
-use super::app::{AppLogin, Login, Tokens};
+use super::api_url::ApiUrl;
+use super::app::{AppLogin, Tokens};
 use super::branches::Branch;
+use super::call::{Call, Reply};
 use super::client::{Comment, Forge, RepositoryInfo};
 use super::error::{ForgeError, one_line};
 use super::etag::Etags;
 use super::governor::Governor;
-use super::itself::AppItself;
 use super::pass::Pass;
 use super::wire::ErrorBody;
 use crate::domain::admit::checks::Seen;
@@ -35,192 +35,6 @@ use crate::seams::{BoxError, Clock, Transport};
 const CALL: Duration = Duration::from_secs(30);
 /// A renamed repository is one redirect, a renamed owner another.
 const MOST_REDIRECTS: usize = 3;
-/// Clients kept: one for each token, and one for each App and repository. What was rotated leaves one behind.
-const MOST_CLIENTS: usize = 1024;
-
-/// Address of a GitHub API: `https://api.github.com`, or `https://HOST/api/v3` of a GitHub Enterprise Server.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ApiUrl(String);
-
-/// Why an address is not taken as that of an API.
-#[derive(Debug, thiserror::Error)]
-#[error("{url:?} can't be the address of a GitHub API: {rule}")]
-pub struct InvalidApiUrl {
-    url: String,
-    rule: &'static str,
-}
-
-impl ApiUrl {
-    /// Checks the form. `http://` only with `allow_http`.
-    pub fn parse(text: &str, allow_http: bool) -> Result<Self, InvalidApiUrl> {
-        let wrong = |rule| InvalidApiUrl { url: one_line(text), rule };
-        let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong("it is no URL"))?;
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if allow_http => {}
-            Some("http") => return Err(wrong("http is not allowed by the service's settings")),
-            _ => return Err(wrong("it must begin with https://")),
-        }
-        match uri.authority() {
-            Some(host) if !host.host().is_empty() && !host.as_str().contains('@') => {}
-            _ => return Err(wrong("it needs a host, without user or password")),
-        }
-        if uri.query().is_some() || text.contains('#') {
-            return Err(wrong("it may not have a query or a fragment"));
-        }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
-    }
-
-    /// As text, without a slash at the end.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn home(&self) -> Option<(Scheme, Authority)> {
-        let uri: Uri = self.0.parse().ok()?;
-        Some((uri.scheme()?.clone(), uri.authority()?.clone()))
-    }
-}
-
-impl fmt::Display for ApiUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// All clients of the program: one for each API and token, so that rates and tags are kept per token. An App has one for
-/// each repository, because its tokens are; those of one installation share their rate.
-#[derive(Clone)]
-pub struct Apis(Arc<ApisInner>);
-
-struct ApisInner {
-    transport: Transport,
-    clock: Clock,
-    clients: Mutex<BTreeMap<(ApiUrl, String), Api>>,
-    /// Shared rates of Apps: of each by itself, and of each at an account.
-    governors: Mutex<BTreeMap<(ApiUrl, String), Arc<Governor>>>,
-}
-
-impl Apis {
-    /// Every client made here speaks through `transport`.
-    #[must_use]
-    pub fn new(transport: Transport, clock: Clock) -> Self {
-        let (clients, governors) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(ApisInner { transport, clock, clients, governors }))
-    }
-
-    /// The client of `token` at `url`, made when it is new. Needs a tokio runtime around it.
-    pub fn api(&self, url: &ApiUrl, token: &SecretString) -> Result<Api, ForgeError> {
-        let digest = hex::encode(Sha256::digest(token.expose_secret().as_bytes()));
-        self.client(url, digest, || {
-            let pass = Pass::new(token)
-                .ok_or_else(|| ForgeError::Unauthorized { call: format!("client of {url}") })?;
-            Ok((Auth::Token(pass), Arc::new(Governor::new(self.0.clock.clone()))))
-        })
-    }
-
-    /// One repository for a login. `id` is its number, when that is known: an App's tokens are then asked for by it, so
-    /// that they never reach another repository that got the name.
-    pub fn forge(
-        &self,
-        url: &ApiUrl,
-        login: &Login,
-        repository: RepoName,
-        id: Option<u64>,
-    ) -> Result<Forge, ForgeError> {
-        let app = match login {
-            Login::Token(token) => return Ok(self.api(url, token)?.forge(repository)),
-            Login::App(app) => app,
-        };
-        let key = format!("{} {repository}", app.fingerprint());
-        let api = self.client(url, key, || {
-            // An App is installed once at an account: this is the rate of that installation.
-            let rate = self.governor(url, format!("{} {}", app.id(), repository.owner()));
-            let own_rate = self.governor(url, app.id().to_owned());
-            let clock = self.0.clock.clone();
-            let tokens = Tokens::new(app.clone(), repository.clone(), clock, own_rate);
-            Ok((Auth::App(Box::new(tokens)), rate))
-        })?;
-        if let (Auth::App(tokens), Some(id)) = (&api.0.auth, id) {
-            tokens.know(id);
-        }
-        Ok(api.forge(repository))
-    }
-
-    /// An App by itself.
-    pub fn app_itself(&self, url: &ApiUrl, login: &AppLogin) -> Result<AppItself, ForgeError> {
-        let key = format!("itself {}", login.fingerprint());
-        let api = self.client(url, key, || {
-            let rate = self.governor(url, login.id().to_owned());
-            Ok((Auth::Itself(login.clone(), self.0.clock.clone()), rate))
-        })?;
-        Ok(AppItself::new(api, login.id().to_owned()))
-    }
-
-    /// What is left to each login, by the name that metrics have for it: `HOST app ID`, `HOST app ID at ACCOUNT`, or
-    /// `HOST token DIGITS`, which are the beginning of the token's hash.
-    #[must_use]
-    pub fn budgets(&self) -> BTreeMap<String, Budget> {
-        let host = |url: &ApiUrl| {
-            url.home().map_or_else(String::new, |(_, authority)| authority.host().to_owned())
-        };
-        let mut all = BTreeMap::new();
-        let governors = self.0.governors.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((url, whose), governor) in governors.iter() {
-            let name = match whose.split_once(' ') {
-                Some((app, account)) => format!("{} app {app} at {account}", host(url)),
-                None => format!("{} app {whose}", host(url)),
-            };
-            all.insert(name, governor.budget());
-        }
-        drop(governors);
-        let clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((url, key), api) in clients.iter() {
-            if let Auth::Token(_) = api.0.auth {
-                let digits = key.get(..8).unwrap_or_default();
-                let name = format!("{} token {digits}", host(url));
-                all.insert(name, api.0.governor.budget());
-            }
-        }
-        all
-    }
-
-    fn governor(&self, url: &ApiUrl, whose: String) -> Arc<Governor> {
-        let mut governors = self.0.governors.lock().unwrap_or_else(PoisonError::into_inner);
-        if governors.len() >= MOST_CLIENTS {
-            governors.retain(|_, governor| Arc::strong_count(governor) > 1);
-        }
-        let new = || Arc::new(Governor::new(self.0.clock.clone()));
-        Arc::clone(governors.entry((url.clone(), whose)).or_insert_with(new))
-    }
-
-    fn client(
-        &self,
-        url: &ApiUrl,
-        key: String,
-        auth: impl FnOnce() -> Result<(Auth, Arc<Governor>), ForgeError>,
-    ) -> Result<Api, ForgeError> {
-        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (url.clone(), key);
-        if let Some(api) = clients.get(&key) {
-            return Ok(api.clone());
-        }
-        if clients.len() >= MOST_CLIENTS {
-            clients.retain(|_, api| Arc::strong_count(&api.0) > 1);
-        }
-        let (auth, governor) = auth()?;
-        let api = Api::new(self.0.transport.clone(), url, auth, governor)?;
-        clients.insert(key, api.clone());
-        Ok(api)
-    }
-}
-
-impl fmt::Debug for Apis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Apis")
-    }
-}
 
 /// One GitHub API with one login. A clone is the same one.
 #[derive(Clone)]
@@ -244,7 +58,7 @@ struct Inner {
 }
 
 /// Who asks.
-enum Auth {
+pub(super) enum Auth {
     Token(Pass),
     App(Box<Tokens>),
     /// An App with its JWT, for what is about itself.
@@ -257,67 +71,23 @@ impl fmt::Debug for Api {
     }
 }
 
-/// One call: method, path below the API's address (or a whole address from a `Link` header), body.
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) path: &'a str,
-    pub(super) body: Option<serde_json::Value>,
-    pub(super) tag: Option<String>,
-}
-
-impl<'a> Call<'a> {
-    pub(super) fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, body: None, tag: None }
-    }
-
-    /// Method and path, for messages.
-    fn name(&self) -> String {
-        format!("{} {}", self.method, one_line(self.path))
-    }
-}
-
-/// An answer that is no refusal: 2xx, or 304 when a tag was sent.
-pub(super) struct Reply {
-    pub(super) call: String,
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) bytes: Bytes,
-}
-
-impl Reply {
-    /// The body, read as `T`.
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ForgeError> {
-        // Serde's message may quote values; where it is says enough.
-        serde_json::from_slice(&self.bytes).map_err(|error| {
-            let place = format!("line {} column {}", error.line(), error.column());
-            self.unexpected(&format!("the body can't be read at {place} ({:?})", error.classify()))
-        })
-    }
-
-    pub(super) fn unexpected(&self, reason: &str) -> ForgeError {
-        ForgeError::Unexpected { call: self.call.clone(), reason: one_line(reason) }
-    }
-
-    pub(super) fn tag(&self) -> Option<String> {
-        self.headers.get(ETAG)?.to_str().ok().map(str::to_owned)
-    }
-
-    /// Address of the next page.
-    pub(super) fn next(&self) -> Option<String> {
-        self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|all| {
-            all.split(',').find_map(|link| {
-                let (address, parameters) = link.split_once(';')?;
-                let next =
-                    parameters.split(';').any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
-                let address = address.trim().strip_prefix('<')?.strip_suffix('>')?;
-                next.then(|| address.to_owned())
-            })
-        })
-    }
-}
-
 impl Api {
-    fn new(
+    /// Who asks.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.0.auth
+    }
+
+    /// What is left to this login.
+    pub(super) fn budget(&self) -> Budget {
+        self.0.governor.budget()
+    }
+
+    /// Whether somebody has a clone.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    pub(super) fn new(
         transport: Transport,
         url: &ApiUrl,
         auth: Auth,

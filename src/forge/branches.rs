@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::api::Call;
+use super::call::Call;
 use super::client::{Forge, path_part};
 use super::error::ForgeError;
 use crate::domain::id::Revision;

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Call, Reply};
+use super::call::{Call, Reply};
 use super::client::{Forge, PER_PAGE, path_part, too_many};
 use super::error::ForgeError;
 use crate::domain::admit::checks::{Seen, State};

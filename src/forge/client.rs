@@ -7,7 +7,8 @@ use http::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::api::{Api, Call, Reply};
+use super::api::Api;
+use super::call::{Call, Reply};
 use super::error::ForgeError;
 use super::wire;
 use crate::domain::id::{PrNumber, RepoName, Revision};

@@ -4,7 +4,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::Call;
+use super::call::Call;
 use super::client::{Forge, PER_PAGE, path_part};
 use super::error::ForgeError;
 use crate::domain::deployment::State;

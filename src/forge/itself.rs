@@ -9,8 +9,9 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::api::{Api, Call, Reply};
+use super::api::Api;
 use super::app::AppProblem;
+use super::call::{Call, Reply};
 use super::client::Forge;
 use super::error::{ForgeError, one_line};
 use crate::domain::healing::Logged;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::api::ApiUrl;
+use super::api_url::ApiUrl;
 use super::error::{ForgeError, one_line};
 use crate::seams::{Body, BoxError, Transport, body};
 

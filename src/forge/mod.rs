@@ -5,8 +5,11 @@
 
 mod adapter;
 mod api;
+mod api_url;
+mod apis;
 mod app;
 mod branches;
+mod call;
 mod checks;
 mod client;
 mod deployments;
@@ -27,7 +30,9 @@ mod tests;
 #[cfg(test)]
 mod tests_app;
 
-pub use api::{Api, ApiUrl, Apis, InvalidApiUrl};
+pub use api::Api;
+pub use api_url::{ApiUrl, InvalidApiUrl};
+pub use apis::Apis;
 pub use app::{AppLogin, AppProblem, InvalidApp, Lacks, Login, Missing, lacks};
 pub use checks::CheckRun;
 pub use client::{Comment, Forge, Permission, RepositoryInfo};

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::api::Call;
+use super::call::Call;
 use super::client::{Comment, Forge, PER_PAGE, Permission, path_part, too_many};
 use super::error::{ForgeError, one_line};
 use super::wire;

@@ -8,6 +8,7 @@ mod listeners;
 mod notices;
 mod previews;
 mod replicas;
+mod wires;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use self::listeners::{Listeners, start_agents};
 pub use self::notices::{Notices, Sent};
 pub use self::previews::{Asked, PreviewFault, Previews};
 use self::replicas::{Around, Front, Replicas};
+pub use self::wires::{Wire, Wires, Wiring};
 use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
@@ -90,15 +92,6 @@ fn hook_url(addresses: Option<&Addresses>) -> String {
     }
 }
 
-/// How the parts reach one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wiring {
-    /// Over loopback, for browsers and `kubectl`.
-    Sockets,
-    /// In process: no socket, no child process, no thread.
-    InProcess,
-}
-
 /// What runs in the world beside API server and GitHub.
 #[derive(Clone, Default)]
 struct Parts<'a> {
@@ -107,34 +100,6 @@ struct Parts<'a> {
     /// A kubeconfig of the API server to use instead of the embedded one.
     elsewhere: Option<&'a Path>,
     wires: Wires,
-}
-
-/// Something between the service and a peer of it.
-pub type Wire = Arc<dyn Fn(Transport) -> Transport + Send + Sync>;
-
-/// What is put between the service and its peers; for a world in process.
-#[derive(Clone, Default)]
-pub struct Wires {
-    /// On the way to the API server.
-    pub cluster: Option<Wire>,
-    /// On the way to the forge.
-    pub forge: Option<Wire>,
-}
-
-impl Wires {
-    fn to_cluster(&self, transport: Transport) -> Transport {
-        match &self.cluster {
-            Some(wire) => wire(transport),
-            None => transport,
-        }
-    }
-
-    fn to_forge(&self, transport: Transport) -> Transport {
-        match &self.forge {
-            Some(wire) => wire(transport),
-            None => transport,
-        }
-    }
 }
 
 /// The world.

@@ -2,6 +2,7 @@
 //! the forge.
 
 use chrono::TimeDelta;
+use kube::Resource as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
@@ -134,7 +135,7 @@ async fn owned(
     }
     let name = request.metadata.name.as_deref().unwrap_or_default();
     let patch = json!({"metadata": {
-        "ownerReferences": [change::owner(record)],
+        "ownerReferences": record.owner_ref(&()).as_slice(),
         "resourceVersion": request.metadata.resource_version,
     }});
     let owned =

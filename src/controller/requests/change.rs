@@ -2,7 +2,6 @@
 //! PURE.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
 
 use crate::crd::{
     Approval, Environment, HINT_ANNOTATION, OriginKind, Pin, Power, Redeploy, Request,
@@ -27,16 +26,6 @@ pub(super) struct Wish {
     pub(super) pull: PullRequest,
     /// Whoever asks may approve, too.
     pub(super) may_approve: bool,
-}
-
-/// By which a Request goes with its Environment.
-pub(super) fn owner(record: &Environment) -> Value {
-    json!({
-        "apiVersion": "bivouac.dev/v1alpha1",
-        "kind": "Environment",
-        "name": record.metadata.name,
-        "uid": record.metadata.uid,
-    })
 }
 
 /// Changes the record; gives what was done as a sentence, or why not.
