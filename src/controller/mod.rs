@@ -72,6 +72,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use credentials::{Credential, Credentials};
 pub use error::ReconcileError;
+pub use notify::notices_transport;
 
 use self::patience::Patience;
 use crate::apply::Target;

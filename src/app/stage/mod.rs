@@ -608,7 +608,7 @@ fn peers(
         },
         notices: match wiring {
             Wiring::InProcess => notices.transport(),
-            Wiring::Sockets => crate::probe::outward_transport(false)?,
+            Wiring::Sockets => crate::controller::notices_transport(false)?,
         },
         // No registry of a world of its own has a socket.
         registries: registry.transport(),
