@@ -33,6 +33,8 @@ pub mod forge;
 
 pub mod report;
 
+pub mod outward;
+
 pub mod probe;
 
 pub mod registry;

@@ -145,6 +145,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
             upstream: services,
             url: settings.gate_url.clone(),
             forge: forges.clone(),
+            count: measure::gate(metrics.clone()),
             clock: clock.clone(),
             rng: rng.fork(),
         })
@@ -175,7 +176,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         prober: Prober::new(previews),
         notices: guarded_transport(notices, &leadership),
         notify_private: settings.notify_private,
-        registries: Registries::new(registries),
+        registries: Registries::new(registries, clock.clone()),
         intervals,
         metrics: metrics.clone(),
     };

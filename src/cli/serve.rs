@@ -51,7 +51,7 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
-                notices: crate::probe::outward_transport(settings.notify_private)?,
+                notices: crate::controller::notices_transport(settings.notify_private)?,
                 registries: crate::registry::https_transport(settings.private_registries)?,
                 services: crate::gate::cluster_transport(),
                 fetch,

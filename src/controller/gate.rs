@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::sync::watch;
@@ -19,6 +22,16 @@ use super::error::chain;
 use super::patience::Patience;
 use crate::domain::guardrails::Gatekeepers;
 
+/// What the name of the Secret with the gate's key begins with; the installation's name follows.
+const KEY_PREFIX: &str = "bivouac-gate-";
+/// The key of that Secret.
+const KEY: &str = "key";
+/// Bytes of its value.
+const KEY_LENGTH: usize = 32;
+/// First pause after the Secret could not be looked for.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(300);
 /// Who can't be asked for so long is taken for nobody.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
@@ -150,6 +163,48 @@ async fn watch_slices(context: &Context, service: &str) {
             }
         }
         context.gate.show(&slices);
+    }
+}
+
+/// Makes the Secret with the key by which gatekeepers sign what browsers bring back, where there is none; and looks for it
+/// once in a while. What is there is never changed.
+pub(super) async fn keep_key(context: &Context) {
+    if context.gate_service.is_none() {
+        return std::future::pending().await;
+    }
+    let api: Api<Secret> = Api::namespaced(context.home.clone(), &context.namespace);
+    let name = format!("{KEY_PREFIX}{}", context.instance.name.as_str());
+    let mut pause = AGAIN;
+    loop {
+        match make_key(context, &api, &name).await {
+            Ok(()) => pause = LOOK,
+            Err(error) => {
+                tracing::warn!("the gate's key can't be kept: {}", chain(&error));
+                pause = (pause * 2).clamp(AGAIN, LOOK);
+            }
+        }
+        context.clock.sleep(context.rng.jitter(pause, 20)).await;
+    }
+}
+
+async fn make_key(context: &Context, api: &Api<Secret>, name: &str) -> Result<(), kube::Error> {
+    if api.get_opt(name).await?.is_some() {
+        return Ok(());
+    }
+    let key: Vec<u8> = (0..KEY_LENGTH / 8).flat_map(|_| context.rng.u64().to_be_bytes()).collect();
+    let secret = Secret {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        type_: Some("Opaque".to_owned()),
+        data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(key))])),
+        ..Secret::default()
+    };
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(_) => {
+            tracing::info!("the Secret {name} was made, with a new key of the gate");
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

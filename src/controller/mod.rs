@@ -55,6 +55,7 @@ mod tell;
 mod teller;
 pub mod uninstall;
 mod urls;
+mod usage;
 mod waves;
 
 use std::collections::BTreeMap;
@@ -71,6 +72,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use credentials::{Credential, Credentials};
 pub use error::ReconcileError;
+pub use notify::notices_transport;
 
 use self::patience::Patience;
 use crate::apply::Target;
@@ -279,7 +281,10 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
-        let gate = stop.run_until_cancelled(gate::watch(&context));
+        let gate = stop.run_until_cancelled(futures::future::join(
+            gate::watch(&context),
+            gate::keep_key(&context),
+        ));
         let healed = Box::pin(healer::run(&context, healer_stop));
         let facts = facts::run(&context, facts_stop);
         Box::pin(futures::future::join5(facts, overrides, counted, gate, healed)).await;

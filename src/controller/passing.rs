@@ -19,7 +19,10 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
-use crate::crd::{Environment, GateStatus, PathType, Phase, RouteEntry};
+use crate::crd::{
+    Environment, GateStatus, PathType, Phase, Repository, RepositoryStatus, RouteEntry, WhyLine,
+    set_condition,
+};
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::Decision;
 use crate::domain::finding::{BuildRule, Finding};
@@ -35,6 +38,10 @@ const MOMENT: TimeDelta = TimeDelta::seconds(30);
 pub(super) const GATE_REFUSED: &str = "GateRefused";
 /// Reason of a camp that may not stand without a gate.
 pub(super) const GATE_MISSING: &str = "GateMissing";
+/// Condition of a Repository that asks for the gate.
+const GATE_READY: &str = "GateReady";
+/// Name of the rule in the decision's trace.
+const RULE: &str = "gate";
 /// Findings of one bundle.
 const MISFITS: usize = 20;
 
@@ -83,6 +90,7 @@ pub(super) fn is_refused(record: &Record) -> bool {
 pub(super) fn note_asked(context: &Context, record: &mut Record, policy: &Policy) {
     let now = context.clock.now();
     let asked = is_asked(context, policy);
+    note_why(context, record, policy);
     // Where nothing runs nobody is on any way.
     let fresh = record.status.revision.is_none();
     let Some(gate) = &mut record.status.gate else {
@@ -107,6 +115,22 @@ pub(super) fn note_asked(context: &Context, record: &mut Record, policy: &Policy
             record.look_at(over);
         }
     }
+}
+
+/// Who reads why a preview is as it is reads this, too.
+fn note_why(context: &Context, record: &mut Record, policy: &Policy) {
+    let by = gate::asked_by(policy).join(", ");
+    if by.is_empty() {
+        return;
+    }
+    let answer = if passes(context, policy) {
+        format!("everything passes the gate ({by}), and visits of people give it time")
+    } else if lacks_gate(context, policy) {
+        format!("it is not opened: {by} asks for the gate, and the service has none")
+    } else {
+        format!("{by} is not heeded: the service has no gate (--gate-service)")
+    };
+    record.status.why.push(WhyLine { rule: RULE.to_owned(), answer, decided: false });
 }
 
 /// Whether the way to the gate is there: the Service that routes lead to, and its addresses.
@@ -225,4 +249,31 @@ pub(super) async fn refuse(
 pub(super) fn as_applied<'b>(record: &Environment, bundle: &'b Bundle) -> Cow<'b, Bundle> {
     let state = if power::is_asleep(record) { State::Asleep } else { State::Awake };
     sent(bundle, is_led(record), state)
+}
+
+/// The condition of a Repository that asks for the gate: whether there is one.
+pub(super) fn note_on(context: &Context, repository: &Repository, status: &mut RepositoryStatus) {
+    let asked = repository.spec.policy().map(|policy| gate::asked_by(&policy)).unwrap_or_default();
+    if asked.is_empty() {
+        status.conditions.retain(|condition| condition.r#type != GATE_READY);
+        return;
+    }
+    let asked = asked.join(", ");
+    let judgement = match &context.gate_service {
+        Some(service) => Judgement::yes(
+            GATE_READY,
+            "Configured",
+            format!("previews are reached through Service {service}, as {asked} asks"),
+        ),
+        None => Judgement::no(
+            GATE_READY,
+            GATE_MISSING,
+            format!(
+                "{asked} asks for the gate, and the service has none (--gate-service): what is to be protected is not \
+                 opened, and the rest is not heeded"
+            ),
+        ),
+    };
+    let (generation, now) = (repository.metadata.generation, context.clock.now());
+    set_condition(&mut status.conditions, &judgement, generation, now);
 }

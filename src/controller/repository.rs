@@ -15,7 +15,7 @@ use serde_json::json;
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::sweep::{self, Swept, Tips};
-use super::{Context, branches, halt, measure, requests, retry, sign_in};
+use super::{Context, branches, halt, measure, passing, requests, retry, sign_in};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
     set_condition,
@@ -430,6 +430,7 @@ async fn finish(
     mut status: RepositoryStatus,
 ) -> Result<Next, ReconcileError> {
     status.observed_generation = repository.metadata.generation;
+    passing::note_on(context, repository, &mut status);
     if repository.status.as_ref() != Some(&status) {
         let name = repository.metadata.name.as_deref().unwrap_or_default();
         // Of this status this controller is the only writer, and it runs once at a time for each Repository; but for

@@ -32,7 +32,7 @@ pub use self::protect::{InvalidOrigin, Origin};
 pub use self::upstream::cluster_transport;
 
 use self::follow::{Directory, Follower};
-use self::pages::{Pages, Said, line};
+use self::pages::{Pages, line};
 use self::pass::Silent;
 use self::protect::{Admitted, Protect};
 use self::site::{Site, State};
@@ -60,6 +60,8 @@ pub struct Parts {
     pub url: Option<Origin>,
     /// The way to the forges, for people who sign in.
     pub forge: Transport,
+    /// Told what came of each request, in a word.
+    pub count: Arc<dyn Fn(&'static str) + Send + Sync>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -128,75 +130,91 @@ impl Gate {
 }
 
 impl Inner {
-    async fn answer(&self, mut request: Request) -> Response {
+    async fn answer(&self, request: Request) -> Response {
+        let (outcome, answer) = self.heard(request).await;
+        (self.parts.count)(outcome);
+        answer
+    }
+
+    /// What came of it, in a word, and the answer.
+    async fn heard(&self, mut request: Request) -> (&'static str, Response) {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return line(StatusCode::METHOD_NOT_ALLOWED, "not here");
+            return ("bad", line(StatusCode::METHOD_NOT_ALLOWED, "not here"));
         }
         let Some(host) = headers::host(request.uri(), request.headers()) else {
-            return line(StatusCode::BAD_REQUEST, "the request names no host");
+            return ("bad", line(StatusCode::BAD_REQUEST, "the request names no host"));
         };
         if let Some(answer) = self.protect.own(&host, &mut request).await {
-            return answer;
+            return ("own", answer);
         }
         let Some(site) = self.directory.site(&host) else {
             // The same for a host that never was and for one whose camp is gone: nobody learns which there are.
             let complete = *self.follower.is_complete().borrow();
-            return if complete {
+            let answer = if complete {
                 line(StatusCode::NOT_FOUND, "not found")
             } else {
                 line(StatusCode::SERVICE_UNAVAILABLE, "the gate has not read the records yet")
             };
+            return ("unknown", answer);
         };
-        let mut answer = match self.protect.admit(&mut request, &site).await {
+        let (outcome, mut answer) = match self.protect.admit(&mut request, &site).await {
             Ok(admitted) => self.admitted(&site, &admitted, request).await,
-            Err(answer) => answer,
+            Err(answer) => ("kept", answer),
         };
         self.protect.leave(&site, &mut answer);
-        answer
+        (outcome, answer)
     }
 
     /// Somebody who may see the preview asks.
-    async fn admitted(&self, site: &Site, by: &Admitted, request: Request) -> Response {
+    async fn admitted(
+        &self,
+        site: &Site,
+        by: &Admitted,
+        request: Request,
+    ) -> (&'static str, Response) {
         let path = request.uri().path();
         if let Some(own) = path.strip_prefix(OWN_PATHS) {
-            return match own {
+            let answer = match own {
                 "wake" => self.wake(site, by, request).await,
                 "state" => self.state(site),
                 _ => line(StatusCode::NOT_FOUND, "not found"),
             };
+            return ("own", answer);
         }
         let asked = Asked::of(&request);
         if matches!(site.camp.state, State::Asleep | State::Turning) {
-            return self.waiting(site, &pages::of(&site.camp), &asked);
+            return ("waiting", self.waiting(site, &pages::of(&site.camp), &asked));
         }
         let person = !by.program && visitor::opens_page(request.method(), request.headers());
-        match self.pass(site, request).await {
+        let silent = match self.pass(site, request).await {
             Ok(answer) => {
                 if person {
                     self.visit(&site.camp).await;
                 }
-                answer
+                return ("passed", answer);
             }
-            Err(Silent::NoRoute) if !site.camp.routes.is_empty() => {
-                line(StatusCode::NOT_FOUND, "no route of this preview is for this path")
+            Err(silent) => silent,
+        };
+        match silent {
+            Silent::NoRoute if !site.camp.routes.is_empty() => {
+                let text = "no route of this preview is for this path";
+                ("silent", line(StatusCode::NOT_FOUND, text))
             }
-            Err(Silent::Full) => {
-                line(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way; try again")
+            Silent::Full => {
+                let text = "too many requests are under way; try again";
+                ("full", line(StatusCode::SERVICE_UNAVAILABLE, text))
             }
-            Err(Silent::TimedOut) => {
-                line(StatusCode::GATEWAY_TIMEOUT, "the app does not answer in time")
+            Silent::TimedOut => {
+                let text = "the app does not answer in time";
+                ("silent", line(StatusCode::GATEWAY_TIMEOUT, text))
             }
-            Err(Silent::NoRoute | Silent::Unreached) => {
-                let said = pages::of(&site.camp);
+            Silent::NoRoute | Silent::Unreached => {
                 // The records say that it runs, and it does not answer: the page does not say that it does.
-                let heading = "This preview does not answer";
-                let text =
-                    format!("{heading}: its app takes no connection. This page tries it again.");
                 let said = match site.camp.state {
-                    State::Awake => Said { state: "silent", heading, text, seconds: 5 },
-                    _ => said,
+                    State::Awake => pages::silent(),
+                    _ => pages::of(&site.camp),
                 };
-                self.waiting(site, &said, &asked)
+                ("silent", self.waiting(site, &said, &asked))
             }
         }
     }

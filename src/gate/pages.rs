@@ -65,6 +65,13 @@ pub(super) fn waking(camp: &Camp) -> Said {
     Said { state: "turning", heading: "This preview is waking", text, seconds }
 }
 
+/// It should answer, and does not.
+pub(super) fn silent() -> Said {
+    let heading = "This preview does not answer";
+    let text = "Its app takes no connection. This page tries it again.".to_owned();
+    Said { state: "silent", heading, text, seconds: 5 }
+}
+
 /// The pages, and what browsers are told of them.
 pub(super) struct Pages {
     templates: Handlebars<'static>,

@@ -364,6 +364,11 @@ impl Stage {
         self.start_replica(FIRST)
     }
 
+    /// Replicas that are started from now on have no gate: nobody names its Service to them.
+    pub fn forget_gate(&mut self) {
+        self.replicas.forget_gate();
+    }
+
     /// Starts a replica of the service; [`FIRST`] is the one that the world begins with. Webhooks go to each in turn.
     pub fn start_replica(&mut self, replica: usize) -> Result<(), BoxError> {
         self.replicas.start(replica)
@@ -603,7 +608,7 @@ fn peers(
         },
         notices: match wiring {
             Wiring::InProcess => notices.transport(),
-            Wiring::Sockets => crate::probe::outward_transport(false)?,
+            Wiring::Sockets => crate::controller::notices_transport(false)?,
         },
         // No registry of a world of its own has a socket.
         registries: registry.transport(),

@@ -85,6 +85,11 @@ impl Replicas {
         self.settings.lease.as_deref().unwrap_or(LEASE)
     }
 
+    /// What is started from now on has no gate.
+    pub(super) fn forget_gate(&mut self) {
+        (self.settings.gate_service, self.settings.gate_listen) = (None, None);
+    }
+
     pub(super) fn start(&mut self, number: usize) -> Result<(), BoxError> {
         let mut settings = self.settings.clone();
         settings.replica = format!("replica-{number}");

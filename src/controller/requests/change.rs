@@ -4,8 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::crd::{
-    Approval, Environment, HINT_ANNOTATION, OriginKind, Pin, Power, Redeploy, Request,
-    WANT_ANNOTATION, Want,
+    Approval, Environment, HINT_ANNOTATION, LAST_COMMAND_ANNOTATION, OriginKind, Pin, Power,
+    Redeploy, Request, WANT_ANNOTATION, Want,
 };
 use crate::domain::command::{Command, code};
 use crate::domain::policy::{Forks, Policy};
@@ -26,6 +26,13 @@ pub(super) struct Wish {
     pub(super) pull: PullRequest,
     /// Whoever asks may approve, too.
     pub(super) may_approve: bool,
+}
+
+/// Somebody steers this camp: it does not rest.
+pub(super) fn note_command(record: &mut Environment, now: DateTime<Utc>) {
+    let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let annotations = record.metadata.annotations.get_or_insert_default();
+    annotations.insert(LAST_COMMAND_ANNOTATION.into(), at);
 }
 
 /// Changes the record; gives what was done as a sentence, or why not.

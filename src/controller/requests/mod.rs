@@ -10,6 +10,7 @@ mod change;
 mod labels;
 mod lost;
 mod tell;
+mod visit;
 mod words;
 
 use std::pin::pin;
