@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 
-use crate::crd::{Environment, PathType, Phase, Repository, RouteEntry};
+use crate::crd::{Environment, EnvironmentStatus, PathType, Phase, Power, Repository, RouteEntry};
 use crate::domain::naming::Label;
 use crate::domain::power::GATE;
 
@@ -73,6 +73,23 @@ pub(super) struct Site {
     pub(super) repository: Arc<Repository>,
 }
 
+impl State {
+    fn of(record: &Environment, status: &EnvironmentStatus) -> Self {
+        use Phase::{Degraded, Failed, Progressing, Ready, Refused};
+        let asleep = status.power.is_some_and(|power| power.asleep);
+        let is_asked = record.spec.power == Power::Awake;
+        match status.phase {
+            Some(Ready) if !asleep => Self::Awake,
+            _ if !asleep => Self::Troubled,
+            Some(Progressing) => Self::Turning,
+            // What is said of a new commit is said of a camp that sleeps, too: the one of before can be woken.
+            _ if !is_asked => Self::Asleep,
+            Some(Degraded | Failed | Refused) => Self::Troubled,
+            _ => Self::Turning,
+        }
+    }
+}
+
 impl Camp {
     /// `None`: the record has no camp.
     pub(super) fn of(record: &Environment) -> Option<Self> {
@@ -81,12 +98,7 @@ impl Camp {
         let power = status.power;
         let last_visit = record.metadata.annotations.as_ref().and_then(|all| all.get(LAST_VISIT));
         let last = status.history.iter().find_map(|one| Some(one.ready_at?.0 - one.at.0));
-        let state = match (power.is_some_and(|power| power.asleep), status.phase) {
-            (true, Some(Phase::Asleep)) => State::Asleep,
-            (true, _) => State::Turning,
-            (false, Some(Phase::Ready)) => State::Awake,
-            (false, _) => State::Troubled,
-        };
+        let state = State::of(record, status);
         Some(Self {
             environment: record.metadata.name.clone()?,
             uid: record.metadata.uid.clone().unwrap_or_default(),
@@ -164,6 +176,28 @@ pub(super) mod tests {
             takes: UNKNOWN,
             room: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    #[test]
+    fn what_sleeps_can_be_woken_whatever_is_said_of_a_new_commit() {
+        let of = |phase: &str, asleep: bool, power: &str| {
+            let record = serde_json::from_value(serde_json::json!({
+                "apiVersion": "bivouac.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "e"},
+                "spec": {"repository": "r", "source": {"branch": {"name": "b"}}, "power": power},
+                "status": {"phase": phase, "namespace": "n", "power": {
+                    "asleep": asleep, "since": "2026-01-01T00:00:00Z", "askedAt": "2026-01-01T00:00:00Z",
+                }},
+            }));
+            Camp::of(&record.expect("a record")).expect("a camp").state
+        };
+        assert_eq!(of("Asleep", true, "Asleep"), State::Asleep);
+        assert_eq!(of("Refused", true, "Auto"), State::Asleep);
+        assert_eq!(of("Asleep", true, "Awake"), State::Turning, "it is asked for, and not begun");
+        assert_eq!(of("Progressing", true, "Awake"), State::Turning);
+        assert_eq!(of("Progressing", true, "Asleep"), State::Turning, "it falls asleep");
+        assert_eq!(of("Failed", true, "Awake"), State::Troubled);
+        assert_eq!(of("Ready", false, "Auto"), State::Awake);
+        assert_eq!(of("Degraded", false, "Auto"), State::Troubled);
     }
 
     #[test]

@@ -27,7 +27,7 @@
       if (ours) {
         const found = await answer.json();
         const wakeable = found.state === "asleep" && !main.dataset.word;
-        if (found.state === "awake" || wakeable) { location.reload(); return; }
+        if (found.state === "awake" || found.state === "troubled" || wakeable) { location.reload(); return; }
         // The records are a moment behind what was asked for.
         if (!(asked && found.state === "asleep")) text.textContent = found.text;
         else if (passed > 2 * seconds + 30) text.textContent = "It was asked to wake, and still sleeps. Its pull request may say why.";
@@ -40,5 +40,7 @@
   const begin = () => { if (main.dataset.state === "asleep" && main.dataset.word && !asked && seen()) wake(); };
   document.addEventListener("visibilitychange", begin);
   begin();
-  setTimeout(look, 1000);
+  // Whether something that is wrong has ended is seen by asking for the page once more.
+  if (main.dataset.state === "troubled" || main.dataset.state === "silent") setTimeout(() => location.reload(), 5000);
+  else setTimeout(look, 1000);
 })();
