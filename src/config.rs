@@ -9,6 +9,7 @@ use clap::Args;
 use crate::domain::guardrails::INGRESS_NAMESPACES;
 use crate::domain::naming::{Instance, Label};
 use crate::domain::policy::parse_duration;
+use crate::gate::Origin;
 use crate::probe::{InvalidProbeAddress, ProbeAddress};
 use crate::render::confined::ToolSettings;
 
@@ -57,6 +58,17 @@ pub struct Raw {
     /// Service in our namespace whose pods answer for environments that sleep; without it, their addresses answer 503
     #[arg(long, env = "BIVOUAC_GATE_SERVICE")]
     gate_service: Option<String>,
+    /// Address of the gate, which answers for environments that sleep and for those whose visitors are counted or asked
+    /// who they are, as 0.0.0.0:8081; empty: this replica has none
+    #[arg(long, env = "BIVOUAC_GATE_LISTEN", default_value = "")]
+    gate_listen: String,
+    /// The gate's own address, as https://gate.example.com: people sign in there who want to see a protected preview. Not
+    /// within a domain of previews. Without it protected previews are closed to people
+    #[arg(long, env = "BIVOUAC_GATE_URL", default_value = "")]
+    gate_url: String,
+    /// How long connections through the gate go on after the service was asked to end, as 2m. A pod needs that time, too
+    #[arg(long, env = "BIVOUAC_GATE_DRAIN", default_value = "2m", value_parser = duration)]
+    gate_drain: Duration,
     /// Most environments at a time, of all Repositories; further ones wait for their turn
     #[arg(long, env = "BIVOUAC_MAX_ENVIRONMENTS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_environments: Option<u32>,
@@ -102,6 +114,12 @@ pub struct Settings {
     pub ingress_namespaces: Vec<String>,
     /// Service whose pods answer for camps that sleep.
     pub gate_service: Option<String>,
+    /// Where the gate answers.
+    pub gate_listen: Option<SocketAddr>,
+    /// The gate's own address, where people sign in.
+    pub gate_url: Option<Origin>,
+    /// How long connections through the gate go on after the end was asked for.
+    pub gate_drain: Duration,
     /// Most camps at a time.
     pub max_environments: Option<usize>,
     /// Plain http to forges is allowed.
@@ -192,6 +210,9 @@ impl Raw {
             guardrails,
             ingress_namespaces,
             gate_service,
+            gate_listen,
+            gate_url,
+            gate_drain,
             max_environments,
             allow_http,
             probe_address,
@@ -223,14 +244,17 @@ impl Raw {
         for namespace in &ingress_namespaces {
             label("ingress-namespaces", namespace)?;
         }
-        let metrics_listen = match metrics_listen.as_str() {
-            "" => None,
-            text => Some(text.parse().map_err(|_| InvalidSetting {
-                flag: "metrics-listen",
-                value: text.to_owned(),
-                rule: "write ADDRESS:PORT, as 0.0.0.0:9090, or nothing",
-            })?),
+        let address = |flag, text: String, rule| match text.as_str() {
+            "" => Ok(None),
+            written => match written.parse() {
+                Ok(address) => Ok(Some(address)),
+                Err(_) => Err(InvalidSetting { flag, value: text, rule }),
+            },
         };
+        let rule = "write ADDRESS:PORT, as 0.0.0.0:9090, or nothing";
+        let metrics_listen = address("metrics-listen", metrics_listen, rule)?;
+        let rule = "write ADDRESS:PORT, as 0.0.0.0:8081, or nothing";
+        let gate_listen = address("gate-listen", gate_listen, rule)?;
         let gate_service = gate_service.filter(|name| !name.is_empty());
         if let Some(name) = &gate_service {
             label("gate-service", name)?;
@@ -241,6 +265,14 @@ impl Raw {
                 let rule =
                     "write HOST:PORT, a name or an address of the ingress controller and its port";
                 InvalidSetting { flag: "probe-address", value: text, rule }
+            })?),
+        };
+        let gate_url = match gate_url.as_str() {
+            "" => None,
+            text => Some(Origin::parse(text).map_err(|_| InvalidSetting {
+                flag: "gate-url",
+                value: text.to_owned(),
+                rule: "write https://HOST or https://HOST:PORT, without a path; http is for localhost only",
             })?),
         };
         Ok(Settings {
@@ -265,6 +297,9 @@ impl Raw {
                 ingress_namespaces
             },
             gate_service,
+            gate_listen,
+            gate_url,
+            gate_drain,
             max_environments: max_environments.and_then(|most| usize::try_from(most).ok()),
             allow_http,
             probe_address,
@@ -314,6 +349,13 @@ mod tests {
         assert!(settings(&["--probe-address", "ingress"]).is_err());
         assert!(settings(&["--lease-name", "a_b"]).is_err());
         assert!(settings(&["--metrics-listen", "9090"]).is_err());
+        assert!(settings(&["--gate-url", "http://gate.example.com"]).is_err());
+        let gate = settings(&["--gate-url", "https://gate.example.com/"]).expect("valid").gate_url;
+        assert_eq!(gate.expect("an address").to_string(), "https://gate.example.com");
+        assert!(settings(&["--gate-listen", "8081"]).is_err());
+        let gate = settings(&["--gate-listen", "0.0.0.0:8081"]).expect("valid");
+        assert_eq!(gate.gate_listen, Some(([0, 0, 0, 0], 8081).into()));
+        assert_eq!(gate.gate_drain, Duration::from_secs(120));
         let listen = |flags: &[&str]| settings(flags).expect("valid").metrics_listen;
         assert_eq!((listen(&[]), listen(&["--metrics-listen", ""])), (None, None));
         let local = listen(&["--metrics-listen", "127.0.0.1:9090"]);

@@ -33,11 +33,15 @@ pub mod forge;
 
 pub mod report;
 
+pub mod outward;
+
 pub mod probe;
 
 pub mod registry;
 
 pub mod controller;
+
+pub mod gate;
 
 pub mod sandbox;
 

@@ -29,6 +29,14 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// One peer that speaks HTTP: a client with sockets, or the sandbox's router called in process.
 pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
+/// Sends one request. Boxed by itself, so that a future that waits for it has no lifetime in its type.
+pub fn send(
+    transport: Transport,
+    request: Request<Body>,
+) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
+    Box::pin(tower::ServiceExt::oneshot(transport, request))
+}
+
 /// A [`Body`] that holds `bytes`, whole.
 pub fn body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()

@@ -70,14 +70,19 @@ const TABLE: &[Row] = &[
         never: &["kube", "k8s_openapi", "gix", "axum"],
     },
     Row {
+        module: "outward",
+        ours: &["outward", "seams"],
+        never: &["kube", "k8s_openapi", "octocrab", "gix", "axum"],
+    },
+    Row {
         module: "registry",
-        ours: &["registry", "domain", "seams"],
+        ours: &["registry", "domain", "outward", "seams"],
         never: &["kube", "octocrab", "gix"],
     },
     Row { module: "report", ours: &["report", "domain", "forge"], never: &["kube", "gix", "axum"] },
     Row {
         module: "probe",
-        ours: &["probe", "domain", "seams"],
+        ours: &["probe", "domain", "outward", "seams"],
         never: &["kube", "k8s_openapi", "octocrab", "gix", "axum"],
     },
     Row {
@@ -91,6 +96,7 @@ const TABLE: &[Row] = &[
             "render",
             "apply",
             "forge",
+            "outward",
             "registry",
             "report",
             "probe",
@@ -98,7 +104,7 @@ const TABLE: &[Row] = &[
         ],
         never: &["axum", "octocrab", "gix"],
     },
-    Row { module: "gate", ours: &["gate", "domain", "crd"], never: &["octocrab", "gix"] },
+    Row { module: "gate", ours: &["gate", "domain", "crd", "seams"], never: &["octocrab", "gix"] },
     Row { module: "web", ours: &["web", "domain", "crd", "forge"], never: &["gix"] },
     Row { module: "sandbox", ours: &["sandbox", "seams"], never: &["octocrab"] },
     Row { module: "telemetry", ours: &["telemetry"], never: &["kube", "octocrab", "gix"] },

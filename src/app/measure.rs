@@ -1,6 +1,8 @@
 //! What the service's edges come to, as metrics: answers of the webhook, requests to forges, budgets, the Lease; and the
 //! page on which they are shown.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -15,8 +17,8 @@ use crate::controller::leader::Leadership;
 use crate::forge::Apis;
 use crate::seams::{Body, BoxError, Clock, Transport};
 use crate::telemetry::metrics::{
-    BUILD, FORGE_BLOCKED, FORGE_LEFT, FORGE_LIMIT, FORGE_REQUESTS, FORGE_WRITES, LEADER, Metrics,
-    Reading, WEBHOOK_TIME, WEBHOOKS,
+    BUILD, FORGE_BLOCKED, FORGE_LEFT, FORGE_LIMIT, FORGE_REQUESTS, FORGE_WRITES, GATE, LEADER,
+    Metrics, Reading, WEBHOOK_TIME, WEBHOOKS,
 };
 use crate::webhook::Outcome;
 
@@ -79,6 +81,11 @@ pub(super) fn webhook(router: Router, metrics: Metrics, clock: Clock) -> Router 
         answer
     };
     router.layer(middleware::from_fn_with_state((metrics, clock), count))
+}
+
+/// Counts what came of requests at the gate.
+pub(super) fn gate(metrics: Metrics) -> Arc<dyn Fn(&'static str) + Send + Sync> {
+    Arc::new(move |outcome| metrics.count(&GATE, &[outcome]))
 }
 
 /// Counts what forges are asked, and what they answer.

@@ -25,6 +25,7 @@ use crate::controller::leader::{Election, Leadership, guarded_client, guarded_tr
 use crate::controller::{self, Context, Credentials, Intervals, Parts};
 use crate::crd::{Environment, Repository, Request};
 use crate::forge::Apis;
+use crate::gate::{self, Gate};
 use crate::probe::Prober;
 use crate::registry::Registries;
 use crate::render::tools::Tools;
@@ -54,6 +55,8 @@ pub struct Peers {
     pub notices: Transport,
     /// Image registries: fails with [`Unreached`](crate::seams::Unreached).
     pub registries: Transport,
+    /// The Services of camps, for the gate: addresses are `http://SERVICE.NAMESPACE.svc:PORT`.
+    pub services: Transport,
     /// Brings commits.
     pub fetch: Arc<dyn Fetch>,
     /// Renders charts and overlays.
@@ -95,6 +98,7 @@ pub struct Service {
     parts: Parts,
     election: Option<Election>,
     follower: Follower,
+    gate: Option<Gate>,
     router: Router,
     metrics: Metrics,
 }
@@ -102,8 +106,19 @@ pub struct Service {
 /// Puts the service together. Nothing runs yet, nothing is asked.
 #[must_use]
 pub fn assemble(settings: &Settings, peers: Peers) -> Service {
-    let Peers { home, target, forge, previews, notices, registries, fetch, tools, clock, rng } =
-        peers;
+    let Peers {
+        home,
+        target,
+        forge,
+        previews,
+        notices,
+        registries,
+        services,
+        fetch,
+        tools,
+        clock,
+        rng,
+    } = peers;
     let namespace = settings.instance.own_namespace.clone();
     let (election, leadership) = match &settings.lease {
         None => (None, Leadership::always(clock.clone())),
@@ -121,6 +136,20 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
     let recorder = Recorder::new(home.clone(), &namespace);
     let metrics = Metrics::default();
     let forges = measure::forge(forge, metrics.clone());
+    // Every replica has one: whether it leads makes no difference to a visitor.
+    let gate = settings.gate_listen.map(|_| {
+        Gate::new(gate::Parts {
+            home: home.clone(),
+            namespace: namespace.clone(),
+            instance: settings.instance.name.as_str().to_owned(),
+            upstream: services,
+            url: settings.gate_url.clone(),
+            forge: forges.clone(),
+            count: measure::gate(metrics.clone()),
+            clock: clock.clone(),
+            rng: rng.fork(),
+        })
+    });
     let forges = Apis::new(guarded_transport(forges, &leadership), clock.clone());
     measure::look_at(&metrics, &leadership, &forges);
     let intervals = Intervals { sweep: settings.sweep_interval, ..Intervals::default() };
@@ -137,6 +166,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         guardrails: settings.guardrails.clone(),
         ingress_namespaces: settings.ingress_namespaces.clone(),
         gate_service: settings.gate_service.clone(),
+        gate_host: settings.gate_url.as_ref().map(|gate| gate.host().to_owned()),
         max_environments: settings.max_environments,
         credentials: Credentials::default(),
         allow_http: settings.allow_http,
@@ -146,7 +176,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         prober: Prober::new(previews),
         notices: guarded_transport(notices, &leadership),
         notify_private: settings.notify_private,
-        registries: Registries::new(registries),
+        registries: Registries::new(registries, clock.clone()),
         intervals,
         metrics: metrics.clone(),
     };
@@ -157,15 +187,23 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
-        .with_state(follower.is_complete())
+        .with_state(Seen {
+            webhooks: follower.is_complete(),
+            gate: gate.as_ref().map(Gate::is_complete),
+        })
         .merge(measure::webhook(webhook::router(webhook), metrics.clone(), clock));
-    Service { parts, election, follower, router, metrics }
+    Service { parts, election, follower, gate, router, metrics }
 }
 
 impl Service {
     /// The webhook's router, to be called in process.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// The gate, when this replica has one.
+    pub fn gate(&self) -> Option<Gate> {
+        self.gate.clone()
     }
 
     /// `GET /metrics`, for a listener of its own.
@@ -188,21 +226,37 @@ impl Service {
             }
         });
         let follow = Box::pin(self.follower.run());
+        let gate = Box::pin(async {
+            match &self.gate {
+                Some(gate) => gate.run().await,
+                None => std::future::pending().await,
+            }
+        });
         tokio::select! {
             biased;
             () = lead => {}
             () = follow => {}
+            () = gate => {}
         }
     }
 }
 
-/// Ready once every Repository and its Secret was seen: before, a signed delivery could not be told from a forged one.
-/// Whether this replica leads makes no difference.
-async fn readyz(State(complete): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
-    if *complete.borrow() {
-        (StatusCode::OK, "ok")
-    } else {
+/// What a replica has to have seen of home.
+#[derive(Clone)]
+struct Seen {
+    webhooks: watch::Receiver<bool>,
+    gate: Option<watch::Receiver<bool>>,
+}
+
+/// Ready once every Repository and its Secret was seen: before, a signed delivery could not be told from a forged one. The
+/// gate has to have seen every Environment. Whether this replica leads makes no difference.
+async fn readyz(State(seen): State<Seen>) -> (StatusCode, &'static str) {
+    if !*seen.webhooks.borrow() {
         (StatusCode::SERVICE_UNAVAILABLE, "not every Repository and its Secret was read yet")
+    } else if seen.gate.is_some_and(|gate| !*gate.borrow()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "not every Environment was read yet")
+    } else {
+        (StatusCode::OK, "ok")
     }
 }
 
@@ -212,13 +266,16 @@ pub struct Listeners {
     pub webhooks: TcpListener,
     /// For `/metrics`.
     pub metrics: Option<TcpListener>,
+    /// For the hosts of previews.
+    pub gate: Option<TcpListener>,
 }
 
-/// Runs the service until `stop`; then no webhook is taken and no run begins, and those under way end.
+/// Runs the service until `stop`; then no webhook is taken and no run begins, and those under way end. What goes through the
+/// gate goes on for a while.
 pub async fn serve(
     settings: &Settings,
     peers: Peers,
-    Listeners { webhooks, metrics }: Listeners,
+    Listeners { webhooks, metrics, gate }: Listeners,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     std::fs::create_dir_all(&settings.cache_dir).map_err(|source| ServeError::Cache {
@@ -238,7 +295,11 @@ pub async fn serve(
             tracing::error!("the server for metrics ended: {error}");
         }
     };
-    let (served, (), ()) = futures::future::join3(
+    let passed = async {
+        let (Some(listener), Some(way)) = (gate, service.gate()) else { return };
+        way.serve(listener, stop.clone(), settings.gate_drain).await;
+    };
+    let (served, (), (), ()) = futures::future::join4(
         async {
             let served = server.await;
             // Without webhooks the service is deaf; it must not look alive.
@@ -247,6 +308,7 @@ pub async fn serve(
         },
         service.run(stop.clone()),
         shown,
+        passed,
     )
     .await;
     served.map_err(ServeError::Server)

@@ -32,7 +32,7 @@ pub struct Guardrails {
     pub camp: CampId,
     /// The objects, the namespace first.
     pub objects: Vec<Value>,
-    /// The camp sleeps or has slept: there may be a way to the gate.
+    /// The camp sleeps or has slept, or its traffic passes the gate: there may be a way there.
     pub gate: bool,
 }
 

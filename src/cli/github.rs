@@ -21,6 +21,7 @@ use crate::app;
 use crate::app::setup::{Done, Settings, Setup, Store, web_of};
 use crate::domain::id::RepoName;
 use crate::forge::{ApiUrl, MadeApp};
+use crate::gate::Origin;
 use crate::seams::{Clock, Rng};
 
 /// GitHub's name of an App has at most this many characters.
@@ -56,6 +57,9 @@ struct Flags {
     /// Where GitHub sends deliveries: the service's address with /webhook
     #[arg(long, value_name = "URL")]
     webhook_url: String,
+    /// The gate's own address (`--gate-url` of serve), where people sign in who want to see a protected preview
+    #[arg(long, value_name = "URL")]
+    gate_url: Option<String>,
     /// Organisation that is to own the App; your own account when it is not given
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
@@ -99,6 +103,7 @@ impl Flags {
     async fn work(self) -> Result<ExitCode, Trouble> {
         let api = ApiUrl::parse(&self.api_url, self.allow_http).map_err(Misuse::of)?;
         self.check()?;
+        self.gate()?;
         let store = self.store().await?;
         let transport = crate::forge::https_transport(self.allow_http, app::CONNECT, app::TOTAL)?;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.port)).await?;
@@ -108,6 +113,7 @@ impl Flags {
             organization: self.organization.clone(),
             name: self.name.clone(),
             webhook: self.webhook_url.clone(),
+            gate: self.gate()?,
             public: self.public,
             authority: listener.local_addr()?.to_string(),
         };
@@ -141,6 +147,11 @@ impl Flags {
             self.secret
         ))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn gate(&self) -> Result<Option<Origin>, Misuse> {
+        let parsed = self.gate_url.as_deref().map(Origin::parse).transpose();
+        parsed.map_err(|error| Misuse::says(format!("--gate-url: {error}")))
     }
 
     fn check(&self) -> Result<(), Misuse> {
@@ -216,6 +227,8 @@ fn object(name: &str, namespace: &str, made: &MadeApp) -> serde_json::Value {
             "appId": made.id.to_string(),
             "privateKey": made.private_key.expose_secret(),
             "webhookSecret": made.webhook_secret.expose_secret(),
+            "clientId": made.client_id,
+            "clientSecret": made.client_secret.expose_secret(),
         },
     })
 }

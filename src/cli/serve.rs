@@ -51,8 +51,9 @@ impl Serve {
                     app::TOTAL,
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
-                notices: crate::probe::outward_transport(settings.notify_private)?,
+                notices: crate::controller::notices_transport(settings.notify_private)?,
                 registries: crate::registry::https_transport(settings.private_registries)?,
+                services: crate::gate::cluster_transport(),
                 fetch,
                 tools: Arc::new(tools),
                 clock,
@@ -63,7 +64,11 @@ impl Serve {
                 Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
                 None => None,
             };
-            let listeners = app::Listeners { webhooks, metrics };
+            let gate = match settings.gate_listen {
+                Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
+                None => None,
+            };
+            let listeners = app::Listeners { webhooks, metrics, gate };
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
             app::serve(&settings, peers, listeners, stop).await?;

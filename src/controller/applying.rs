@@ -13,14 +13,15 @@ use super::reconcile::Served;
 use super::record::Record;
 use super::retry::Next;
 use super::waves::{self, Apply, Camp, Paused};
-use super::{Context, changes, dry_run, guardrails, history, measure, urls};
+use super::{Context, changes, dry_run, guardrails, history, measure, passing, urls};
 use crate::apply::{self, ApplyError, Deployer, Sharing};
 use crate::crd::Phase;
 use crate::domain::bundle::Bundle;
 use crate::domain::decision::Decision;
 use crate::domain::finding::{BuildRule, Finding};
+use crate::domain::gate;
 use crate::domain::id::Revision;
-use crate::domain::power::{State, transform};
+use crate::domain::power::State;
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::Judgement;
 use crate::telemetry::metrics::APPLIES;
@@ -64,7 +65,13 @@ pub(super) async fn apply(
     let Built { inputs, bundle, digest, camp, again, pinned, turn } = built;
     record.status.inputs_digest = Some(digest.clone());
     // What is sent; what is recorded is the bundle itself.
-    let sent = transform(bundle, turn.state());
+    let leads = passing::passes(context, &served.policy);
+    let ways = gate::routes(bundle);
+    if leads && !ways.misfits.is_empty() {
+        let refusal = passing::misfits(&ways);
+        return refuse(context, record, served, decision, digest.clone(), refusal).await;
+    }
+    let sent = passing::sent(bundle, leads, turn.state());
     let mode = turn.mode(context, record, served);
     let mut apply = Apply::of(record, inputs.revision.as_str(), &sent, *camp, mode);
     if apply.union().len() > INVENTORY {
@@ -81,6 +88,7 @@ pub(super) async fn apply(
     }
     // Before anything is sent: a run that is cut off may have put some of it to sleep.
     turn.note_begin(record, context.clock.now());
+    passing::note_begin(context, record, &ways, *turn);
     if !goes_on {
         record.save(context).await?;
     }
@@ -154,6 +162,7 @@ pub(super) async fn apply(
     changes::note(context, record, bundle).await;
     note_applied(context, record, inputs, bundle, &applied, pinned.as_ref());
     urls::note_routes(record, bundle);
+    passing::note_end(context, record, &ways, leads);
     if turn.state() == State::Asleep {
         return power::rest(context, record, served, decision).await;
     }

@@ -167,6 +167,8 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.digest = None;
     status.expires_at = None;
     status.power = None;
+    status.routes.clear();
+    status.gate = None;
     status.turn = None;
     status.camp_since = None;
     status.conditions.retain(|condition| {

@@ -20,7 +20,7 @@ use super::retry::Next;
 use super::stored::stored_or_built;
 use super::tell::{self, Telling};
 use super::waves::Camp;
-use super::{Context, camp, dry_run, guardrails};
+use super::{Context, camp, dry_run, guardrails, passing};
 use crate::apply::{self, ApplyError, Entry};
 use crate::crd::{FindingEntry, InventoryEntry, Phase, set_condition};
 use crate::domain::decision::{Action, Decision};
@@ -49,6 +49,29 @@ pub(super) async fn bring_up(
     observe::note_end(context, record, &served.policy);
     let mut turn = power::turn(context, record, served, decision, now).await?;
     let pinned = pin::held(record);
+    passing::note_asked(context, record, &served.policy);
+    if passing::lacks_gate(context, &served.policy) {
+        return passing::refuse(context, record, served, decision).await;
+    }
+    if passing::is_early(context, record, &served.policy) {
+        return Ok(Next::requeue(POLL));
+    }
+    // A camp that somebody deleted is made again from its first object on.
+    let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
+    let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
+    // Whatever becomes of the head: what runs leads to the gate, or does not any more.
+    if stands && passing::is_turning(context, record, &served.policy) {
+        let inputs = inputs(record, served, pinned.as_ref(), None, &facts)?;
+        if let Some(next) =
+            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
+        {
+            return Ok(next);
+        }
+        if turn == Turn::Wakes && record.status.power.is_some_and(|power| !power.asleep) {
+            turn = Turn::Awake;
+        }
+    }
+    let turning = passing::is_turning(context, record, &served.policy);
     let rendered = match &pinned {
         Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
         None => merge::rendered(record, branches::at(record, &served.policy)),
@@ -65,13 +88,13 @@ pub(super) async fn bring_up(
             return await_merge(context, record, served, decision).await;
         }
     };
-    let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
     let mut inputs = inputs(record, served, pinned.as_ref(), merge, &facts)?;
     let same = record.status.inputs_digest.as_ref().is_some_and(|known| {
         *known == inputs.inputs_digest() || *known == inputs.digest_with(&facts)
     });
     if same
         && record.status.condition("Rendered").is_some_and(|c| c.status == "False")
+        && (!passing::is_refused(record) || passing::passes(context, &served.policy))
         && !fits_now(context, record, served, &mut inputs).await?
     {
         guardrails::keep(context, record, served, None).await?;
@@ -86,16 +109,16 @@ pub(super) async fn bring_up(
         tell::tell(context, record, served, &Telling::of(decision));
         return Ok(until(context, record, context.intervals.resync));
     }
-    // A camp that somebody deleted is made again from its first object on.
-    let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     let held_back = same && (admit::holds_back(record, &inputs.inputs_digest()));
-    let settled = same && !held_back && record.status.holds("Applied") && stands;
+    let settled = same && !held_back && record.status.holds("Applied") && stands && !turning;
     if settled && turn == Turn::Asleep {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
+        passing::settle(context, record, &served.policy);
         return power::rest(context, record, served, decision).await;
     }
     if settled && turn == Turn::Awake {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
+        passing::settle(context, record, &served.policy);
         return look(context, record, served, decision).await;
     }
     // What slept wakes as it was before anything new is applied to it: a migration needs its database.
@@ -297,6 +320,7 @@ fn show_refusal(context: &Context, record: &mut Record) {
             "GuardRefused" => "GuardRefused",
             build::LACKS => build::LACKS,
             OVER_QUOTA => OVER_QUOTA,
+            passing::GATE_REFUSED => passing::GATE_REFUSED,
             _ => "Refused",
         }
     });

@@ -1,12 +1,18 @@
-//! Where the gatekeepers are: `EndpointSlices` of the Service that a setting names, in our own namespace, into the camps
-//! that sleep. I/O with home: one watch, and only where the setting is there.
+//! Who the gatekeepers are: the Service that a setting names, in our own namespace, and its `EndpointSlices`. Camps that
+//! sleep, or whose traffic passes the gate, lead there and let in those pods. I/O with home: two watches, and only where
+//! the setting is there.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{Stream, StreamExt as _};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::sync::watch;
@@ -16,10 +22,33 @@ use super::error::chain;
 use super::patience::Patience;
 use crate::domain::guardrails::Gatekeepers;
 
-/// The gatekeepers, as the watch last showed them.
+/// What the name of the Secret with the gate's key begins with; the installation's name follows.
+const KEY_PREFIX: &str = "bivouac-gate-";
+/// The key of that Secret.
+const KEY: &str = "key";
+/// Bytes of its value.
+const KEY_LENGTH: usize = 32;
+/// First pause after the Secret could not be looked for.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(300);
+/// Who can't be asked for so long is taken for nobody.
+const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+
+/// The gatekeepers, as the watches last showed them.
 pub(super) struct Gate {
-    seen: Mutex<Gatekeepers>,
+    seen: Mutex<Seen>,
     changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Known once the watch has shown all of it.
+    keepers: Option<Gatekeepers>,
+    /// Labels of their pods; known once the Service was looked for.
+    labels: Option<BTreeMap<String, String>>,
+    /// When it was first asked for.
+    asked: Option<DateTime<Utc>>,
 }
 
 impl Default for Gate {
@@ -29,13 +58,25 @@ impl Default for Gate {
 }
 
 impl Gate {
-    fn seen(&self) -> MutexGuard<'_, Gatekeepers> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who they are now.
     pub(super) fn keepers(&self) -> Gatekeepers {
-        self.seen().clone()
+        self.seen().keepers.clone().unwrap_or_default()
+    }
+
+    /// Labels by which their pods are told from others; none where that is not known.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        self.seen().labels.clone().unwrap_or_default()
+    }
+
+    /// Whether that is known, or has been asked for long enough.
+    pub(super) fn is_known(&self, now: DateTime<Utc>) -> bool {
+        let mut seen = self.seen();
+        let asked = *seen.asked.get_or_insert(now);
+        (seen.keepers.is_some() && seen.labels.is_some()) || now >= asked + PATIENCE
     }
 
     /// Something each time that they have changed.
@@ -50,17 +91,52 @@ impl Gate {
     fn show(&self, slices: &BTreeMap<String, EndpointSlice>) {
         let now = keepers(slices.values());
         let mut seen = self.seen();
-        if *seen != now {
-            *seen = now;
+        if seen.keepers.as_ref() != Some(&now) {
+            seen.keepers = Some(now);
+            drop(seen);
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn show_labels(&self, service: Option<&Service>) {
+        let selector = service.and_then(|service| service.spec.as_ref()?.selector.clone());
+        let now = selector.unwrap_or_default();
+        let mut seen = self.seen();
+        if seen.labels.as_ref() != Some(&now) {
+            seen.labels = Some(now);
             drop(seen);
             self.changed.send_modify(|count| *count += 1);
         }
     }
 }
 
-/// Watches the slices for as long as it is polled; never ends without the setting.
+/// Watches them for as long as it is polled; never ends without the setting.
 pub(super) async fn watch(context: &Context) {
     let Some(service) = &context.gate_service else { return std::future::pending().await };
+    futures::future::join(watch_slices(context, service), watch_service(context, service)).await;
+}
+
+async fn watch_service(context: &Context, service: &str) {
+    let api: Api<Service> = Api::namespaced(context.home.clone(), &context.namespace);
+    let config = watcher::Config::default().fields(&format!("metadata.name={service}"));
+    let stream = watcher(api, config).backoff(Patience::of(context));
+    futures::pin_mut!(stream);
+    let mut listed = None;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(Event::Init) => listed = None,
+            Ok(Event::InitApply(service)) => listed = Some(service),
+            Ok(Event::InitDone) => context.gate.show_labels(listed.take().as_ref()),
+            Ok(Event::Apply(service)) => context.gate.show_labels(Some(&service)),
+            Ok(Event::Delete(_)) => context.gate.show_labels(None),
+            Err(error) => {
+                tracing::warn!("the watch of the gate's Service failed: {}", chain(&error));
+            }
+        }
+    }
+}
+
+async fn watch_slices(context: &Context, service: &str) {
     let api: Api<EndpointSlice> = Api::namespaced(context.home.clone(), &context.namespace);
     let config =
         watcher::Config::default().labels(&format!("kubernetes.io/service-name={service}"));
@@ -70,8 +146,14 @@ pub(super) async fn watch(context: &Context) {
     let name = |slice: &EndpointSlice| slice.metadata.name.clone().unwrap_or_default();
     while let Some(event) = stream.next().await {
         match event {
-            Ok(Event::Init) => listed = BTreeMap::new(),
-            Ok(Event::InitApply(slice)) => _ = listed.insert(name(&slice), slice),
+            Ok(Event::Init) => {
+                listed = BTreeMap::new();
+                continue;
+            }
+            Ok(Event::InitApply(slice)) => {
+                listed.insert(name(&slice), slice);
+                continue;
+            }
             Ok(Event::InitDone) => slices = std::mem::take(&mut listed),
             Ok(Event::Apply(slice)) => _ = slices.insert(name(&slice), slice),
             Ok(Event::Delete(slice)) => _ = slices.remove(&name(&slice)),
@@ -81,6 +163,48 @@ pub(super) async fn watch(context: &Context) {
             }
         }
         context.gate.show(&slices);
+    }
+}
+
+/// Makes the Secret with the key by which gatekeepers sign what browsers bring back, where there is none; and looks for it
+/// once in a while. What is there is never changed.
+pub(super) async fn keep_key(context: &Context) {
+    if context.gate_service.is_none() {
+        return std::future::pending().await;
+    }
+    let api: Api<Secret> = Api::namespaced(context.home.clone(), &context.namespace);
+    let name = format!("{KEY_PREFIX}{}", context.instance.name.as_str());
+    let mut pause = AGAIN;
+    loop {
+        match make_key(context, &api, &name).await {
+            Ok(()) => pause = LOOK,
+            Err(error) => {
+                tracing::warn!("the gate's key can't be kept: {}", chain(&error));
+                pause = (pause * 2).clamp(AGAIN, LOOK);
+            }
+        }
+        context.clock.sleep(context.rng.jitter(pause, 20)).await;
+    }
+}
+
+async fn make_key(context: &Context, api: &Api<Secret>, name: &str) -> Result<(), kube::Error> {
+    if api.get_opt(name).await?.is_some() {
+        return Ok(());
+    }
+    let key: Vec<u8> = (0..KEY_LENGTH / 8).flat_map(|_| context.rng.u64().to_be_bytes()).collect();
+    let secret = Secret {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        type_: Some("Opaque".to_owned()),
+        data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(key))])),
+        ..Secret::default()
+    };
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(_) => {
+            tracing::info!("the Secret {name} was made, with a new key of the gate");
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

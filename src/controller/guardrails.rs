@@ -11,7 +11,7 @@ use super::error::ReconcileError;
 use super::observe::{camp_of, is_untrusted};
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, grants};
+use super::{Context, grants, passing};
 use crate::apply::{self, ApplyError, Guardrails, Preparation, Prepared, labels};
 use crate::domain::bundle::{Bundle, canonical_json, sha256_hex};
 use crate::domain::finding::Finding;
@@ -65,6 +65,8 @@ async fn wanted(
         untrusted: is_untrusted(record, &served.policy),
         service_account: context.service_account.clone(),
         ingress_namespaces: context.ingress_namespaces.clone(),
+        gatekeepers: passing::keepers(context, record, &served.policy),
+        closed: passing::is_closed(record),
     };
     let overrides = grants::overrides(context).await?;
     let mut all = objects(&camp, &served.policy, &overrides).map_err(ReconcileError::Guardrails)?;
@@ -72,12 +74,12 @@ async fn wanted(
         all.push(beside(&camp, render_inputs::environment_config(inputs)));
     }
     all.extend(grants::copies(context, served, &camp).await?);
-    let power = record.status.power;
-    if power.is_some_and(|power| power.asleep) {
+    if passing::needs_way(context, record, &served.policy) {
         let way = gate(&context.gate.keepers());
         all.extend(way.into_iter().map(|object| beside(&camp, object)));
     }
-    Ok(Guardrails { camp: id, objects: all, gate: power.is_some() })
+    let gate = record.status.power.is_some() || record.status.gate.is_some();
+    Ok(Guardrails { camp: id, objects: all, gate })
 }
 
 /// Puts back what somebody changed in a camp that stands, or what the Repository says differently now. Writes nothing

@@ -37,6 +37,7 @@ mod measure;
 mod merge;
 mod notify;
 mod observe;
+mod passing;
 mod patience;
 mod pin;
 mod power;
@@ -47,6 +48,7 @@ mod repository;
 mod requests;
 mod retry;
 mod rotation;
+mod sign_in;
 mod slots;
 mod stored;
 mod sweep;
@@ -54,6 +56,7 @@ mod tell;
 mod teller;
 pub mod uninstall;
 mod urls;
+mod usage;
 mod waves;
 
 use std::collections::BTreeMap;
@@ -69,6 +72,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use credentials::{Credential, Credentials};
 pub use error::ReconcileError;
+pub use notify::notices_transport;
 
 use self::driver::Driver;
 use self::patience::Patience;
@@ -130,6 +134,8 @@ pub struct Parts {
     pub ingress_namespaces: Vec<String>,
     /// Service in our own namespace whose pods answer for camps that sleep.
     pub gate_service: Option<String>,
+    /// Host of the gate's own address, where people sign in.
+    pub gate_host: Option<String>,
     /// Most camps at a time, of all Repositories.
     pub max_environments: Option<usize>,
     /// Tokens and Apps of the Repositories.
@@ -253,7 +259,10 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
         let counted = counts::run(&context, counts_stop);
-        let gate = stop.run_until_cancelled(gate::watch(&context));
+        let gate = stop.run_until_cancelled(futures::future::join(
+            gate::watch(&context),
+            gate::keep_key(&context),
+        ));
         let healed = Box::pin(healer::run(&context, healer_stop));
         let facts = facts::run(&context, facts_stop);
         Box::pin(futures::future::join5(facts, overrides, counted, gate, healed)).await;

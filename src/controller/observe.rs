@@ -6,7 +6,7 @@ use super::branches::{self, Subject};
 use super::error::ReconcileError;
 use super::reconcile::Served;
 use super::record::Record;
-use super::{Context, merge, pin};
+use super::{Context, merge, passing, pin, usage};
 use crate::crd::{HeadStatus, PathsStatus, Phase, SourcePhase, Timestamp, Want, set_condition};
 use crate::domain::bundle::sha256_hex;
 use crate::domain::decision::{Situation, SourceKind};
@@ -266,7 +266,15 @@ pub(super) fn end_of(record: &Record, policy: &Policy) -> Option<End> {
     if let Some(ttl) = record.status.ttl_seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
         spans.ttl = spans.ttl.min(std::time::Duration::from_secs(ttl));
     }
-    Some(lifetime::end(spans, (&record.stored().spec.lifetime).into(), renewed, Some(since)))
+    // Only where everything passes the gate is a visit known to be a person's.
+    let counts_visits = passing::is_led(record.stored());
+    let visit = usage::last_visit(record.stored()).filter(|_| counts_visits);
+    let renewed = lifetime::visited(renewed, visit, spans.ttl);
+    let end = lifetime::end(spans, (&record.stored().spec.lifetime).into(), renewed, Some(since));
+    Some(match end.by {
+        By::Ttl if counts_visits => End { by: By::Visits, ..end },
+        _ => end,
+    })
 }
 
 /// Writes down when the camp that stands has its end, and whether that is near.

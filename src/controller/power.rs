@@ -14,12 +14,12 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
 use super::waves::{Camp, Mode};
-use super::{stored, urls};
+use super::{passing, queue, stored, urls, usage};
 use crate::crd::Phase;
 use crate::crd::{Environment, HookMoment, Power, PowerStatus, Timestamp, WhyLine};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::id::Revision;
-use crate::domain::power::{Situation, State, decide};
+use crate::domain::power::{Idle, Situation, State, decide};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::{Judgement, bounded};
 
@@ -87,14 +87,17 @@ fn note(record: &mut Record, asleep: bool, now: DateTime<Utc>) {
     }
 }
 
-/// How the camp of a record was applied last.
-pub(super) fn state(record: &Record) -> State {
-    if is_asleep(record.stored()) { State::Asleep } else { State::Awake }
-}
-
 /// Whether the camp of a record sleeps, or some of it.
 pub(super) fn is_asleep(record: &Environment) -> bool {
     record.status.as_ref().and_then(|status| status.power).is_some_and(|power| power.asleep)
+}
+
+/// Whether something is being applied to the camp of a record, or gets ready.
+pub(super) fn is_busy(record: &Environment) -> bool {
+    record.status.as_ref().is_some_and(|status| {
+        status.applying.is_some()
+            || (!is_asleep(record) && status.phase == Some(Phase::Progressing))
+    })
 }
 
 /// Asks the rules, notes their answer in the trace, and takes back a wish that has lost its object.
@@ -108,9 +111,15 @@ pub(super) async fn turn(
     let rules = &served.policy.sleep;
     let wish = record.stored().spec.power;
     let before = record.status.power;
-    if before.is_none() && wish == Power::Auto && rules.schedule.is_none() {
+    let makes_room = queue::makes_room(context, record);
+    // What passes the gate is seen; what does not is not.
+    let measured = rules.after.filter(|_| passing::passes(context, &served.policy));
+    let rules_of_sleep = rules.schedule.is_some() || measured.is_some();
+    if before.is_none() && wish == Power::Auto && !rules_of_sleep && !makes_room {
         return Ok(Turn::Awake);
     }
+    let used_at = usage::used_at(record.stored(), rules.wake_on_push, now);
+    let idle = measured.map(|after| Idle { after, used_at });
     let now = Timestamp::from(now);
     let mut power = before.unwrap_or(PowerStatus {
         asleep: false,
@@ -118,11 +127,15 @@ pub(super) async fn turn(
         ready_at: None,
         asked: wish,
         asked_at: now,
+        made_room: None,
         woken: false,
         woken_at: None,
     });
     if power.asked != wish {
         (power.asked, power.asked_at, power.woken) = (wish, now, false);
+    }
+    if makes_room && !power.asleep {
+        power.made_room = Some(now);
     }
     let status = &record.status;
     let pushed = status.head.as_ref().map(|head| head.seen_at.0).filter(|_| rules.wake_on_push);
@@ -134,12 +147,18 @@ pub(super) async fn turn(
         made_at: status.camp_since.map(|since| since.0),
         woken_at: power.woken_at.map(|woken| woken.0).into_iter().chain(pushed).max(),
         schedule: rules.schedule.as_ref(),
+        idle,
+        busy: is_busy(record.stored()),
+        made_room: power.made_room.map(|at| at.0),
         has_run: status.revision.is_some() && status.namespace_uid.is_some(),
     };
     let verdict = decide(&situation, now.0);
     if verdict.spent {
         record.reset_power(context).await?;
         (power.asked, power.asked_at, power.woken) = (Power::Auto, now, false);
+    }
+    if verdict.state == State::Awake {
+        power.made_room = None;
     }
     record.status.power = Some(power);
     if let Some(at) = verdict.look_at {
@@ -203,7 +222,9 @@ pub(super) async fn turn_what_runs(
     inputs: &RenderInputs,
     turn: Turn,
 ) -> Result<Option<Next>, ReconcileError> {
-    if !matches!(turn, Turn::FallsAsleep | Turn::Wakes) || record.status.namespace_uid.is_none() {
+    let turns = matches!(turn, Turn::FallsAsleep | Turn::Wakes)
+        || (passing::is_turning(context, record, &served.policy) && !passing::is_refused(record));
+    if !turns || record.status.namespace_uid.is_none() {
         return Ok(None);
     }
     let status = &record.status;
@@ -222,7 +243,8 @@ pub(super) async fn turn_what_runs(
             *condition = rendered;
         }
     }
-    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep));
+    let done = status.power.is_none_or(|power| power.asleep == (turn.state() == State::Asleep))
+        && status.applying.is_none();
     if done {
         return Ok(None);
     }

@@ -9,8 +9,8 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::Telling;
 use super::{
-    Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, pin, power, queue,
-    requests, retry, stored, tell,
+    Context, camp, deploy, dry_run, ending, hooks, measure, merge, observe, passing, pin, power,
+    queue, requests, retry, stored, tell,
 };
 use crate::apply::CampState;
 use crate::crd::{Environment, Phase, Repository};
@@ -107,7 +107,8 @@ fn concerns(context: &Context, record: &Environment) -> String {
         context.grants.versions(&granted.chain(pulled).collect::<Vec<_>>())
     });
     let kinds = dry_run::waits_for_kind(record).then(|| context.target.kinds_appeared());
-    let gate = power::is_asleep(record).then(|| context.gate.keepers());
+    let at_gate = power::is_asleep(record) || passing::concerns(record);
+    let gate = at_gate.then(|| (context.gate.keepers(), context.gate.labels()));
     format!(
         "{:?} {:?} {:?} {hint:?} {policy:?} {known} {secret:?} {granted:?} {kinds:?} {gate:?}",
         metadata.uid, metadata.generation, metadata.deletion_timestamp

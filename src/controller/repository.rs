@@ -15,7 +15,7 @@ use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::retry::Next;
 use super::sweep::{self, Swept, Tips};
-use super::{Context, branches, halt, measure, requests, retry};
+use super::{Context, branches, halt, measure, passing, requests, retry, sign_in};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
     set_condition,
@@ -256,6 +256,12 @@ async fn stages(
     }
     let soonest = Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
+    match sign_in::judge(context.gate_host.as_deref(), repository) {
+        Some(said) => {
+            set_condition(&mut status.conditions, &said, repository.metadata.generation, now);
+        }
+        None => status.conditions.retain(|one| one.r#type != sign_in::SIGN_IN),
+    }
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };
@@ -428,6 +434,7 @@ async fn finish(
     mut status: RepositoryStatus,
 ) -> Result<Next, ReconcileError> {
     status.observed_generation = repository.metadata.generation;
+    passing::note_on(context, repository, &mut status);
     if repository.status.as_ref() != Some(&status) {
         let name = repository.metadata.name.as_deref().unwrap_or_default();
         // Of this status this controller is the only writer, and it runs once at a time for each Repository; but for

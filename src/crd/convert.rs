@@ -1,16 +1,16 @@
 //! From what the API server stores to what the domain decides by. No I/O.
 
-use super::address::{Gateway, Probe, TlsSource, UrlPolicy};
+use super::address::{Gateway, Probe, Protect, TlsSource, UrlPolicy};
 use super::admission::AwaitImages;
 use super::entries::{Condition, WhyLine};
 use super::environment::{Environment, EnvironmentStatus, LifetimeWish, Power, SourcePhase, Want};
 use super::isolation::{Isolation, Namespaces, PodSecurity, YieldRule};
-use super::lifetime::{Lifetime, Schedule};
+use super::lifetime::{Lifetime, Measure, Schedule, SleepAfter};
 use super::repository::{At, Forks, ParameterRule, RepositorySpec};
 use super::time::Timestamp;
 use crate::domain::status::{Judgement, bounded, transition_time};
 use crate::domain::{
-    admit, command, decision, lifetime, policy, power, preview_file, pull_request,
+    admit, command, decision, gate, lifetime, policy, power, preview_file, pull_request,
 };
 
 /// A value of a Repository that its schema lets through and that means nothing.
@@ -25,6 +25,8 @@ pub struct InvalidPolicy {
     pub rule: &'static str,
 }
 
+/// Visits are written down each five minutes: a shorter rest could not be told from none.
+const LEAST_IDLE: std::time::Duration = std::time::Duration::from_secs(600);
 const DURATION: &str = "write a number with m, h or d, at most ten years";
 
 impl RepositorySpec {
@@ -105,6 +107,7 @@ impl RepositorySpec {
                 warn_before: duration("lifetime.warnBefore", &lifetime.warn_before)?,
             },
             sleep: sleep_of(lifetime)?,
+            gate: gate_of(url)?,
             url: url_of(url)?,
             isolation: isolation_of(isolation),
             limits: policy::Limits {
@@ -161,7 +164,32 @@ fn sleep_of(lifetime: &Lifetime) -> Result<policy::Sleep, InvalidPolicy> {
             },
         })
     });
-    Ok(policy::Sleep { schedule: schedule.transpose()?, wake_on_push: lifetime.wake_on_push })
+    let after = lifetime.sleep_after.as_ref().map(|SleepAfter { idle, measure: Measure::Gate }| {
+        policy::parse_duration(idle).filter(|idle| *idle >= LEAST_IDLE).ok_or_else(|| {
+            InvalidPolicy {
+                field: "lifetime.sleepAfter.idle",
+                value: idle.clone(),
+                rule: "write a number with m, h or d, from 10m to ten years",
+            }
+        })
+    });
+    Ok(policy::Sleep {
+        schedule: schedule.transpose()?,
+        after: after.transpose()?,
+        wake_on_push: lifetime.wake_on_push,
+    })
+}
+
+/// What the gate is asked for.
+fn gate_of(url: &UrlPolicy) -> Result<gate::Asked, InvalidPolicy> {
+    match &url.protect {
+        Some(Protect { sign_in: None, password: None, bypass: _ }) => Err(InvalidPolicy {
+            field: "url.protect",
+            value: "neither signIn nor password".into(),
+            rule: "write signIn: GitHub, or name the Secret of a password",
+        }),
+        protect => Ok(gate::Asked { protect: protect.is_some(), noindex: url.noindex }),
+    }
 }
 
 impl RepositorySpec {

@@ -254,7 +254,7 @@ pub struct EnvironmentStatus {
     /// `spec.want` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_want: Option<Want>,
-    /// Last push, reopening or `want: Up`: the lifetime counts from here.
+    /// Last push, reopening or `want: Up`: the lifetime counts from here, or from a visit after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed_at: Option<Timestamp>,
     /// `lifetime.ttl` of the preview file in seconds; it can only shorten the Repository's.
@@ -305,6 +305,9 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub routes: Vec<RouteEntry>,
+    /// How far the camp's traffic passes the gate; missing where that was never asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateStatus>,
     /// Fields of the camp's objects that are left to others who write them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
@@ -405,12 +408,29 @@ pub struct PowerStatus {
     pub asked: Power,
     /// … and since when that stands there.
     pub asked_at: Timestamp,
+    /// Since when it sleeps so that others have room; gone when something wakes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_room: Option<Timestamp>,
     /// A push, a reopening or `want: Up` woke it since.
     #[serde(default, skip_serializing_if = "super::entries::is_false")]
     pub woken: bool,
     /// When the last of them did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woken_at: Option<Timestamp>,
+}
+
+/// How far a camp's traffic passes the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// The routes of the camp lead to the gate, whether it sleeps or not.
+    #[serde(default)]
+    pub led: bool,
+    /// The pods of the camp hear the gate, and no ingress controller.
+    #[serde(default)]
+    pub closed: bool,
+    /// When that changed last, or was asked for: whoever was on another way then has a moment.
+    pub since: Timestamp,
 }
 
 /// State of a camp in one word.

@@ -31,9 +31,9 @@ pub use entries::{
     WhyLine, YieldedField,
 };
 pub use environment::{
-    Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, HeadStatus,
-    LifetimeWish, PathsStatus, Phase, Pin, Power, PowerStatus, PullRequestSource, QueueStatus,
-    Redeploy, Source, SourcePhase, Want,
+    Approval, BranchSource, Environment, EnvironmentSpec, EnvironmentStatus, GateStatus,
+    HeadStatus, LifetimeWish, PathsStatus, Phase, Pin, Power, PowerStatus, PullRequestSource,
+    QueueStatus, Redeploy, Source, SourcePhase, Want,
 };
 pub use guardrails::{
     Access, ContainerLimits, Egress, EgressTo, Grant, Port, Protocol, PullSecret, Quantities,
@@ -71,6 +71,8 @@ pub const ALLOW_TEARDOWN_ANNOTATION: &str = "bivouac.dev/allow-teardown";
 /// Annotation on an Environment: name of the Request that changed its `spec` last. It is written with the change, so that
 /// a Request is never carried out twice.
 pub(crate) const REQUEST_ANNOTATION: &str = "bivouac.dev/request";
+/// Annotation on an Environment: when a command changed its `spec` last, as RFC 3339.
+pub(crate) const LAST_COMMAND_ANNOTATION: &str = "bivouac.dev/last-command";
 /// Annotation on an Environment: name of the Request that set `spec.want` last.
 pub(crate) const WANT_ANNOTATION: &str = "bivouac.dev/want-by";
 

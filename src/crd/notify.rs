@@ -13,7 +13,7 @@ pub struct Notify {
     pub url_from: UrlFrom,
     /// When. Default: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
+    #[schemars(length(max = 4))]
     pub when: Vec<NotifyWhen>,
 }
 
@@ -37,6 +37,8 @@ pub enum NotifyWhen {
     Ready,
     /// A commit can't be rendered, is refused, fails, or what ran does no more.
     Failed,
+    /// The camp's end is near (`lifetime.warnBefore`).
+    Expiring,
     /// The camp is gone.
     Gone,
 }

@@ -254,7 +254,7 @@ pub struct RepositoryStatus {
     /// `metadata.generation` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accessible`, `CredentialsValid`, `Unique`, `SweepHalted`.
+    /// `Accessible`, `CredentialsValid`, `Unique`, `SweepHalted`, `GateReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub conditions: Vec<Condition>,

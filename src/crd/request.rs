@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
+use crate::domain::command::Given;
+use crate::domain::pull_request::Author;
 
 /// One command that somebody gave. An entrance writes it, the controller carries it out and answers.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -50,6 +52,34 @@ pub struct RequestSpec {
     pub by: Requester,
     /// When it was given, as the forge says.
     pub at: Timestamp,
+}
+
+impl RequestSpec {
+    /// A command as somebody gave it; `id` is that of the comment, delivery or event of a label it was given in.
+    #[must_use]
+    pub fn of_command(
+        environment: &str,
+        given: Given,
+        from: (OriginKind, String),
+        by: &Author,
+        at: Timestamp,
+    ) -> Self {
+        let Given { verb, arguments, slip } = given;
+        let (kind, id) = from;
+        Self {
+            environment: environment.to_owned(),
+            verb,
+            arguments,
+            slip: slip.map(|slip| slip.text().to_owned()),
+            from: Origin { kind, id },
+            by: Requester {
+                login: by.login.clone(),
+                id: i64::try_from(by.id).unwrap_or(i64::MAX),
+                bot: by.bot,
+            },
+            at,
+        }
+    }
 }
 
 /// Where a command was given.

@@ -7,6 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use super::id::{PrNumber, Revision};
+use super::naming::Label;
 
 /// Name of the environment at the forge, unless the Repository says another.
 pub const ENVIRONMENT: &str = "preview";
@@ -138,12 +139,25 @@ pub fn branch_task(instance: &str, environment: &str) -> String {
     format!("bivouac:{instance}:env-{environment}")
 }
 
-/// The pull request of a deployment of this installation; `None` for those of others.
+/// What a deployment of this installation is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A pull request.
+    PullRequest(PrNumber),
+    /// The environment of a branch, by its name: a task has no room for every branch's.
+    Environment(String),
+}
+
+/// What a deployment of this installation is of; `None` for those of others.
 #[must_use]
-pub fn pull_request(instance: &str, task: &str) -> Option<PrNumber> {
-    let number = task.strip_prefix(&prefix(instance))?;
-    let fine = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    fine.then(|| number.parse().ok().map(PrNumber)).flatten()
+pub fn subject(instance: &str, task: &str) -> Option<Subject> {
+    if let Some(number) = task.strip_prefix(&prefix(instance)) {
+        let fine = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        return fine.then(|| number.parse().ok().map(PrNumber).map(Subject::PullRequest)).flatten();
+    }
+    let name = task.strip_prefix(&branch_task(instance, ""))?;
+    let name = Label::parse(name)?;
+    Some(Subject::Environment(name.as_str().to_owned()))
 }
 
 #[cfg(test)]
@@ -181,15 +195,23 @@ mod tests {
     fn a_task_names_installation_and_pull_request() {
         let task = task("demo", PrNumber(17));
         assert_eq!(task, "bivouac:demo:pr-17");
-        assert_eq!(pull_request("demo", &task), Some(PrNumber(17)));
+        assert_eq!(subject("demo", &task), Some(Subject::PullRequest(PrNumber(17))));
+        let branch = branch_task("demo", "shop-main-0a1b2c3d");
+        assert_eq!(branch, "bivouac:demo:env-shop-main-0a1b2c3d");
+        let of_branch = Subject::Environment("shop-main-0a1b2c3d".into());
+        assert_eq!(subject("demo", &branch), Some(of_branch));
         for (instance, task) in [
             ("other", task.as_str()),
             ("demo", "deploy:pr-17"),
             ("demo", "bivouac:demo:pr-"),
             ("demo", "bivouac:demo:pr-1x"),
             ("demo", "bivouac:demo:pr-+1"),
+            ("other", branch.as_str()),
+            ("demo", "bivouac:demo:env-"),
+            ("demo", "bivouac:demo:env-a b"),
+            ("demo", "bivouac:demo:tag-a"),
         ] {
-            assert_eq!(pull_request(instance, task), None, "{task}");
+            assert_eq!(subject(instance, task), None, "{task}");
         }
     }
 

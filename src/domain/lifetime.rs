@@ -68,6 +68,8 @@ pub struct End {
 pub enum By {
     /// `ttl` after the last renewal.
     Ttl,
+    /// `ttl` after the last renewal or visit.
+    Visits,
     /// Somebody extended it.
     Wish,
     /// Somebody pinned it: only its longest life ends it.
@@ -82,6 +84,7 @@ impl By {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Ttl => "its time is not up",
+            Self::Visits => "its time is not up: it counts from the last push, command or visit",
             Self::Wish => "its time is not up: somebody extended it",
             Self::Pin => "its time is not up: somebody pinned it, and only lifetime.maxTtl ends it",
             Self::MaxTtl => {
@@ -93,7 +96,7 @@ impl By {
     /// Whether a push or a wish gives it more time.
     #[must_use]
     pub fn is_renewable(self) -> bool {
-        matches!(self, Self::Ttl | Self::Wish)
+        matches!(self, Self::Ttl | Self::Visits | Self::Wish)
     }
 }
 
@@ -121,6 +124,26 @@ pub fn end(
     } else {
         asked
     }
+}
+
+/// Steps in which visits count, so that a preview in use is told of once an hour and not with each visit.
+const LONGEST_STEP: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// From when a lifetime counts where visits count: from the last one, rounded up to a tenth of `ttl`, or to an hour where
+/// that is less.
+#[must_use]
+pub fn visited(
+    renewed_at: DateTime<Utc>,
+    visit: Option<DateTime<Utc>>,
+    ttl: std::time::Duration,
+) -> DateTime<Utc> {
+    let Some(visit) = visit.filter(|visit| *visit > renewed_at) else { return renewed_at };
+    let step = (ttl / 10).min(LONGEST_STEP).as_secs().max(1);
+    let step = i64::try_from(step).unwrap_or(i64::MAX);
+    let seconds = (visit - renewed_at).num_milliseconds().saturating_add(999) / 1000;
+    let steps = seconds.saturating_add(step - 1) / step;
+    let rounded = Duration::try_seconds(steps.saturating_mul(step));
+    rounded.and_then(|span| renewed_at.checked_add_signed(span)).unwrap_or(visit)
 }
 
 /// When people are warned of the end: `warnBefore` before it, but never in the first half of a life.
@@ -201,7 +224,34 @@ mod tests {
         assert_eq!(warned(Lifetime { warn_before: hours(100), ..lifetime() }), at(5));
     }
 
+    #[test]
+    fn visits_count_in_steps_and_none_is_lost() {
+        let minutes = |m: i64| DateTime::UNIX_EPOCH + Duration::minutes(m);
+        for (visit, ttl, expected) in [
+            (None, 10, 0),
+            (Some(-5), 10, 0),
+            (Some(0), 10, 0),
+            (Some(1), 10, 60),
+            (Some(60), 10, 60),
+            (Some(61), 10, 120),
+            (Some(61), 100, 120),
+            (Some(13), 1, 18),
+        ] {
+            let counts = visited(at(0), visit.map(minutes), hours(ttl));
+            assert_eq!(counts, minutes(expected), "{visit:?} of {ttl}h");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_visit_gives_its_time_and_a_tenth_at_most(visit in 0_i64..10_000_000, minutes in 1_u64..100_000) {
+            let ttl = std::time::Duration::from_secs(minutes * 60);
+            let visit = DateTime::UNIX_EPOCH + Duration::seconds(visit);
+            let counts = visited(at(0), Some(visit), ttl);
+            let more = (counts - visit).to_std().expect("never less");
+            prop_assert!(more <= (ttl / 10).max(std::time::Duration::from_secs(1)) && more <= LONGEST_STEP);
+        }
+
         #[test]
         fn no_wish_goes_beyond_the_longest_life_and_none_shortens(
             until in proptest::option::of(0_i64..200), pinned: bool, renewed in 0_i64..24,

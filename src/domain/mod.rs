@@ -18,6 +18,7 @@ pub mod selection;
 pub mod lifetime;
 
 pub mod decision;
+pub mod gate;
 pub mod power;
 pub mod queue;
 

@@ -25,6 +25,8 @@ pub enum Moment {
     Ready,
     /// A commit does not run.
     Failed,
+    /// The camp's end is near.
+    Expiring,
     /// The camp is gone.
     Gone,
 }
@@ -36,14 +38,22 @@ impl Moment {
         match self {
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Expiring => "expiring",
             Self::Gone => "gone",
         }
+    }
+
+    /// There is something that people can be led to.
+    #[must_use]
+    pub fn has_page(self) -> bool {
+        matches!(self, Self::Ready | Self::Expiring)
     }
 
     fn title(self) -> &'static str {
         match self {
             Self::Ready => "Preview is ready",
             Self::Failed => "Preview failed",
+            Self::Expiring => "Preview ends soon",
             Self::Gone => "Preview is gone",
         }
     }
@@ -96,6 +106,8 @@ pub struct Notice {
     pub urls: Vec<(String, String)>,
     /// Why.
     pub reason: Option<String>,
+    /// When the camp ends, if nothing happens.
+    pub expires_at: Option<DateTime<Utc>>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -143,7 +155,7 @@ impl Notice {
             if is_address(&self.page) { link(&self.page, &about) } else { slack_text(&about) };
         let at = self.short().map(|short| format!(" at `{short}`")).unwrap_or_default();
         let mut text = format!("*{}*: {about}{at}", self.moment.title());
-        if self.moment == Moment::Ready {
+        if self.moment.has_page() {
             for (app, url) in self.urls() {
                 let shown = if app.is_empty() { url } else { app };
                 text.push('\n');
@@ -168,7 +180,7 @@ impl Notice {
         let open =
             |title: &str, url: &str| json!({"type": "Action.OpenUrl", "title": title, "url": url});
         let mut actions = Vec::new();
-        if self.moment == Moment::Ready {
+        if self.moment.has_page() {
             let named = |app: &str| if app.is_empty() { "Preview".to_owned() } else { plain(app) };
             actions.extend(self.urls().map(|(app, url)| open(&named(app), url)));
         }
@@ -197,6 +209,7 @@ impl Notice {
     pub fn json(&self) -> String {
         let urls: Vec<Value> =
             self.urls().map(|(app, url)| json!({"app": app, "url": url})).collect();
+        let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         json!({
             "version": 1,
             "event": self.moment.word(),
@@ -207,7 +220,8 @@ impl Notice {
             "revision": self.revision,
             "urls": urls,
             "reason": self.reason(),
-            "at": self.at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "expiresAt": self.expires_at.map(time),
+            "at": time(self.at),
         })
         .to_string()
     }
@@ -249,6 +263,7 @@ mod tests {
             revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
             urls: vec![("web".into(), "https://shop-pr-7.preview.example.com".into())],
             reason: reason.map(str::to_owned),
+            expires_at: None,
             at: DateTime::from_timestamp(1_800_000_000, 0).expect("a time"),
         }
     }
@@ -280,7 +295,15 @@ mod tests {
         insta::assert_snapshot!(ready.slack(), @r##"{"blocks":[{"text":{"text":"*Preview is ready*: <https://github.com/acme/shop/pull/7|acme/shop#7> at `0123456`\n<https://shop-pr-7.preview.example.com|web>","type":"mrkdwn"},"type":"section"}],"text":"Preview is ready: acme/shop#7 at 0123456"}"##);
         insta::assert_snapshot!(ready.teams(), @r##"{"attachments":[{"content":{"$schema":"http://adaptivecards.io/schemas/adaptive-card.json","actions":[{"title":"web","type":"Action.OpenUrl","url":"https://shop-pr-7.preview.example.com"},{"title":"Pull request","type":"Action.OpenUrl","url":"https://github.com/acme/shop/pull/7"}],"body":[{"inlines":[{"text":"Preview is ready: acme/shop#7 at 0123456","type":"TextRun","weight":"bolder"}],"type":"RichTextBlock"}],"type":"AdaptiveCard","version":"1.4"},"contentType":"application/vnd.microsoft.card.adaptive"}],"type":"message"}"##);
         let failed = notice(Moment::Failed, Some("web: password=hunter2\n<!channel>"));
-        insta::assert_snapshot!(failed.json(), @r##"{"at":"2027-01-15T08:00:00Z","branch":null,"event":"failed","page":"https://github.com/acme/shop/pull/7","pullRequest":7,"reason":"web: password=[hidden] <!channel>","repository":"acme/shop","revision":"0123456789abcdef0123456789abcdef01234567","urls":[{"app":"web","url":"https://shop-pr-7.preview.example.com"}],"version":1}"##);
+        insta::assert_snapshot!(failed.json(), @r##"{"at":"2027-01-15T08:00:00Z","branch":null,"event":"failed","expiresAt":null,"page":"https://github.com/acme/shop/pull/7","pullRequest":7,"reason":"web: password=[hidden] <!channel>","repository":"acme/shop","revision":"0123456789abcdef0123456789abcdef01234567","urls":[{"app":"web","url":"https://shop-pr-7.preview.example.com"}],"version":1}"##);
+    }
+
+    #[test]
+    fn who_is_told_of_an_end_can_go_and_look() {
+        let mut notice = notice(Moment::Expiring, Some("its time is up on 2027-01-15 10:00 UTC"));
+        notice.expires_at = DateTime::from_timestamp(1_800_007_200, 0);
+        insta::assert_snapshot!(notice.slack(), @r##"{"blocks":[{"text":{"text":"*Preview ends soon*: <https://github.com/acme/shop/pull/7|acme/shop#7> at `0123456`\n<https://shop-pr-7.preview.example.com|web>","type":"mrkdwn"},"type":"section"},{"text":{"emoji":false,"text":"its time is up on 2027-01-15 10:00 UTC","type":"plain_text"},"type":"section"}],"text":"Preview ends soon: acme/shop#7 at 0123456"}"##);
+        insta::assert_snapshot!(notice.json(), @r##"{"at":"2027-01-15T08:00:00Z","branch":null,"event":"expiring","expiresAt":"2027-01-15T10:00:00Z","page":"https://github.com/acme/shop/pull/7","pullRequest":7,"reason":"its time is up on 2027-01-15 10:00 UTC","repository":"acme/shop","revision":"0123456789abcdef0123456789abcdef01234567","urls":[{"app":"web","url":"https://shop-pr-7.preview.example.com"}],"version":1}"##);
     }
 
     #[test]

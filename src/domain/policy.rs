@@ -28,6 +28,8 @@ pub struct Policy {
     pub sleep: Sleep,
     /// Where camps are reached.
     pub url: Url,
+    /// What the gate is asked for.
+    pub gate: super::gate::Asked,
     /// How a camp is fenced in.
     pub isolation: Isolation,
     /// Bounds for what comes out of the repository.
@@ -98,6 +100,8 @@ pub struct Lifetime {
 pub struct Sleep {
     /// Times to sleep.
     pub schedule: Option<Schedule>,
+    /// It sleeps after so long without a visit, a push or a command.
+    pub after: Option<Duration>,
     /// A push wakes it.
     pub wake_on_push: bool,
 }

@@ -5,7 +5,7 @@
 //! the turn that is served now, and one after the last of its own flow. The lowest turn goes first. So who asks for many
 //! camps waits behind everybody who asks for the first one, and nobody waits for more than one camp of each other author.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -22,6 +22,22 @@ pub struct Entry {
     pub turn: Option<i64>,
     /// `None`: its camp stands. Else since when it waits.
     pub waits_since: Option<DateTime<Utc>>,
+    /// How its camp is used, when it stands.
+    pub usage: Usage,
+}
+
+/// How a camp that stands is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Usage {
+    /// Something is being done with it: it is made, changed, or woken.
+    #[default]
+    Busy,
+    /// It was used last at that time, and may not be put to sleep.
+    Pinned(DateTime<Utc>),
+    /// It was used last at that time.
+    Quiet(DateTime<Utc>),
+    /// It sleeps.
+    Asleep,
 }
 
 /// What bounds the camps of one Repository; `None` bounds nothing.
@@ -31,6 +47,8 @@ pub struct Bounds {
     pub environments: Option<usize>,
     /// Those of one author.
     pub per_author: Option<usize>,
+    /// Where there is no room the camp that was not used for the longest time sleeps, and sleeping ones take no room.
+    pub sleeps: bool,
 }
 
 /// What bounds camps.
@@ -110,14 +128,11 @@ pub fn turn(entries: &[Entry], repository: &str, author: &str) -> i64 {
 #[must_use]
 pub fn ask(entries: &[Entry], limits: &Limits, name: &str) -> Answer {
     let mut counted = Counted::default();
-    for entry in entries.iter().filter(|entry| entry.waits_since.is_none()) {
+    for entry in entries.iter().filter(|entry| takes_room(entry, limits)) {
         counted.add(entry);
     }
-    let mut line: Vec<&Entry> =
-        entries.iter().filter(|entry| entry.waits_since.is_some()).collect();
-    line.sort_by_key(|entry| (entry.turn.unwrap_or(i64::MAX), entry.waits_since, &entry.name));
     let mut before: Vec<&Entry> = Vec::new();
-    for entry in line {
+    for entry in line(entries) {
         let full = counted.full(entry, limits);
         if entry.name == name {
             let Some((reason, limit)) = full else {
@@ -133,6 +148,98 @@ pub fn ask(entries: &[Entry], limits: &Limits, name: &str) -> Answer {
         }
     }
     Answer::Go("nobody asked for it".into())
+}
+
+/// Those that wait, in the order of their turns.
+fn line(entries: &[Entry]) -> Vec<&Entry> {
+    let mut line: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.waits_since.is_some()).collect();
+    line.sort_by_key(|entry| (entry.turn.unwrap_or(i64::MAX), entry.waits_since, &entry.name));
+    line
+}
+
+/// Whether a camp stands and counts.
+fn takes_room(entry: &Entry, limits: &Limits) -> bool {
+    let rests = entry.usage == Usage::Asleep && limits.bounds(&entry.repository).sleeps;
+    entry.waits_since.is_none() && !rests
+}
+
+impl Limits {
+    fn bounds(&self, repository: &str) -> Bounds {
+        self.of.get(repository).copied().unwrap_or_default()
+    }
+}
+
+/// Whose camps are to sleep, so that others have room: those that were not used for the longest time, never a pinned one,
+/// and none in vain.
+#[must_use]
+pub fn sleepers(entries: &[Entry], limits: &Limits) -> BTreeSet<String> {
+    let standing: Vec<&Entry> = entries.iter().filter(|entry| takes_room(entry, limits)).collect();
+    let mut counted = Counted::default();
+    for entry in &standing {
+        counted.add(entry);
+    }
+    let mut quiet: Vec<(DateTime<Utc>, &Entry)> = standing
+        .iter()
+        .filter(|entry| limits.bounds(&entry.repository).sleeps)
+        .filter_map(|entry| match entry.usage {
+            Usage::Quiet(at) => Some((at, *entry)),
+            _ => None,
+        })
+        .collect();
+    let order = |one: &(DateTime<Utc>, &Entry), other: &(DateTime<Utc>, &Entry)| {
+        (one.0, &one.1.name).cmp(&(other.0, &other.1.name))
+    };
+    quiet.sort_by(order);
+    let mut asleep: Vec<&Entry> = Vec::new();
+    // Somebody woke one, or a limit was lowered: there are more than there may be. Who was used last is left alone, since
+    // it would be woken again.
+    while let Some(nth) = quiet.iter().position(|(at, one)| {
+        let later = |other: &&&Entry, limit: Limit| {
+            other.name != one.name
+                && limit.is_shared(one, other)
+                && !asleep.iter().any(|slept| slept.name == other.name)
+                && match other.usage {
+                    Usage::Busy => true,
+                    Usage::Pinned(used) | Usage::Quiet(used) => {
+                        (used, &other.name) > (*at, &one.name)
+                    }
+                    Usage::Asleep => false,
+                }
+        };
+        counted
+            .beyond(one, limits)
+            .is_some_and(|limit| standing.iter().any(|other| later(&other, limit)))
+    }) {
+        let (_, one) = quiet.remove(nth);
+        counted.take(one);
+        asleep.push(one);
+    }
+    for entry in line(entries) {
+        let mut taken: Vec<(DateTime<Utc>, &Entry)> = Vec::new();
+        let sleeps = limits.bounds(&entry.repository).sleeps;
+        loop {
+            let Some((_, limit)) = counted.full(entry, limits) else {
+                counted.add(entry);
+                asleep.extend(taken.iter().map(|(_, one)| *one));
+                break;
+            };
+            let shares = |(_, one): &(DateTime<Utc>, &Entry)| limit.is_shared(entry, one);
+            let Some(nth) = quiet.iter().position(shares).filter(|_| sleeps) else {
+                // In vain: they stay as they are.
+                for one in taken {
+                    counted.add(one.1);
+                    quiet.push(one);
+                }
+                quiet.sort_by(order);
+                break;
+            };
+            let one = quiet.remove(nth);
+            counted.take(one.1);
+            taken.push(one);
+        }
+    }
+    asleep.into_iter().map(|entry| entry.name.clone()).collect()
 }
 
 /// Which limit holds somebody up.
@@ -170,6 +277,26 @@ impl<'a> Counted<'a> {
         *self.by.entry((&entry.repository, &entry.author)).or_default() += 1;
     }
 
+    fn take(&mut self, entry: &'a Entry) {
+        self.all = self.all.saturating_sub(1);
+        let of = self.of.entry(&entry.repository).or_default();
+        *of = of.saturating_sub(1);
+        let by = self.by.entry((&entry.repository, &entry.author)).or_default();
+        *by = by.saturating_sub(1);
+    }
+
+    /// Which limit those that stand are above, of one of them.
+    fn beyond(&self, entry: &Entry, limits: &Limits) -> Option<Limit> {
+        let bounds = limits.bounds(&entry.repository);
+        if bounds.per_author.is_some_and(|most| self.by(entry) > most) {
+            Some(Limit::Author)
+        } else if bounds.environments.is_some_and(|most| self.of(entry) > most) {
+            Some(Limit::Repository)
+        } else {
+            limits.all.is_some_and(|most| self.all > most).then_some(Limit::All)
+        }
+    }
+
     fn of(&self, entry: &Entry) -> usize {
         self.of.get(entry.repository.as_str()).copied().unwrap_or_default()
     }
@@ -180,7 +307,7 @@ impl<'a> Counted<'a> {
     }
 
     fn full(&self, entry: &Entry, limits: &Limits) -> Option<(String, Limit)> {
-        let bounds = limits.of.get(&entry.repository).copied().unwrap_or_default();
+        let bounds = limits.bounds(&entry.repository);
         let (by, of, all) = (self.by(entry), self.of(entry), self.all);
         if let Some(most) = bounds.per_author.filter(|most| by >= *most) {
             let text =
@@ -200,7 +327,7 @@ impl<'a> Counted<'a> {
     }
 
     fn room(&self, entry: &Entry, limits: &Limits) -> String {
-        let bounds = limits.of.get(&entry.repository).copied().unwrap_or_default();
+        let bounds = limits.bounds(&entry.repository);
         let mut parts = Vec::new();
         if let Some(most) = bounds.per_author {
             parts.push(format!("{} has {} of {most} environments", entry.author, self.by(entry)));
@@ -216,6 +343,8 @@ impl<'a> Counted<'a> {
 }
 
 #[cfg(test)]
+mod sleep_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use chrono::Duration;
@@ -226,7 +355,10 @@ mod tests {
         per_author: Option<usize>,
         all: Option<usize>,
     ) -> Limits {
-        let of = BTreeMap::from([("shop".to_owned(), Bounds { environments, per_author })]);
+        let of = BTreeMap::from([(
+            "shop".to_owned(),
+            Bounds { environments, per_author, sleeps: false },
+        )]);
         Limits { all, of }
     }
 
@@ -251,6 +383,7 @@ mod tests {
                 author: author.into(),
                 turn: Some(turn),
                 waits_since: Some(DateTime::UNIX_EPOCH + Duration::minutes(minutes)),
+                usage: Usage::Busy,
             });
             name
         }

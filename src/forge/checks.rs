@@ -25,6 +25,8 @@ pub struct CheckRun {
     pub app: String,
     /// How many annotations it has.
     pub annotations: usize,
+    /// `None` while it is open.
+    pub conclusion: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,8 @@ struct Run {
     app: Option<App>,
     #[serde(default)]
     output: Output,
+    #[serde(default)]
+    conclusion: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +66,7 @@ impl From<Run> for CheckRun {
             external_id: run.external_id.unwrap_or_default(),
             app: run.app.map(|app| app.slug).unwrap_or_default(),
             annotations: run.output.annotations_count,
+            conclusion: run.conclusion,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Wanted {
     pub webhook: String,
     /// Where the browser comes back to.
     pub redirect: String,
+    /// Where people are led back to who signed in to it; without it nobody can.
+    pub callback: Option<String>,
     /// Others may install it, too.
     pub public: bool,
 }
@@ -43,13 +45,17 @@ pub struct Wanted {
 /// The manifest, as GitHub's page takes it.
 #[must_use]
 pub fn manifest(wanted: &Wanted) -> String {
-    let Wanted { name, homepage, webhook, redirect, public } = wanted;
+    let Wanted { name, homepage, webhook, redirect, callback, public } = wanted;
     let mut manifest: Value = serde_json::from_str(MANIFEST).unwrap_or_else(|_| json!({}));
     manifest["name"] = name.clone().into();
     manifest["url"] = homepage.clone().into();
     manifest["hook_attributes"] = json!({ "url": webhook, "active": true });
     manifest["redirect_url"] = redirect.clone().into();
     manifest["public"] = (*public).into();
+    if let Some(callback) = callback {
+        manifest["callback_urls"] = json!([callback]);
+        manifest["request_oauth_on_install"] = false.into();
+    }
     manifest.to_string()
 }
 
@@ -66,6 +72,10 @@ pub struct MadeApp {
     pub private_key: SecretString,
     /// What its deliveries are signed with.
     pub webhook_secret: SecretString,
+    /// By what it is known where people sign in.
+    pub client_id: String,
+    /// And what it shows there.
+    pub client_secret: SecretString,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +84,8 @@ struct Answer {
     slug: String,
     html_url: String,
     pem: String,
+    client_id: String,
+    client_secret: String,
     webhook_secret: Option<String>,
 }
 
@@ -136,7 +148,7 @@ pub async fn convert(
         }
         status => return Err(unexpected(&format!("HTTP {}", status.as_u16()))),
     }
-    let Answer { id, slug, html_url, pem, webhook_secret } =
+    let Answer { id, slug, html_url, pem, client_id, client_secret, webhook_secret } =
         serde_json::from_slice(&bytes).map_err(|_| unexpected("the body can't be read"))?;
     let secret = webhook_secret.filter(|secret| !secret.is_empty());
     let secret = secret.ok_or_else(|| unexpected("the App has no webhook secret"))?;
@@ -146,5 +158,7 @@ pub async fn convert(
         html_url: one_line(&html_url),
         private_key: pem.into(),
         webhook_secret: secret.into(),
+        client_id: one_line(&client_id),
+        client_secret: client_secret.into(),
     })
 }

@@ -1,189 +1,30 @@
-//! The way to previews over sockets: own resolution with a check of each address, no proxy, no redirect, no connection
-//! that is kept. I/O: DNS and TCP.
+//! The way to previews over sockets. I/O: DNS and TCP, through `outward`.
 
-use std::error::Error;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use http::{Request, Response, header};
-use http_body_util::BodyExt as _;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tower::service_fn;
-
-use super::address::{ProbeAddress, is_allowed, is_this_machine};
+use super::address::ProbeAddress;
 use super::{CONNECT, TOTAL};
-use crate::seams::{Body, BoxError, Transport, Unreached};
+use crate::outward::{self, OutwardError, Policy, Reach, ThisMachine};
+use crate::seams::Transport;
 
-/// The way to previews can't be made: the machine has no certificates of public authorities.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the client that asks previews can't be made; is there a package of public certificates (ca-certificates)?"
-)]
-pub struct ProbeTransportError(#[source] pub(super) reqwest::Error);
-
-/// A transport that fails with [`Unreached`] and nothing else. With `fixed`, every host is asked there, under its own name.
-pub fn https_transport(fixed: Option<ProbeAddress>) -> Result<Transport, ProbeTransportError> {
-    // The first one wins; ring is the one provider of this program, so it does not matter who is first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let is_fixed = fixed.is_some();
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // A proxy would resolve names itself, behind our back.
-        .no_proxy()
-        .dns_resolver(Resolver { fixed })
-        .connect_timeout(CONNECT)
-        .timeout(TOTAL)
-        .pool_max_idle_per_host(0)
-        .build()
-        .map_err(ProbeTransportError)?;
-    Ok(Transport::new(service_fn(move |request: Request<Body>| {
-        send(client.clone(), request, is_fixed)
-    })))
-}
-
-async fn send(
-    client: reqwest::Client,
-    request: Request<Body>,
-    is_fixed: bool,
-) -> Result<Response<Body>, BoxError> {
-    let (mut parts, _) = request.into_parts();
-    let wrong = || Unreached::Broken("the address can't be asked for".into());
-    if is_fixed {
-        // A port in the address would go before the resolver's; the app is told the one that people use.
-        let authority = parts.uri.authority().ok_or_else(wrong)?.clone();
-        let host = http::HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?;
-        parts.headers.insert(header::HOST, host);
-        let scheme = parts.uri.scheme_str().unwrap_or("https");
-        let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        parts.uri =
-            format!("{scheme}://{}{path}", authority.host()).parse().map_err(|_| wrong())?;
-    }
-    let request = reqwest::Request::try_from(Request::from_parts(parts, reqwest::Body::default()))
-        .map_err(|_| wrong())?;
-    // A host that is an address is resolved by nobody, so it is checked here.
-    if let (Some(host), false) = (request.url().host_str(), is_fixed) {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if bare.parse::<IpAddr>().is_ok_and(|address| !is_allowed(address)) {
-            return Err(Unreached::AddressRefused.into());
-        }
-    }
-    let answer = client.execute(request).await.map_err(|error| classify(&error))?;
-    let answer: Response<reqwest::Body> = answer.into();
-    Ok(answer
-        .map(|content| content.map_err(|error| BoxError::from(classify(&error))).boxed_unsync()))
-}
-
-struct Resolver {
-    fixed: Option<ProbeAddress>,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let fixed = self.fixed.clone();
-        Box::pin(async move {
-            let found = match fixed {
-                Some(ProbeAddress { host, port }) => look_up(&host, port).await?,
-                None if is_this_machine(name.as_str()) => vec![
-                    SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                    SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
-                ],
-                None => {
-                    let mut found = look_up(name.as_str(), 0).await?;
-                    found.retain(|address| is_allowed(address.ip()));
-                    if found.is_empty() {
-                        return Err(Unreached::AddressRefused.into());
-                    }
-                    found
-                }
-            };
-            let addresses: Addrs = Box::new(found.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-pub(super) async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, BoxError> {
-    let found: Vec<SocketAddr> =
-        tokio::net::lookup_host((host, port)).await.map_err(|_| Unreached::NameNotFound)?.collect();
-    if found.is_empty() { Err(Unreached::NameNotFound.into()) } else { Ok(found) }
-}
-
-/// What is behind an error of the client, in words that are the same for the same cause.
-pub(super) fn classify(error: &reqwest::Error) -> Unreached {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    let mut refused = None;
-    while let Some(this) = cause {
-        if let Some(known) = known(this) {
-            return known;
-        }
-        if let Some(io) = this.downcast_ref::<io::Error>() {
-            refused = refused.or_else(|| connection(io.kind()));
-        }
-        cause = this.source();
-    }
-    if error.is_timeout() {
-        return Unreached::TimedOut;
-    }
-    match refused {
-        Some(why) => Unreached::NotConnected(why.into()),
-        None if error.is_connect() => {
-            Unreached::NotConnected("the network does not lead there".into())
-        }
-        None => Unreached::Broken("it is not HTTP, or it was cut off".into()),
-    }
-}
-
-/// An error of ours or of TLS, also inside of an `io::Error`, whose `source` skips what it holds.
-fn known(error: &(dyn Error + 'static)) -> Option<Unreached> {
-    if let Some(known) = error.downcast_ref::<Unreached>() {
-        return Some(known.clone());
-    }
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(Unreached::Tls(tls_words(tls).into()));
-    }
-    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
-    known(inner)
-}
-
-fn connection(kind: io::ErrorKind) -> Option<&'static str> {
-    match kind {
-        io::ErrorKind::ConnectionRefused => Some("connection refused"),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            Some("connection reset")
-        }
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Some("the network does not lead there")
-        }
-        _ => None,
-    }
-}
-
-/// rustls' own words hold times and names; these don't.
-fn tls_words(error: &rustls::Error) -> &'static str {
-    use rustls::CertificateError as Bad;
-    match error {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate is expired",
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "the certificate is not valid yet",
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "the certificate is for another name"
-            }
-            Bad::UnknownIssuer => "the certificate is from an issuer that is not trusted here",
-            Bad::Revoked => "the certificate is revoked",
-            _ => "the certificate is not valid",
-        },
-        rustls::Error::NoCertificatesPresented => "the server shows no certificate",
-        rustls::Error::AlertReceived(_) => "the server refuses the handshake",
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS",
-        _ => "the handshake fails",
-    }
+/// A transport that fails with [`crate::seams::Unreached`]. With `fixed`, every host is asked there, under its own name.
+///
+/// The wildcard name is the platform team's and may be private, so private networks are fine. Below `.localhost` previews
+/// are on this machine: somebody tries the service.
+pub fn https_transport(fixed: Option<ProbeAddress>) -> Result<Transport, OutwardError> {
+    outward::transport(Policy {
+        reach: Reach::Private,
+        this_machine: ThisMachine::Asked,
+        instead: fixed.map(|ProbeAddress { host, port }| (host, port)),
+        https_only: false,
+        keep: false,
+        connect: CONNECT,
+        total: TOTAL,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use http::HeaderMap;
+    use http::{HeaderMap, Request, header};
     use tokio::net::TcpListener;
     use tower::ServiceExt as _;
 
@@ -191,7 +32,7 @@ mod tests {
     use crate::domain::policy::{Tls, Url};
     use crate::domain::reachable::{self, Target};
     use crate::probe::{Prober, USER_AGENT};
-    use crate::seams::body;
+    use crate::seams::{Unreached, body};
 
     fn target(scheme: &str, host: &str, port: u16, path: &str) -> Target {
         let domain = host.split_once('.').expect("a domain").1;

@@ -6,7 +6,6 @@
 
 mod address;
 mod https;
-mod outward;
 
 use std::time::Duration;
 
@@ -17,8 +16,7 @@ use http_body_util::BodyStream;
 use tower::ServiceExt as _;
 
 pub use address::{InvalidProbeAddress, ProbeAddress};
-pub use https::{ProbeTransportError, https_transport};
-pub use outward::outward_transport;
+pub use https::https_transport;
 
 use crate::domain::reachable::{self, Heard, Silence, Target, Verdict};
 use crate::seams::{Body, BoxError, Transport, Unreached, body};

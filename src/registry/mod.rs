@@ -5,38 +5,38 @@
 //! token services of the same registrable domain or listed ones; nothing is sent with them after a redirect. Which
 //! addresses may be connected to is decided by the transport ([`https_transport`]).
 
-mod address;
 mod challenge;
 mod credentials;
-mod https;
+mod login;
+mod tokens;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyStream;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
-use self::challenge::Challenge;
 pub use self::credentials::{PullCredentials, UnusablePullSecret};
-pub use self::https::{RegistryTransportError, https_transport};
+use self::tokens::{Key, Tokens};
 use crate::domain::admit::images::{ImageRef, is_digest};
-use crate::seams::{Body, BoxError, Transport, Unreached, body};
+use crate::outward::{self, OutwardError, Policy, Reach, ThisMachine};
+use crate::seams::{Body, BoxError, Clock, Transport, Unreached, body};
 
 /// How the service calls itself to registries.
 const AGENT: &str = "bivouac-registry";
+/// A connection comes about within this time, or it does not.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The whole of a request, with its answer.
+const REQUEST: Duration = Duration::from_secs(10);
 /// One image is looked for no longer.
 const TOTAL: Duration = Duration::from_secs(20);
-/// Bytes of a token service's answer.
-const TOKEN_BYTES: usize = 64 << 10;
 /// Bytes of a manifest. The specification lets registries refuse bigger ones.
 const MANIFEST_BYTES: usize = 4 << 20;
 /// Redirects of one question.
@@ -92,10 +92,25 @@ pub struct With<'a> {
     pub token_hosts: &'a [String],
 }
 
+/// The way to registries over sockets: https alone. `private`: they may be at addresses of private networks.
+pub fn https_transport(private: bool) -> Result<Transport, OutwardError> {
+    outward::transport(Policy {
+        reach: if private { Reach::Private } else { Reach::Public },
+        this_machine: ThisMachine::Refused,
+        instead: None,
+        https_only: true,
+        keep: true,
+        connect: CONNECT,
+        total: REQUEST,
+    })
+}
+
 /// Asks registries.
 #[derive(Clone)]
 pub struct Registries {
     transport: Transport,
+    clock: Clock,
+    tokens: Arc<Tokens>,
 }
 
 impl fmt::Debug for Registries {
@@ -118,19 +133,20 @@ struct Answer {
     body: Body,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
+/// What a request is for.
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    Manifest,
+    Token,
+    /// A token, by a form.
+    Form(&'a SecretString),
 }
 
 impl Registries {
-    /// Asks over `transport`.
+    /// Asks over `transport`; `clock` says when a token of a token service has ended.
     #[must_use]
-    pub fn new(transport: Transport) -> Self {
-        Self { transport }
+    pub fn new(transport: Transport, clock: Clock) -> Self {
+        Self { transport, clock, tokens: Arc::default() }
     }
 
     /// Whether `image` is in its registry.
@@ -145,14 +161,22 @@ impl Registries {
     }
 
     async fn look(&self, image: &ImageRef, with: With<'_>) -> Result<Found, Failure> {
-        let first = self.manifest(Method::HEAD, image, None).await?;
-        let pass = match first.status {
-            StatusCode::UNAUTHORIZED => Some(self.log_in(image, &first.headers, with).await?),
-            _ => None,
-        };
-        let answer = match &pass {
-            Some(pass) => self.manifest(Method::HEAD, image, Some(pass)).await?,
-            None => first,
+        let login = with.credentials.of(&image.registry, &image.repository);
+        let key = Key::of(image.host(), &image.repository, login);
+        let kept = self.tokens.get(&key, self.clock.now());
+        let mut first = self.manifest(Method::HEAD, image, kept.as_ref()).await?;
+        let mut pass = kept;
+        // A token that counts no longer is forgotten; what it is to be replaced by, the registry says to who has none.
+        if pass.is_some() && matches!(first.status.as_u16(), 401 | 403) {
+            self.tokens.forget(&key);
+            pass = None;
+            first = self.manifest(Method::HEAD, image, None).await?;
+        }
+        let answer = if first.status == StatusCode::UNAUTHORIZED {
+            pass = Some(self.log_in(image, &first.headers, login, with.token_hosts, key).await?);
+            self.manifest(Method::HEAD, image, pass.as_ref()).await?
+        } else {
+            first
         };
         match answer.status.as_u16() {
             200 => {}
@@ -197,7 +221,7 @@ impl Registries {
                 .map_err(|_| Failure::Refused(format!("{image} can't be asked for")))?;
         let mut pass = pass;
         for _ in 0..=MOST_REDIRECTS {
-            let answer = self.send(method.clone(), &uri, pass, Some(MANIFESTS)).await?;
+            let answer = self.send(method.clone(), &uri, pass, Ask::Manifest).await?;
             if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -209,91 +233,26 @@ impl Registries {
         Err(Failure::Refused(format!("{host} leads from one redirect to the next")))
     }
 
-    /// What is to be sent after a 401: the credentials themselves, or a token that is asked for with them.
-    async fn log_in(
-        &self,
-        image: &ImageRef,
-        headers: &HeaderMap,
-        with: With<'_>,
-    ) -> Result<SecretString, Failure> {
-        let host = image.host();
-        let known = with.credentials.of(&image.registry, &image.repository);
-        let challenges = headers.get_all(WWW_AUTHENTICATE).iter();
-        let challenge =
-            challenges.filter_map(|value| value.to_str().ok()).find_map(Challenge::parse);
-        match challenge {
-            Some(Challenge::Basic) => known.map(basic).ok_or(Failure::Denied),
-            Some(Challenge::Bearer { realm, service }) => {
-                let uri: Uri = realm.parse().map_err(|_| {
-                    Failure::Refused(format!("{host} names a token service that can't be asked"))
-                })?;
-                let realm_host =
-                    uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-                if uri.scheme_str() != Some("https")
-                    || realm_host.is_empty()
-                    || realm_host.contains('@')
-                {
-                    return Err(Failure::Refused(format!(
-                        "{host} names a token service that is not asked: it is no https address"
-                    )));
-                }
-                if !may_have_credentials(host, realm_host, with.token_hosts) {
-                    return Err(Failure::Refused(format!(
-                        "{host} wants its credentials to be sent to {realm_host}, which is another domain: list that \
-                         in await.tokenHosts if it is right"
-                    )));
-                }
-                let scope = format!("repository:{}:pull", image.repository);
-                let between = if uri.query().is_some() { '&' } else { '?' };
-                let query: String = [("service", service.as_deref()), ("scope", Some(&scope))]
-                    .into_iter()
-                    .filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))))
-                    .collect::<Vec<_>>()
-                    .join("&");
-                let uri: Uri =
-                    format!("{}{between}{query}", realm.trim_end_matches('/')).parse().map_err(
-                        |_| Failure::Refused(format!("{realm_host} can't be asked for a token")),
-                    )?;
-                let pass = known.map(basic);
-                let answer = self.send(Method::GET, &uri, pass.as_ref(), None).await?;
-                match answer.status.as_u16() {
-                    200 => {}
-                    401 | 403 => return Err(Failure::Denied),
-                    status => {
-                        return Err(Failure::Trouble(format!("{realm_host} answers {status}")));
-                    }
-                }
-                let bytes = read(answer.body, TOKEN_BYTES).await;
-                let token: Option<Token> =
-                    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-                let token = token.map(
-                    |Token { token, access_token }| {
-                        if token.is_empty() { access_token } else { token }
-                    },
-                );
-                match token.filter(|token| is_token(token)) {
-                    Some(token) => Ok(SecretString::from(format!("Bearer {token}"))),
-                    None => Err(Failure::Trouble(format!("{realm_host} gives no token"))),
-                }
-            }
-            None => {
-                Err(Failure::Refused(format!("{host} asks for a login that is not known here")))
-            }
-        }
-    }
-
     async fn send(
         &self,
         method: Method,
         uri: &Uri,
         pass: Option<&SecretString>,
-        accept: Option<&str>,
+        ask: Ask<'_>,
     ) -> Result<Answer, Failure> {
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let mut request = Request::builder().method(method).uri(uri).header(USER_AGENT, AGENT);
-        if let Some(accept) = accept {
-            request = request.header(ACCEPT, accept);
-        }
+        let content = match ask {
+            Ask::Manifest => {
+                request = request.header(ACCEPT, MANIFESTS);
+                String::new()
+            }
+            Ask::Token => String::new(),
+            Ask::Form(form) => {
+                request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                form.expose_secret().to_owned()
+            }
+        };
         if let Some(pass) = pass {
             let value = http::HeaderValue::from_str(pass.expose_secret());
             let mut value = value.map_err(|_| Failure::Denied)?;
@@ -301,7 +260,7 @@ impl Registries {
             request = request.header(AUTHORIZATION, value);
         }
         let request = request
-            .body(body(""))
+            .body(body(content))
             .map_err(|_| Failure::Refused(format!("{host} can't be asked")))?;
         let answer =
             call(self.transport.clone(), request).await.map_err(|error| unheard(&host, &error))?;
@@ -341,11 +300,6 @@ async fn read(content: Body, most: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn basic((user, password): (&str, &SecretString)) -> SecretString {
-    let pair = format!("{user}:{}", password.expose_secret());
-    SecretString::from(format!("Basic {}", STANDARD.encode(pair)))
-}
-
 /// A redirect's target: https, or the same host.
 fn followed(from: &Uri, location: Option<&str>) -> Option<Uri> {
     let location = location?;
@@ -358,47 +312,6 @@ fn followed(from: &Uri, location: Option<&str>) -> Option<Uri> {
     let fine = uri.scheme_str() == Some("https")
         && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
     fine.then_some(uri)
-}
-
-/// Whether a token service may get the credentials of a registry: its own host, its registrable domain, or a listed host.
-fn may_have_credentials(registry: &str, realm: &str, listed: &[String]) -> bool {
-    if registry.eq_ignore_ascii_case(realm) {
-        return true;
-    }
-    if listed.iter().any(|host| host.eq_ignore_ascii_case(realm)) {
-        return true;
-    }
-    // Another port is another service: only the usual one is of the domain.
-    let domain = |host: &str| {
-        let host = host.strip_suffix(":443").unwrap_or(host).to_ascii_lowercase();
-        if host.contains(':') || host.parse::<std::net::IpAddr>().is_ok() {
-            return None;
-        }
-        let found = psl::domain(host.as_bytes())?;
-        // A suffix that nobody has listed is a guess ("internal", "test"): no two hosts are of one owner by it.
-        found.suffix().is_known().then(|| found.as_bytes().to_vec())
-    };
-    domain(registry).is_some_and(|of_registry| domain(realm) == Some(of_registry))
-}
-
-/// RFC 6750: what may stand behind `Bearer`.
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 32 << 10
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let registry =
-            Registry::new(Clock::simulated(chrono::DateTime::UNIX_EPOCH), Rng::seeded(1));
-        let client = Registries::new(registry.transport());
+        let clock = Clock::simulated(chrono::DateTime::UNIX_EPOCH);
+        let registry = Registry::new(clock.clone(), Rng::seeded(1));
+        let client = Registries::new(registry.transport(), clock);
         let mut credentials = PullCredentials::default();
         let config = br#"{"auths": {"ghcr.io": {"username": "bot", "password": "s3cret"},
             "docker.io": {"username": "hub", "password": "s3cret"}}}"#;
@@ -105,9 +105,118 @@ async fn credentials_never_go_to_another_domain_unless_it_is_listed() {
     assert_eq!(bench.find("ghcr.io/acme/web:1").await, Found::There { digest });
 }
 
+/// A private registry whose token service is at its own host.
+fn private(bench: &Bench, host: &str, login: Option<(&str, &str)>) {
+    bench.registry.host(host, Access::Bearer { realm: format!("https://{host}/token") }, login);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_asked_for_once_till_it_ends() {
+    let bench = Bench::new();
+    private(&bench, "ghcr.io", Some(("bot", "s3cret")));
+    let digest = bench.registry.push("ghcr.io", "acme/web", "1", "one");
+    let there = Found::There { digest };
+    let asked = async |image: &str, more: usize| {
+        let before = bench.asked().len();
+        let found = bench.find(image).await;
+        assert_eq!(bench.asked().len() - before, more, "{image}: {:?}", bench.asked());
+        found
+    };
+    assert_eq!(asked("ghcr.io/acme/web:1", 3).await, there);
+    assert_eq!(asked("ghcr.io/acme/web:1", 1).await, there, "with the token at once");
+    assert_eq!(asked("ghcr.io/acme/web:2", 1).await, Found::Missing(Missing::NotFound));
+    assert_eq!(asked("ghcr.io/acme/api:1", 3).await, Found::Missing(Missing::NotFound), "its own");
+    tokio::time::sleep(Duration::from_secs(289)).await;
+    assert_eq!(asked("ghcr.io/acme/web:1", 1).await, there);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(asked("ghcr.io/acme/web:1", 3).await, there, "before it has ended");
+    // One that counts no longer costs one request, and is replaced.
+    bench.registry.withdraw_tokens();
+    assert_eq!(asked("ghcr.io/acme/web:1", 4).await, there);
+    assert_eq!(asked("ghcr.io/acme/web:1", 1).await, there);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_serves_nobody_but_the_login_that_it_was_given_for() {
+    let mut bench = Bench::new();
+    private(&bench, "ghcr.io", Some(("bot", "s3cret")));
+    let digest = bench.registry.push("ghcr.io", "acme/web", "1", "one");
+    assert_eq!(bench.find("ghcr.io/acme/web:1").await, Found::There { digest });
+    // Another Repository, whose secrets open nothing here, and one without any.
+    let wrong = br#"{"auths": {"ghcr.io": {"username": "bot", "password": "guessed"}}}"#;
+    for json in [&wrong[..], b"{}"] {
+        bench.credentials = PullCredentials::default();
+        bench.credentials.add(json).expect("a config");
+        let found = bench.find("ghcr.io/acme/web:1").await;
+        assert_eq!(found, Found::Missing(Missing::Denied));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_token_goes_to_the_token_service_in_a_form_and_to_nobody_else() {
+    let mut bench = Bench::new();
+    private(&bench, "acme.azurecr.io", Some(("nobody", "knows")));
+    bench.registry.set_identity("acme.azurecr.io", "refresh+me/=");
+    let json = br#"{"auths": {"acme.azurecr.io": {"auth": "MDA6", "identitytoken": "refresh+me/="},
+        "basic.test": {"identitytoken": "refresh+me/="}}}"#;
+    bench.credentials.add(json).expect("a config");
+    let digest = bench.registry.push("acme.azurecr.io", "web", "1", "one");
+    let there = Found::There { digest };
+    assert_eq!(bench.find("acme.azurecr.io/web:1").await, there);
+    let manifest = "HEAD https://acme.azurecr.io/v2/web/manifests/1";
+    let expected = [
+        manifest.to_owned(),
+        "POST https://acme.azurecr.io/token".to_owned(),
+        format!("{manifest} Bearer"),
+    ];
+    assert_eq!(bench.asked(), expected);
+    assert!(
+        bench.registry.requests().iter().all(|one| !one.url.contains("refresh")),
+        "in no address"
+    );
+    // Withdrawn, it opens nothing.
+    bench.registry.withdraw_tokens();
+    bench.registry.set_identity("acme.azurecr.io", "another");
+    assert_eq!(bench.find("acme.azurecr.io/web:1").await, Found::Missing(Missing::Denied));
+    // A registry that wants name and password does not get it.
+    bench.registry.host("basic.test", Access::Basic, Some(("a", "b")));
+    assert_eq!(bench.find("basic.test/web:1").await, Found::Missing(Missing::Denied));
+    let sent = bench.registry.requests().into_iter().rfind(|one| one.url.contains("basic.test"));
+    assert_eq!(sent.expect("a request").authorization, None);
+}
+
+#[test]
+fn tokens_are_kept_within_bounds() {
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let after = |seconds: i64| now + chrono::TimeDelta::seconds(seconds);
+    let tokens = Tokens::default();
+    let key = |number: usize| Key::of("x.test", &format!("r{number}"), None);
+    let token = |seconds| tokens::Token::new(SecretString::from("Bearer x"), now, seconds);
+    for number in 0..tokens::MOST + 20 {
+        tokens.keep(key(number), token(Some(300 + number as u64)), now);
+    }
+    assert_eq!(tokens.len(), tokens::MOST);
+    assert!(tokens.get(&key(0), now).is_none() && tokens.get(&key(tokens::MOST), now).is_some());
+    // What ended makes room before what still counts.
+    tokens.keep(
+        key(0),
+        tokens::Token::new(SecretString::from("Bearer y"), after(9000), None),
+        after(9000),
+    );
+    assert_eq!(tokens.len(), 1);
+    for (said, good_for) in
+        [(Some(0), 0), (Some(1), 1), (Some(8), 4), (None, 50), (Some(u64::MAX), 3590)]
+    {
+        let tokens = Tokens::default();
+        tokens.keep(key(1), token(said), now);
+        assert_eq!(tokens.get(&key(1), after(good_for - 1)).is_some(), good_for > 0, "{said:?}");
+        assert!(tokens.get(&key(1), after(good_for)).is_none(), "{said:?}");
+    }
+}
+
 #[test]
 fn one_owner_has_one_registrable_domain() {
-    let may = |registry, realm| may_have_credentials(registry, realm, &[]);
+    let may = |registry, realm| login::may_have_credentials(registry, realm, &[]);
     assert!(may("registry-1.docker.io", "auth.docker.io"));
     assert!(may("registry.gitlab.com", "gitlab.com"));
     assert!(may("registry.example.co.uk", "auth.example.co.uk:443"));

@@ -39,6 +39,7 @@ fn policy() -> Policy {
             tls: Tls::ControllerDefault,
             probe: true,
         },
+        gate: crate::domain::gate::Asked::default(),
         isolation: Isolation {
             pod_security: "baseline",
             allowed_kinds: vec![],

@@ -72,6 +72,8 @@ described! {
         "Requests to forges by method and class of the answer: 2xx, 304, 3xx, 4xx, 5xx or none.";
     FORGE_WRITES = Gauge "bivouac_forge_writes_left" ["login", "window"]
         "Writes of content that are left to this login in this minute and in this hour.";
+    GATE = Counter "bivouac_gate_requests_total" ["outcome"]
+        "Requests at the gate: passed, waiting (its page or line), kept (not let in), own (below its path), unknown (host), silent (app), full or bad.";
     LEADER = Gauge "bivouac_leader" []
         "1 on the replica that holds the Lease, 0 on all others.";
     NOTICES = Counter "bivouac_notices_total" ["kind", "outcome"]

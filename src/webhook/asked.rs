@@ -1,9 +1,8 @@
 //! PURE · a command that somebody gave, as the [`Request`](crate::crd::Request) that is written for it.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
 
-use crate::crd::{OriginKind, Timestamp};
+use crate::crd::{OriginKind, RequestSpec, Timestamp};
 use crate::domain::command::{Given, read};
 use crate::domain::event::Comment;
 use crate::domain::id::PrNumber;
@@ -46,22 +45,9 @@ impl Asked {
     }
 
     /// The whole `spec`.
-    pub(super) fn spec(&self) -> Value {
-        let Self { given: Given { verb, arguments, slip }, from: (kind, id), by, at, .. } = self;
-        let mut spec = json!({
-            "environment": self.environment(),
-            "verb": verb,
-            "arguments": arguments,
-            "from": {"kind": kind, "id": id},
-            "by": {"login": by.login, "id": by.id},
-            "at": Timestamp::from(*at),
-        });
-        if by.bot {
-            spec["by"]["bot"] = true.into();
-        }
-        if let Some(slip) = slip {
-            spec["slip"] = slip.text().into();
-        }
-        spec
+    pub(super) fn spec(&self) -> RequestSpec {
+        let Self { given, from, by, at, .. } = self;
+        let at = Timestamp::from(*at);
+        RequestSpec::of_command(&self.environment(), given.clone(), from.clone(), by, at)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bivouac::app::stage::{FIRST, MAINTAINER, NAME, REPOSITORY, STRANGER};
 use bivouac::crd::{AdmissionState, AdmissionStatus, Phase};
+use bivouac::sandbox::github::HookConfig;
 use serde_json::json;
 
 use crate::support::{SWEEP, World, one};
@@ -264,4 +265,55 @@ async fn a_service_that_was_killed_waits_on_as_if_nothing_had_been() {
     assert_eq!(admission(&world, number).await, Some(before));
     concludes(&world, ci, &head, "success");
     world.ready(number, &head).await;
+}
+
+/// A second webhook of the repository that is told of one kind of event alone, in the place of the first.
+fn hears_only(world: &World, event: &str) {
+    let github = &world.stage.github;
+    world.lose_webhooks(true);
+    let config = HookConfig {
+        url: "http://bivouac.test/webhook".into(),
+        transport: Some(world.stage.receiver.clone()),
+        secret: world.stage.webhook_secret.clone(),
+        events: vec![event.into()],
+    };
+    github.add_hook(REPOSITORY, config).expect("a hook");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_suite_lets_a_commit_go_on_at_once() {
+    let (world, ci) = world(9).await;
+    let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
+    waits(&world, number, &head).await;
+    // The next look without an event is minutes away.
+    world.told(number, "waits for check build").await;
+    let github = &world.stage.github;
+    github.check(REPOSITORY, ci, &head, "lint", None).expect("a run");
+    hears_only(&world, "check_suite");
+    concludes(&world, ci, &head, "success");
+    world.sleep(AT_ONCE).await;
+    assert!(
+        world.namespace(number).await.is_none(),
+        "the suite goes on, and nothing else was told"
+    );
+    github.check(REPOSITORY, ci, &head, "lint", Some("failure")).expect("a run");
+    ready_at_once(&world, number, &head).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_workflow_lets_a_commit_go_on_at_once() {
+    let (world, ci) = world(10).await;
+    let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
+    waits(&world, number, &head).await;
+    // The next look without an event is minutes away.
+    world.told(number, "waits for check build").await;
+    hears_only(&world, "workflow_run");
+    let github = &world.stage.github;
+    github.workflow(REPOSITORY, ci, &head, "build", None).expect("a run");
+    world.sleep(AT_ONCE).await;
+    assert!(world.namespace(number).await.is_none(), "it has only begun");
+    github.workflow(REPOSITORY, ci, &head, "build", Some("success")).expect("a run");
+    ready_at_once(&world, number, &head).await;
+    world.close(number);
+    world.closed(number).await;
 }

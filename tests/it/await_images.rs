@@ -146,6 +146,7 @@ async fn credentials_of_a_pull_secret_go_to_their_registry_and_nowhere_else() {
     // A registry that was taken over names another token service.
     let evil = "https://auth.evil.test/token".to_owned();
     registry.host(HOST, Access::Bearer { realm: evil }, login);
+    registry.withdraw_tokens();
     let next = world.push("sparks", &one("CHANGES.md", "more"));
     let text = format!("commit {} is not deployed: image", &next[..7]);
     let comment = world.told(number, &text).await;

@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
-use bivouac::app::stage::{FIRST, MAINTAINER, NAME, PreviewFault, REPOSITORY, STRANGER};
+use bivouac::app::stage::{FIRST, MAINTAINER, NAME, NAMESPACE, PreviewFault, REPOSITORY, STRANGER};
+use bivouac::apply::Target;
+use bivouac::controller::leftovers::{Search, end_checks, find};
 use bivouac::crd::Phase;
+use bivouac::forge::Apis;
 use bivouac::sandbox::github::{CheckView, StatusView};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::apps_at_forge::{App, as_an_app_with};
-use crate::support::{SWEEP, World, one};
+use crate::support::{SWEEP, World, one, start};
 
 const CONTEXT: &str = "bivouac (demo) / preview";
 const NEEDED: &[(&str, &str)] =
@@ -449,4 +452,58 @@ async fn a_record_that_is_made_anew_takes_the_run_that_is_there() {
         })
         .await;
     concluded(&world, &head, "success", "Preview is ready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_at_a_commit_that_no_environment_has_is_found_and_concluded() {
+    let (mut world, _) = with_checks(20).await;
+    let (torn, lost) = world.open("torn", &one("CHANGES.md", "torn"));
+    let (gone, over) = world.open("gone", &one("CHANGES.md", "gone"));
+    let (number, head) = world.open("stays", &one("CHANGES.md", "stays"));
+    for (number, head) in [(torn, &lost), (gone, &over), (number, &head)] {
+        ready(&world, number, head).await;
+        concluded(&world, head, "success", "Preview is ready").await;
+    }
+    world.close(gone);
+    concluded(&world, &over, "neutral", "Preview is gone").await;
+    world.sleep(Duration::from_secs(60)).await;
+    let search = Search {
+        home: world.stage.admin.clone(),
+        target: Target::new(world.stage.admin.clone()),
+        instance: "demo".into(),
+        namespace: NAMESPACE.into(),
+        forges: Some(Apis::new(world.stage.github.transport(), world.stage.clock.clone())),
+        allow_http: true,
+        comments_since: start(),
+    };
+    let found = async || {
+        let found = find(&search, &|_| {}).await.expect("they can be looked for");
+        assert_eq!(found.not_looked_at, Vec::<String>::new());
+        found.checks
+    };
+    assert!(found().await.is_empty(), "all of it belongs to somebody");
+
+    world.stage.stop_replica(FIRST).await;
+    let records = world.stage.environments();
+    for number in [torn, gone] {
+        let (name, none) = (format!("{NAME}-pr-{number}"), json!({"metadata": {"finalizers": []}}));
+        records.patch(&name, &PatchParams::default(), &Patch::Merge(none)).await.expect("patched");
+        records.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    }
+    let checks = found().await;
+    let told: Vec<_> =
+        checks.iter().map(|one| (one.revision.as_str(), one.reason.as_str())).collect();
+    let why = "it says that a preview runs, and no Environment has this commit";
+    assert_eq!(told, [(lost.as_str(), why)], "what says that nothing runs may stay");
+    assert_eq!(end_checks(&search, &checks).await, []);
+    let run = runs_at(&world, &lost).remove(0);
+    assert_eq!(
+        (run.conclusion.as_deref(), run.title.as_str(), run.actions.len()),
+        (Some("neutral"), "Preview is gone", 0)
+    );
+    assert_eq!(runs_at(&world, &head)[0].conclusion.as_deref(), Some("success"));
+    assert!(found().await.is_empty());
+    // To another installation they are nobody's.
+    let other = Search { instance: "other".into(), ..search.clone() };
+    assert!(find(&other, &|_| {}).await.expect("an answer").checks.is_empty());
 }

@@ -284,7 +284,7 @@ async fn deployments_of_nobody_are_found_and_ended_by_hand() {
     let found = find(&search, &|_| {}).await.expect("they can be looked for");
     let orphans: Vec<_> =
         found.deployments.iter().map(|d| (d.pull_request, d.revision.as_str())).collect();
-    assert_eq!(orphans, [(torn, lost.as_str())]);
+    assert_eq!(orphans, [(Some(torn), lost.as_str())]);
     assert_eq!(end_deployments(&found.deployments).await, []);
     went(&world, &lost, &["success inactive"]).await;
     went(&world, &stays, &["success"]).await;

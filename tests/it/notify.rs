@@ -196,3 +196,43 @@ async fn what_can_not_be_sent_is_said_and_no_secret_is_in_it() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_before_the_end_and_how_to_put_it_off() {
+    let world = telling(5).await;
+    let minute = Duration::from_secs(60);
+    world.policy(json!({"lifetime": {"ttl": "40m", "maxTtl": "70m", "warnBefore": "10m"}})).await;
+    let (number, head) = world.camp("sparks").await;
+    world.sleep(29 * minute).await;
+    assert_eq!(words(&world), ["ready"]);
+    world.sleep(2 * minute).await;
+    assert_eq!(words(&world), ["ready", "expiring"]);
+    let ends = world.status(number).await.and_then(|status| status.expires_at).expect("an end").0;
+    let sent = to(&world, HOOK);
+    let notice = read(&sent[1]);
+    assert_eq!(sent[1].headers["x-bivouac-event"], "expiring");
+    assert_eq!(notice["revision"], head);
+    let at = ends.format("%Y-%m-%d %H:%M UTC");
+    assert_eq!(notice["reason"], format!("its time is up on {at}; a push gives it more time"));
+    assert_eq!(notice["expiresAt"], ends.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    let url = notice["urls"][0]["url"].as_str().expect("an address");
+    assert!(url.contains("preview.localhost"), "who is told can still go and look: {url}");
+    world.sleep(6 * minute).await;
+    assert_eq!(words(&world), ["ready", "expiring"], "once");
+    assert!(to(&world, SLACK).is_empty(), "it asked for failures only");
+
+    // A push puts it off, until the longest life ends: that is said, once more, and then it goes.
+    let second = world.push("sparks", &one("CHANGES.md", "more sparks"));
+    world.ready(number, &second).await;
+    world.sleep(10 * minute).await;
+    assert_eq!(words(&world), ["ready", "expiring", "ready"]);
+    world.sleep(20 * minute).await;
+    world.gone(number).await;
+    world.sleep(minute).await;
+    assert_eq!(words(&world), ["ready", "expiring", "ready", "expiring", "gone"]);
+    let last = read(&to(&world, HOOK)[3]);
+    let reason = last["reason"].as_str().expect("a reason");
+    assert!(reason.ends_with("; that is its longest life"), "{reason}");
+    assert_eq!(read(&to(&world, HOOK)[4])["expiresAt"], json!(null));
+    assert_eq!(events(&world).await, Vec::<String>::new());
+}

@@ -5,9 +5,11 @@ use std::time::Duration;
 use bivouac::app::stage::{BOT, MAINTAINER, NAME, NAMESPACE, REPOSITORY};
 use bivouac::apply::Target;
 use bivouac::controller::leftovers::{
-    Orphans, Search, find, remove_comments, remove_namespaces, still_there,
+    Orphans, Search, end_checks, end_deployments, find, remove_comments, remove_namespaces,
+    still_there,
 };
 use bivouac::controller::uninstall::{begin, led_at, survey};
+use bivouac::domain::naming::branch_environment_name;
 use bivouac::forge::Apis;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
@@ -141,6 +143,71 @@ async fn what_can_not_be_looked_at_is_said_and_nothing_of_it_called_an_orphan() 
     assert_eq!(orphans.not_looked_at.len(), 1, "{:?}", orphans.not_looked_at);
     assert!(orphans.not_looked_at[0].contains(NAME));
     assert!(world.camp_uid(number).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deployments_of_a_branch_that_has_no_environment_are_found_and_ended() {
+    let mut world = World::new(5).await;
+    world.policy(json!({"branches": ["main", "release/*"]})).await;
+    let files = one("CHANGES.md", "release");
+    let github = world.stage.github.clone();
+    let release = github.push(REPOSITORY, "release/1", &files, MAINTAINER).expect("a push");
+    let runs = async |sha: &str| {
+        world
+            .until(&format!("{sha} is deployed"), async || {
+                let all = github.deployments(REPOSITORY).expect("deployments");
+                let found = all.into_iter().find(|one| one.sha == sha)?;
+                (found.states.last().map(String::as_str) == Some("success")).then_some(())
+            })
+            .await;
+    };
+    runs(&release).await;
+    runs(&github.head(REPOSITORY, "main").expect("main")).await;
+    assert!(found(&world).await.is_empty(), "all of it belongs to somebody");
+
+    world.stage.kill_service().await;
+    let name = branch_environment_name(NAME, "release/1").to_string();
+    let (records, none) = (world.stage.environments(), json!({"metadata": {"finalizers": []}}));
+    records.patch(&name, &PatchParams::default(), &Patch::Merge(none)).await.expect("patched");
+    records.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    let orphans = found(&world).await;
+    let told: Vec<_> =
+        orphans.deployments.iter().map(|one| (one.name(), one.reason.as_str())).collect();
+    let id = orphans.deployments[0].id;
+    let why = "there is no Environment for its branch";
+    assert_eq!(told, [(format!("{NAME} {name} {id}"), why)]);
+    assert_eq!(orphans.deployments[0].environment.as_ref(), Some(&name));
+    assert_eq!(end_deployments(&orphans.deployments).await, []);
+    let active = github.census().deployments;
+    assert_eq!(active.len(), 1, "main goes on: {active:?}");
+    assert!(found(&world).await.deployments.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_status_of_a_commit_that_no_environment_has_is_found_and_ended() {
+    let mut world = World::new(6).await;
+    let (stays, _) = world.camp("stays").await;
+    world.policy(json!({"await": {"checks": ["build"]}})).await;
+    let (torn, head) = world.open("torn", &one("CHANGES.md", "torn"));
+    let pending = async || (!world.stage.github.census().statuses.is_empty()).then_some(());
+    world.until("the commit's status is pending", pending).await;
+    assert!(found(&world).await.is_empty(), "all of it belongs to somebody");
+    world.stage.kill_service().await;
+    tear_out(&world, torn).await;
+    let orphans = found(&world).await;
+    let told: Vec<_> = orphans.checks.iter().map(|one| (one.name(), one.reason.as_str())).collect();
+    let why = "it is pending, and no Environment has this commit";
+    assert_eq!(told, [(format!("{NAME}@{}", &head[..7]), why)]);
+    assert_eq!(end_checks(&search(&world), &orphans.checks).await, []);
+    assert_eq!(world.stage.github.census().statuses, Vec::<String>::new());
+    let all = world.stage.github.statuses(REPOSITORY).expect("statuses");
+    let newest = all.into_iter().rfind(|one| one.sha == head).expect("a status");
+    assert_eq!(
+        (newest.state.as_str(), newest.description.as_str()),
+        ("success", "Preview is gone")
+    );
+    assert!(found(&world).await.checks.is_empty());
+    assert!(world.camp_uid(stays).await.is_some());
 }
 
 #[tokio::test(start_paused = true)]

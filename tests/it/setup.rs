@@ -7,6 +7,7 @@ use bivouac::app::setup::{Done, Settings, Setup, Store};
 use bivouac::app::stage::{DOMAIN, NAME, NAMESPACE, REPOSITORY};
 use bivouac::crd::Repository;
 use bivouac::forge::{ApiUrl, MadeApp};
+use bivouac::gate::Origin;
 use bivouac::sandbox::github::Outcome;
 use bivouac::seams::{BoxError, Rng, Transport, body};
 use http::{Request, Response, StatusCode, header};
@@ -111,6 +112,8 @@ fn store_of(world: &World, name: &'static str, fails: &Arc<Mutex<u32>>) -> Store
                     "appId": made.id.to_string(),
                     "privateKey": made.private_key.expose_secret(),
                     "webhookSecret": made.webhook_secret.expose_secret(),
+                    "clientId": made.client_id,
+                    "clientSecret": made.client_secret.expose_secret(),
                 },
             }))
             .map_err(|error| error.to_string())?;
@@ -128,6 +131,7 @@ fn setup(world: &World, fails: u32) -> (Setup, Browser) {
         organization: Some("acme".into()),
         name: "Acme's camps".into(),
         webhook: "http://bivouac.test/webhook".into(),
+        gate: Some(Origin::parse("https://gate.example.com").expect("an address")),
         public: false,
         authority: LOOPBACK.into(),
     };
@@ -166,10 +170,21 @@ async fn an_app_is_made_its_secret_written_and_it_serves_a_repository() {
         .await
         .expect("a Secret");
     let data = secret.data.expect("data");
-    for key in ["appId", "privateKey", "webhookSecret"] {
+    for key in ["appId", "privateKey", "webhookSecret", "clientId", "clientSecret"] {
         let value = String::from_utf8(data[key].0.clone()).expect("a text");
-        assert!(!value.is_empty() && (key == "appId" || !page.text.contains(&value)), "{key}");
+        assert!(!value.is_empty() && (key.ends_with("Id") || !page.text.contains(&value)), "{key}");
     }
+    // People can sign in to it, and are led to the gate.
+    let (client, client_secret) = world.stage.github.client_of(id).expect("a client");
+    assert_eq!(
+        (data["clientId"].0.as_slice(), data["clientSecret"].0.as_slice()),
+        (client.as_bytes(), client_secret.as_bytes())
+    );
+    let back_to = "https%3A%2F%2Fgate.example.com%2F.bivouac%2Fcallback";
+    let asked = format!(
+        "http://github.test/login/oauth/authorize?client_id={client}&redirect_uri={back_to}"
+    );
+    assert!(browser.open(&asked).await.text.contains("Authorize as"));
     // Loaded once more, it is the same App.
     assert_eq!(browser.open(&back).await.status, StatusCode::OK);
 

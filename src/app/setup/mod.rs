@@ -23,6 +23,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
 use crate::forge::{ApiUrl, MadeApp, WantedApp, app_manifest, convert_app};
+use crate::gate::Origin;
 use crate::seams::{Rng, Transport};
 
 /// What App is wanted, and where.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub name: String,
     /// Where deliveries are sent.
     pub webhook: String,
+    /// The gate's own address, where people sign in who want to see a protected preview.
+    pub gate: Option<Origin>,
     /// Others may install it, too.
     pub public: bool,
     /// Host and port on loopback by which this is reached.
@@ -171,6 +174,7 @@ async fn begin(State(setup): State<Setup>, Path(start): Path<String>) -> Respons
         homepage: homepage.to_owned(),
         webhook: settings.webhook.clone(),
         redirect: format!("http://{}/callback", settings.authority),
+        callback: settings.gate.as_ref().map(Origin::callback),
         public: settings.public,
     });
     page::begin(&format!("{action}?state={state}"), &settings.web, &manifest)

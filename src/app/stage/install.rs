@@ -6,7 +6,9 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::{BOT, DOMAIN, FILES, MAINTAINER, NAME, NAMESPACE, REPOSITORY, STRANGER};
+use super::{
+    BOT, DOMAIN, FILES, GATE, GATEKEEPER, MAINTAINER, NAME, NAMESPACE, REPOSITORY, STRANGER,
+};
 use crate::sandbox::github::{GitHub, Role};
 use crate::seams::{BoxError, Rng};
 
@@ -115,4 +117,35 @@ pub(super) async fn declare(
         }),
     )
     .await
+}
+
+/// The Service of the gatekeepers. No pod of this world runs the service, so that its one address is written by hand.
+pub(super) async fn declare_gate(admin: &Client) -> Result<(), BoxError> {
+    let metadata = json!({"name": GATE, "namespace": NAMESPACE});
+    let ports = json!([{"name": "gate", "port": 80, "protocol": "TCP", "targetPort": 8081}]);
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"selector": {"app.kubernetes.io/name": "bivouac"}, "ports": ports},
+    });
+    apply_one(admin, &service).await?;
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": GATE,
+            "namespace": NAMESPACE,
+            "labels": {
+                "kubernetes.io/service-name": GATE,
+                "endpointslice.kubernetes.io/managed-by": "kubectl",
+            },
+        },
+        "addressType": "IPv4",
+        "endpoints": [{
+            "addresses": [GATEKEEPER.ip().to_string()], "conditions": {"ready": true},
+        }],
+        "ports": [{"name": "gate", "port": GATEKEEPER.port(), "protocol": "TCP"}],
+    });
+    apply_one(admin, &slice).await
 }

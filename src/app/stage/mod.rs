@@ -10,7 +10,7 @@ mod previews;
 mod replicas;
 mod wires;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub use self::install::Tokens;
-use self::install::{Accounts, declare};
+use self::install::{Accounts, declare, declare_gate};
 use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
 pub use self::notices::{Notices, Sent};
@@ -39,6 +39,7 @@ use super::Peers;
 use crate::config::Settings;
 use crate::crd::{Environment, Repository};
 use crate::domain::naming::{self, Instance, Label};
+use crate::gate::Origin;
 use crate::render::tools::{NoTools, Tools};
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
@@ -65,6 +66,13 @@ pub const DOMAIN: &str = "preview.localhost";
 pub const FIRST: usize = 0;
 /// The Lease by which the replicas elect a leader.
 pub const LEASE: &str = "bivouac-demo";
+
+/// The Service whose pods are the gatekeepers.
+pub const GATE: &str = "bivouac-gate";
+/// The gate's own address, where people sign in.
+pub const SIGN_IN: &str = "http://gate.localhost";
+/// Where the gatekeepers are, as the cluster has it: nothing of this machine has that address.
+const GATEKEEPER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1)), 8081);
 
 /// What the webhook is subscribed to.
 const EVENTS: [&str; 7] =
@@ -129,6 +137,8 @@ pub struct Stage {
     /// Image registries; there is none until somebody names one.
     pub registry: Registry,
     door: Transport,
+    ingress: Ingress,
+    gate: Transport,
     replicas: Replicas,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -278,7 +288,8 @@ impl Stage {
         declare(&admin, &github_url, &accounts, port).await?;
 
         let settings = settings(folder, addresses.as_ref())?;
-        let (front, previews) = (Front::default(), Previews::new(door.clone(), clock.clone()));
+        let (front, gate, previews) =
+            (Front::default(), Front::default(), Previews::new(door.clone(), clock.clone()));
         let notices = Notices::new(clock.clone());
         let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service(&parts.wires).await?;
@@ -291,12 +302,17 @@ impl Stage {
                 previews: previews.clone(),
                 notices: notices.clone(),
                 registry: registry.clone(),
+                services: ingress.services(),
                 wires: parts.wires.clone(),
             },
             (clock.clone(), rng.clone()),
             tools,
-            (front.clone(), stop.clone()),
+            (front.clone(), gate.clone(), stop.clone()),
         );
+        if parts.service {
+            declare_gate(&admin).await?;
+            ingress.leads_to(GATEKEEPER, gate.receiver());
+        }
         let receiver = front.receiver();
         let hook = github.add_hook(
             REPOSITORY,
@@ -328,6 +344,8 @@ impl Stage {
             notices,
             registry,
             door,
+            ingress,
+            gate: gate.receiver(),
             replicas,
             stop,
             tasks,
@@ -344,6 +362,11 @@ impl Stage {
     /// Starts the service anew, with an empty memory.
     pub fn start_service(&mut self) -> Result<(), BoxError> {
         self.start_replica(FIRST)
+    }
+
+    /// Replicas that are started from now on have no gate: nobody names its Service to them.
+    pub fn forget_gate(&mut self) {
+        self.replicas.forget_gate();
     }
 
     /// Starts a replica of the service; [`FIRST`] is the one that the world begins with. Webhooks go to each in turn.
@@ -427,6 +450,34 @@ impl Stage {
         conditions.iter().any(|c| c.r#type == "Accessible" && c.status == "True").then_some(())
     }
 
+    /// A connection to the ingress, for one who speaks HTTP over it: in process, whatever the wiring.
+    #[must_use]
+    pub fn connect(&self) -> tokio::io::DuplexStream {
+        self.ingress.connect()
+    }
+
+    /// Sends a request to the ingress, in process. The host is that of its `Host` header.
+    pub async fn send(
+        &self,
+        request: Request<crate::seams::Body>,
+    ) -> Result<http::Response<crate::seams::Body>, BoxError> {
+        self.door.clone().oneshot(request).await
+    }
+
+    /// Sends a request to the gate itself, in process, as an ingress controller does.
+    pub async fn send_to_gate(
+        &self,
+        request: Request<crate::seams::Body>,
+    ) -> Result<http::Response<crate::seams::Body>, BoxError> {
+        self.gate.clone().oneshot(request).await
+    }
+
+    /// Where the gate of a replica listens, with sockets.
+    #[must_use]
+    pub fn gate_of(&self, replica: usize) -> Option<SocketAddr> {
+        self.replicas.gate_of(replica)
+    }
+
     /// The record of a pull request.
     pub async fn environment(&self, number: u64) -> Option<Environment> {
         let api: Api<Environment> = Api::namespaced(self.admin.clone(), NAMESPACE);
@@ -493,7 +544,10 @@ fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, Bo
         replica: String::new(),
         guardrails: "bivouac-guardrails".into(),
         ingress_namespaces: vec!["ingress-nginx".into()],
-        gate_service: Some("bivouac-gate".into()),
+        gate_service: Some(GATE.into()),
+        gate_listen: Some(GATEKEEPER),
+        gate_url: Some(Origin::parse(SIGN_IN)?),
+        gate_drain: Duration::from_secs(120),
         max_environments: None,
         allow_http: true,
         // Names below .localhost are this machine.
@@ -533,7 +587,7 @@ fn peers(
     rng: &Rng,
     tools: &Arc<dyn Tools>,
 ) -> Result<Peers, BoxError> {
-    let Around { home, github, previews, notices, registry, wires } = around;
+    let Around { home, github, previews, notices, registry, services, wires } = around;
     let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
         Wiring::InProcess => Arc::new(github.clone()),
         Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
@@ -554,10 +608,11 @@ fn peers(
         },
         notices: match wiring {
             Wiring::InProcess => notices.transport(),
-            Wiring::Sockets => crate::probe::outward_transport(false)?,
+            Wiring::Sockets => crate::controller::notices_transport(false)?,
         },
         // No registry of a world of its own has a socket.
         registries: registry.transport(),
+        services: services.clone(),
         fetch,
         tools: tools.clone(),
         clock: clock.clone(),

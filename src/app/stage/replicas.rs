@@ -1,6 +1,7 @@
 //! The replicas of the service in the world: started, killed, stopped, paused; and the address that leads to them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use axum::response::IntoResponse as _;
 use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,8 @@ pub(super) struct Around {
     pub(super) previews: Previews,
     pub(super) notices: Notices,
     pub(super) registry: Registry,
+    /// The way to the Services of camps.
+    pub(super) services: Transport,
     pub(super) wires: Wires,
 }
 
@@ -44,6 +48,7 @@ pub(super) struct Replicas {
     rng: Rng,
     tools: Arc<dyn Tools>,
     front: Front,
+    gate: Front,
     stop: CancellationToken,
     running: BTreeMap<usize, Replica>,
 }
@@ -53,6 +58,9 @@ struct Replica {
     stop: CancellationToken,
     paused: watch::Sender<bool>,
     router: Router,
+    gate: Option<Router>,
+    /// Where its gate listens, with sockets.
+    listens: Option<SocketAddr>,
     metrics: Router,
 }
 
@@ -63,10 +71,10 @@ impl Replicas {
         around: Around,
         (clock, rng): (Clock, Rng),
         tools: Arc<dyn Tools>,
-        (front, stop): (Front, CancellationToken),
+        (front, gate, stop): (Front, Front, CancellationToken),
     ) -> Self {
         let running = BTreeMap::new();
-        Self { settings, wiring, around, clock, rng, tools, front, stop, running }
+        Self { settings, wiring, around, clock, rng, tools, front, gate, stop, running }
     }
 
     pub(super) fn instance(&self) -> &Instance {
@@ -75,6 +83,11 @@ impl Replicas {
 
     pub(super) fn lease(&self) -> &str {
         self.settings.lease.as_deref().unwrap_or(LEASE)
+    }
+
+    /// What is started from now on has no gate.
+    pub(super) fn forget_gate(&mut self) {
+        (self.settings.gate_service, self.settings.gate_listen) = (None, None);
     }
 
     pub(super) fn start(&mut self, number: usize) -> Result<(), BoxError> {
@@ -92,14 +105,31 @@ impl Replicas {
         let stop = self.stop.child_token();
         let (paused, seen) = watch::channel(false);
         let end = stop.clone();
-        let task = tokio::spawn(async move { pausable(service.run(end), seen).await });
+        let gate = service.gate().map(|gate| gate.router());
+        let listener = match wiring {
+            Wiring::InProcess => None,
+            Wiring::Sockets => Some(listen()?),
+        };
+        let listens = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let drain = settings.gate_drain;
+        let task = tokio::spawn(async move {
+            let passes = async {
+                let (Some(listener), Some(gate)) = (listener, service.gate()) else { return };
+                gate.serve(listener, end.clone(), drain).await;
+            };
+            let work = pausable(service.run(end.clone()), seen);
+            futures::future::join(work, passes).await;
+        });
         self.front.leads_to(number, Some(router.clone()));
-        self.running.insert(number, Replica { task, stop, paused, router, metrics });
+        self.gate.leads_to(number, gate.clone());
+        let replica = Replica { task, stop, paused, router, gate, listens, metrics };
+        self.running.insert(number, replica);
         Ok(())
     }
 
     pub(super) async fn kill(&mut self, number: usize) {
         self.front.leads_to(number, None);
+        self.gate.leads_to(number, None);
         if let Some(Replica { task, .. }) = self.running.remove(&number) {
             task.abort();
             // Cancelled, as asked.
@@ -109,6 +139,7 @@ impl Replicas {
 
     pub(super) async fn stop(&mut self, number: usize) {
         self.front.leads_to(number, None);
+        self.gate.leads_to(number, None);
         if let Some(Replica { task, stop, .. }) = self.running.remove(&number) {
             stop.cancel();
             // A panic of it has been printed.
@@ -121,7 +152,12 @@ impl Replicas {
         if let Some(replica) = self.running.get(&number) {
             replica.paused.send_replace(paused);
             self.front.leads_to(number, (!paused).then(|| replica.router.clone()));
+            self.gate.leads_to(number, replica.gate.clone().filter(|_| !paused));
         }
+    }
+
+    pub(super) fn gate_of(&self, number: usize) -> Option<SocketAddr> {
+        self.running.get(&number)?.listens
     }
 
     pub(super) async fn is_ready(&self, number: usize) -> bool {
@@ -148,6 +184,13 @@ impl Replicas {
             let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
         }
     }
+}
+
+/// A free port of loopback.
+fn listen() -> std::io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Runs `work`, but not while it is paused: nothing of it goes on then, whatever it waits for.

@@ -68,6 +68,15 @@ async fn stay(stage: &Stage, narrator: &mut Narrator) -> Outcome {
             stage::NAMESPACE
         ),
     );
+    narrator.say(
+        "sleep",
+        &format!(
+            "kubectl -n {} patch env {}-pr-{number} --type merge -p '{{\"spec\":{{\"power\":\"Asleep\"}}}}'; then open \
+             the preview, which wakes it",
+            stage::NAMESPACE,
+            stage::NAME
+        ),
+    );
     narrator.say("end", "Ctrl-C");
     tokio::signal::ctrl_c().await?;
     Ok(())

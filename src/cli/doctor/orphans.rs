@@ -1,4 +1,4 @@
-//! `bivouac doctor orphans`: namespaces, comments and deployments of an installation that belong to no Environment.
+//! `bivouac doctor orphans`: namespaces, comments, deployments and checks of an installation that belong to no Environment.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::apply::Target;
 use crate::cli::cluster::{self, Cluster};
 use crate::cli::{Trouble, causes_of, output, runtime};
 use crate::controller::leftovers::{
-    self, OrphanNamespace, Orphans as Found, Search, end_deployments, remove_comments,
+    self, OrphanNamespace, Orphans as Found, Search, end_checks, end_deployments, remove_comments,
     remove_namespaces,
 };
 use crate::forge::Apis;
@@ -25,12 +25,12 @@ const LOOK: Duration = Duration::from_secs(1);
 const LISTED: u8 = 3;
 
 /// Find what belongs to no environment: namespaces that carry the label of this installation and that no Environment has,
-/// comments with its marker on pull requests that no Environment speaks for, and deployments of such pull requests that
-/// are still active.
+/// comments with its marker on pull requests that no Environment speaks for, deployments of such pull requests and
+/// branches that are still active, and checks that speak of a preview at commits that no Environment has.
 ///
 /// It runs with your rights, not with the service's: it lists namespaces, the Environments of all namespaces, and the
 /// Repositories with their Secrets. Forges are asked with the token of each Repository. A deployment is not deleted but
-/// made inactive.
+/// made inactive, a check says that there is no preview.
 ///
 /// Exit codes: 0 there is nothing, or --delete removed all of it; 3 there is something and --delete was not given; 1 it
 /// failed, could not look at everything, or could not remove everything in time; 2 it was called wrongly.
@@ -141,6 +141,9 @@ async fn remove(
     for (name, error) in end_deployments(&found.deployments).await {
         removed.failed.push(format!("deployment {name}: {error}"));
     }
+    for (name, error) in end_checks(search, &found.checks).await {
+        removed.failed.push(format!("check {name}: {error}"));
+    }
     for (name, error) in remove_namespaces(search, &found.namespaces).await {
         let causes = causes_of(&error).map(|causes| format!(": {causes}")).unwrap_or_default();
         removed.failed.push(format!("namespace {name}: {error}{causes}"));
@@ -192,14 +195,18 @@ fn text_of(found: &Found, removed: Option<&Removed>) -> String {
         let what = format!("deployment {}", deployment.name());
         let _ = writeln!(text, "{what}  {}: {}", state(&format!("{what}:")), deployment.reason);
     }
+    for check in &found.checks {
+        let what = format!("check {}", check.name());
+        let _ = writeln!(text, "{what}  {}: {}", state(&format!("{what}:")), check.reason);
+    }
     let (namespaces, comments) = (found.namespaces.len(), found.comments.len());
-    let deployments = found.deployments.len();
+    let (deployments, checks) = (found.deployments.len(), found.checks.len());
     if found.is_empty() {
         text.push_str("everything belongs to an environment\n");
     } else {
         let _ = writeln!(
             text,
-            "{namespaces} namespaces, {comments} comments, {deployments} deployments"
+            "{namespaces} namespaces, {comments} comments, {deployments} deployments, {checks} checks"
         );
         if removed.is_none() {
             text.push_str("--delete removes them\n");
@@ -214,6 +221,7 @@ fn json_of(found: &Found, removed: Option<&Removed>) -> String {
         "namespaces": found.namespaces,
         "comments": found.comments,
         "deployments": found.deployments,
+        "checks": found.checks,
         "notLookedAt": found.not_looked_at,
         "deleted": removed.is_some(),
     });

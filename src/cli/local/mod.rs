@@ -227,6 +227,9 @@ impl Session {
             untrusted: false,
             service_account: Some((OWN_NAMESPACE.to_owned(), "bivouac".to_owned())),
             ingress_namespaces: INGRESS_NAMESPACES.iter().map(|name| (*name).to_owned()).collect(),
+            // Which pods those are is known in the cluster only.
+            gatekeepers: None,
+            closed: false,
         };
         let rules = &self.policy.guardrails;
         let mut all = objects(&camp, &self.policy, &Overrides::default()).map_err(Misuse::of)?;

@@ -12,10 +12,9 @@ use crate::controller::Context;
 use crate::controller::deploy::judge;
 use crate::controller::error::{ReconcileError, chain};
 use crate::controller::record::Record;
-use crate::controller::{dry_run, power, retry, stored};
+use crate::controller::{dry_run, passing, retry, stored};
 use crate::crd::InventoryEntry;
 use crate::domain::bundle::{Bundle, BundleObject, group_of};
-use crate::domain::power::transform;
 use crate::domain::status::Judgement;
 
 /// Pause before something is tried again that the cluster refused.
@@ -84,7 +83,7 @@ async fn checked(
     let Some(bundle) = stored::running(context, record).await? else {
         return give_up(context, record, "the stored bundle is gone: it is rendered anew").await;
     };
-    let bundle = transform(&bundle, power::state(record));
+    let bundle = passing::as_applied(record.stored(), &bundle);
     let known = dry_run::yielded_of(record);
     let repository = context.repository(&record.stored().spec.repository);
     let policy = repository.and_then(|repository| repository.spec.policy().ok());

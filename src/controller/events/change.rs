@@ -111,6 +111,7 @@ pub(super) fn of_repository(
                 "Accessible" => "NotAccessible",
                 "CredentialsValid" => "CredentialsInvalid",
                 "Unique" => "NotUnique",
+                "SignIn" => "NoSignIn",
                 "SweepHalted" => continue,
                 _ => "NotServed",
             };

@@ -90,12 +90,7 @@ async fn of_repository(
     ours.sort_by_key(|(comment, _)| (comment.on.map(|on| on.0), comment.id));
     // After the comments: what was written meanwhile has a record that is seen.
     let records = super::records(search).await.map_err(|error| chain(&error))?;
-    let records: BTreeMap<u64, &Environment> = records
-        .iter()
-        .filter(|record| {
-            record.spec.repository == name
-                && record.metadata.namespace.as_deref() == Some(search.namespace.as_str())
-        })
+    let records: BTreeMap<u64, &Environment> = super::of_repository(search, name, &records)
         .filter_map(|record| Some((record.spec.source.number()?, record)))
         .collect();
     let mut orphans = Vec::new();

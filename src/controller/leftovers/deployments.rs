@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::comments::forge_of;
 use super::{LeftoversError, Orphans, Search};
 use crate::controller::error::chain;
-use crate::crd::Repository;
-use crate::domain::deployment::{State, pull_request};
+use crate::crd::{Environment, Repository};
+use crate::domain::deployment::{State, Subject, subject};
+use crate::domain::id::PrNumber;
 use crate::domain::status::bounded;
 use crate::forge::{DeploymentText, Forge, ForgeError};
 
@@ -23,7 +24,11 @@ pub struct OrphanDeployment {
     /// Name of the Repository.
     pub repository: String,
     /// Number of the pull request.
-    pub pull_request: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// Name of the Environment, when it is of a branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// Its id.
     pub id: u64,
     /// Its commit.
@@ -38,7 +43,11 @@ impl OrphanDeployment {
     /// How it is called for people.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{}#{} {}", self.repository, self.pull_request, self.id)
+        match (self.pull_request, &self.environment) {
+            (Some(number), _) => format!("{}#{number} {}", self.repository, self.id),
+            (None, Some(name)) => format!("{} {name} {}", self.repository, self.id),
+            (None, None) => format!("{} {}", self.repository, self.id),
+        }
     }
 }
 
@@ -85,38 +94,47 @@ async fn of_repository(
         .into_iter()
         .filter(|deployment| deployment.creator == Some(me))
         .filter_map(|deployment| {
-            pull_request(&search.instance, &deployment.task).map(|number| (deployment, number.0))
+            subject(&search.instance, &deployment.task).map(|subject| (deployment, subject))
         })
         .collect();
     // After the deployments: what was made meanwhile has a record that is seen.
     let records = super::records(search).await.map_err(|error| chain(&error))?;
-    let known: BTreeSet<u64> = records
-        .iter()
-        .filter(|record| {
-            record.spec.repository == name
-                && record.metadata.namespace.as_deref() == Some(search.namespace.as_str())
-        })
-        .filter_map(|record| record.spec.source.number())
-        .collect();
+    let known: BTreeSet<Subject> =
+        super::of_repository(search, name, &records).filter_map(subject_of).collect();
     let mut orphans = Vec::new();
-    for (deployment, number) in ours {
+    for (deployment, subject) in ours {
         // Those of a record that is there are the service's to end.
-        if known.contains(&number)
+        if known.contains(&subject)
             || !forge.deployment_is_active(deployment.id).await.map_err(words)?
         {
             continue;
         }
+        let (pull_request, environment, what) = match subject {
+            Subject::PullRequest(number) => (Some(number.0), None, "its pull request"),
+            Subject::Environment(name) => (None, Some(name), "its branch"),
+        };
         orphans.push(OrphanDeployment {
             repository: name.to_owned(),
-            pull_request: number,
+            pull_request,
+            environment,
             id: deployment.id,
             revision: bounded(&deployment.revision, 40),
-            reason: "there is no Environment for its pull request".to_owned(),
+            reason: format!("there is no Environment for {what}"),
             forge: forge.clone(),
         });
     }
-    orphans.sort_by_key(|orphan| (orphan.pull_request, orphan.id));
+    orphans.sort_by_key(|orphan: &OrphanDeployment| {
+        (orphan.pull_request.is_none(), orphan.pull_request, orphan.environment.clone(), orphan.id)
+    });
     Ok((orphans, whole))
+}
+
+/// What the deployments of a record are of.
+fn subject_of(record: &Environment) -> Option<Subject> {
+    match record.spec.source.number() {
+        Some(number) => Some(Subject::PullRequest(PrNumber(number))),
+        None => record.metadata.name.clone().map(Subject::Environment),
+    }
 }
 
 /// Makes them inactive: the forge shows them as destroyed, and keeps them in its history.

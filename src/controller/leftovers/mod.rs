@@ -2,6 +2,7 @@
 //! I/O with home, target and the forges. Not part of the service's own work: `bivouac doctor orphans` calls it, with the
 //! rights of the person who does.
 
+mod checks;
 mod comments;
 mod deployments;
 mod namespaces;
@@ -15,6 +16,7 @@ use crate::apply::{ApplyError, Target};
 use crate::crd::Environment;
 use crate::forge::Apis;
 
+pub use checks::OrphanCheck;
 pub use comments::OrphanComment;
 pub use deployments::OrphanDeployment;
 pub use namespaces::OrphanNamespace;
@@ -48,6 +50,8 @@ pub struct Orphans {
     pub comments: Vec<OrphanComment>,
     /// Active deployments at the forges, by Repository and number.
     pub deployments: Vec<OrphanDeployment>,
+    /// Checks at the forges that say something about a preview that nobody has, by Repository and commit.
+    pub checks: Vec<OrphanCheck>,
     /// What could not be looked at, as sentences.
     pub not_looked_at: Vec<String>,
 }
@@ -73,7 +77,8 @@ impl Orphans {
     /// Nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty() && self.comments.is_empty() && self.deployments.is_empty()
+        let Self { namespaces, comments, deployments, checks, not_looked_at: _ } = self;
+        namespaces.is_empty() && comments.is_empty() && deployments.is_empty() && checks.is_empty()
     }
 }
 
@@ -89,6 +94,7 @@ pub async fn find(
     if search.forges.is_some() {
         comments::find(search, progress, &mut orphans).await?;
         deployments::find(search, progress, &mut orphans).await?;
+        checks::find(search, progress, &mut orphans).await?;
     }
     Ok(orphans)
 }
@@ -102,6 +108,18 @@ async fn records(search: &Search) -> Result<Vec<Environment>, LeftoversError> {
         source: Box::new(source),
     })?;
     Ok(found.items)
+}
+
+/// Those of the records that are of a Repository of this installation.
+fn of_repository<'a>(
+    search: &'a Search,
+    name: &'a str,
+    records: &'a [Environment],
+) -> impl Iterator<Item = &'a Environment> {
+    records.iter().filter(move |record| {
+        record.spec.repository == name
+            && record.metadata.namespace.as_deref() == Some(search.namespace.as_str())
+    })
 }
 
 /// Removes namespaces: asks for the end of each, with its UID. Gives what could not be asked for, with the reason.
@@ -128,4 +146,9 @@ pub async fn remove_comments(search: &Search, found: &[OrphanComment]) -> Vec<(S
 /// Makes deployments inactive. Gives what could not be, with the reason.
 pub async fn end_deployments(found: &[OrphanDeployment]) -> Vec<(String, String)> {
     deployments::remove(found).await
+}
+
+/// Concludes checks: each says then that there is no preview. Gives what could not be, with the reason.
+pub async fn end_checks(search: &Search, found: &[OrphanCheck]) -> Vec<(String, String)> {
+    checks::remove(search, found).await
 }

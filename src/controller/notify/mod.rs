@@ -17,8 +17,10 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::Notify as News;
 use tokio_util::sync::CancellationToken;
 
+pub use self::send::notices_transport;
 use super::Context;
 use super::events::{Told, Weight};
+use super::observe::{EXPIRING, LONGEST_LIFE_ENDS};
 use crate::crd::{
     Environment, EnvironmentStatus, Notify, NotifyKind, NotifyWhen, Phase, Repository, Source,
 };
@@ -84,6 +86,16 @@ fn commit(status: &EnvironmentStatus) -> Option<&str> {
     }
 }
 
+/// Why the camp ends soon, and what puts that off; `None` while it does not.
+fn expires(status: Option<&EnvironmentStatus>) -> Option<String> {
+    let condition = status?.condition(EXPIRING)?;
+    let advice = match condition.reason.as_str() {
+        LONGEST_LIFE_ENDS => "; that is its longest life",
+        _ => "; a push gives it more time",
+    };
+    Some(format!("{}{advice}", condition.message))
+}
+
 impl Notifier {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,7 +111,24 @@ impl Notifier {
         let (was, Some(is)) = (before.status.as_ref(), after.status.as_ref()) else { return };
         let earlier = was.map_or(Stand::None, |was| stand(None, was));
         let another = was.and_then(commit) != commit(is);
-        let Some(moment) = moment(earlier, stand(was, is), another) else { return };
+        if let Some(moment) = moment(earlier, stand(was, is), another) {
+            self.tell(context, &repository, after, is, moment);
+        }
+        if expires(was).is_none() && expires(Some(is)).is_some() {
+            self.tell(context, &repository, after, is, Moment::Expiring);
+        }
+    }
+
+    /// Takes one notice for everybody who wants it, unless the same was told a moment ago.
+    fn tell(
+        &self,
+        context: &Context,
+        repository: &Repository,
+        after: &Environment,
+        is: &EnvironmentStatus,
+        moment: Moment,
+    ) {
+        let name = &after.spec.repository;
         let now = context.clock.now();
         let revision = commit(is).map(str::to_owned);
         let uid = after.metadata.uid.clone().unwrap_or_default();
@@ -112,7 +141,7 @@ impl Notifier {
         state.told.insert(key, now);
         let urls = is.urls.iter().map(|entry| (entry.app.clone(), entry.url.clone()));
         let source = &after.spec.source;
-        let (repository_name, page) = page(&repository, source);
+        let (repository_name, page) = page(repository, source);
         let notice = Notice {
             moment,
             repository: repository_name,
@@ -121,7 +150,12 @@ impl Notifier {
             page,
             revision,
             urls: if moment == Moment::Gone { Vec::new() } else { urls.collect() },
-            reason: is.reason.clone().filter(|_| moment != Moment::Ready),
+            reason: match moment {
+                Moment::Ready => None,
+                Moment::Expiring => expires(Some(is)),
+                Moment::Failed | Moment::Gone => is.reason.clone(),
+            },
+            expires_at: is.expires_at.map(|at| at.0).filter(|_| moment != Moment::Gone),
             at: now,
         };
         let about = Arc::new(after.clone());
@@ -156,6 +190,7 @@ fn wants(to: &Notify, moment: Moment) -> bool {
     let when = match moment {
         Moment::Ready => NotifyWhen::Ready,
         Moment::Failed => NotifyWhen::Failed,
+        Moment::Expiring => NotifyWhen::Expiring,
         Moment::Gone => NotifyWhen::Gone,
     };
     to.when.is_empty() || to.when.contains(&when)

@@ -13,14 +13,30 @@ use super::{Context, Job};
 use crate::controller::error::chain;
 use crate::crd::NotifyKind;
 use crate::domain::notice::signature;
-use crate::seams::{Body, BoxError, Unreached, body};
+use crate::outward::{self, OutwardError, Policy, Reach, ThisMachine};
+use crate::seams::{Body, BoxError, Transport, Unreached, body};
 
 /// Pauses between tries.
 const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+/// A connection comes about within this time, or it does not.
+const CONNECT: Duration = Duration::from_secs(5);
 /// A receiver answers within this time, or it does not.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The key of a Secret that holds what is signed with.
 const SIGNING: &str = "signingSecret";
+
+/// The way to receivers of notices over sockets. Private networks, and receivers that speak no TLS, only with `private`.
+pub fn notices_transport(private: bool) -> Result<Transport, OutwardError> {
+    outward::transport(Policy {
+        reach: if private { Reach::Private } else { Reach::Public },
+        this_machine: ThisMachine::Refused,
+        instead: None,
+        https_only: !private,
+        keep: false,
+        connect: CONNECT,
+        total: ANSWER,
+    })
+}
 
 /// Why nobody was told.
 #[derive(Debug, thiserror::Error)]

@@ -2,11 +2,12 @@
 //! the forge.
 
 use chrono::TimeDelta;
+use kube::Resource as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::change::{self, Wish};
-use super::{read, write};
+use super::change::{self, Wish, note_command};
+use super::{read, visit, write};
 use crate::controller::error::{Class, ReconcileError, chain};
 use crate::controller::reconcile::{self, Served};
 use crate::controller::record::Record;
@@ -25,7 +26,7 @@ const LATE: TimeDelta = TimeDelta::minutes(30);
 /// What only a person can mend is waited for so long.
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
 /// Tries to write a record that others write too.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 
 /// A branch's environment is not steered by comments.
 const NO_PULL_REQUEST: &str = "this environment is of no pull request";
@@ -46,6 +47,11 @@ fn refused(message: impl Into<String>) -> Verdict {
     Verdict { state: RequestState::Refused, message: message.into(), silent: false }
 }
 
+/// Carried out, and nobody is to be told.
+pub(super) fn quietly(state: RequestState, message: impl Into<String>) -> Verdict {
+    Verdict { state, message: message.into(), silent: true }
+}
+
 /// Carries the Request out, when it still waits.
 pub(super) async fn act(context: &Context, name: &str) -> Result<(), ReconcileError> {
     let Some(request) = read(context, name).await? else { return Ok(()) };
@@ -62,6 +68,10 @@ pub(super) async fn act(context: &Context, name: &str) -> Result<(), ReconcileEr
         return conclude(context, &request, &verdict).await;
     };
     let request = owned(context, request, &record).await?;
+    if request.spec.from.kind == OriginKind::Gate {
+        let verdict = visit::wake(context, &request).await?;
+        return conclude(context, &request, &verdict).await;
+    }
     let seen = Record::new(record);
     let served = match reconcile::served(context, &seen) {
         Ok(served) => served,
@@ -115,7 +125,7 @@ pub(super) fn comment(request: &Request) -> Option<u64> {
     request.spec.from.id.parse().ok().filter(|_| of_comment)
 }
 
-async fn environment(
+pub(super) async fn environment(
     context: &Context,
     request: &Request,
 ) -> Result<Option<Environment>, ReconcileError> {
@@ -134,7 +144,7 @@ async fn owned(
     }
     let name = request.metadata.name.as_deref().unwrap_or_default();
     let patch = json!({"metadata": {
-        "ownerReferences": [change::owner(record)],
+        "ownerReferences": record.owner_ref(&()).as_slice(),
         "resourceVersion": request.metadata.resource_version,
     }});
     let owned =
@@ -297,6 +307,7 @@ async fn carry_out(
         }
         let mut wanted = record.clone();
         let now = context.clock.now();
+        note_command(&mut wanted, now);
         let message = match change::change(&mut wanted, request, wish, &served.policy, now) {
             Ok(message) => message,
             Err(why) => return Ok(refused(why)),

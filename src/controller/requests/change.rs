@@ -2,11 +2,10 @@
 //! PURE.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
 
 use crate::crd::{
-    Approval, Environment, HINT_ANNOTATION, OriginKind, Pin, Power, Redeploy, Request,
-    WANT_ANNOTATION, Want,
+    Approval, Environment, HINT_ANNOTATION, LAST_COMMAND_ANNOTATION, OriginKind, Pin, Power,
+    Redeploy, Request, WANT_ANNOTATION, Want,
 };
 use crate::domain::command::{Command, code};
 use crate::domain::policy::{Forks, Policy};
@@ -29,14 +28,11 @@ pub(super) struct Wish {
     pub(super) may_approve: bool,
 }
 
-/// By which a Request goes with its Environment.
-pub(super) fn owner(record: &Environment) -> Value {
-    json!({
-        "apiVersion": "bivouac.dev/v1alpha1",
-        "kind": "Environment",
-        "name": record.metadata.name,
-        "uid": record.metadata.uid,
-    })
+/// Somebody steers this camp: it does not rest.
+pub(super) fn note_command(record: &mut Environment, now: DateTime<Utc>) {
+    let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let annotations = record.metadata.annotations.get_or_insert_default();
+    annotations.insert(LAST_COMMAND_ANNOTATION.into(), at);
 }
 
 /// Changes the record; gives what was done as a sentence, or why not.

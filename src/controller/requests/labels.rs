@@ -1,16 +1,14 @@
 //! Labels that act like commands: what changed on the pull request in, Requests out. Who did it is what the forge's
 //! timeline says, not who sent a webhook. I/O with home and the forge.
 
-use kube::api::PostParams;
-use serde_json::json;
-
-use super::change;
+use super::write_down;
 use crate::controller::Context;
 use crate::controller::error::ReconcileError;
 use crate::controller::observe::number_of;
 use crate::controller::reconcile::Served;
 use crate::controller::record::Record;
-use crate::crd::{OriginKind, Request, SourcePhase, Timestamp};
+use crate::crd::{OriginKind, RequestSpec, SourcePhase, Timestamp};
+use crate::domain::command::Given;
 
 /// The labels that a record shows.
 pub(in crate::controller) fn of(record: &Record) -> Vec<String> {
@@ -54,35 +52,11 @@ pub(in crate::controller) async fn heed(
         let Some(event) = last.filter(|event| event.added == added && event.by.id != ours) else {
             continue;
         };
-        let name = format!("label-{}", event.id);
-        let request: Request = serde_json::from_value(json!({
-            "apiVersion": "bivouac.dev/v1alpha1",
-            "kind": "Request",
-            "metadata": {
-                "name": name,
-                "namespace": context.namespace,
-                "ownerReferences": [change::owner(record.stored())],
-            },
-            "spec": {
-                "environment": record.name(),
-                "verb": verb,
-                "from": {"kind": OriginKind::Label, "id": event.id.to_string()},
-                "by": {
-                    "login": event.by.login,
-                    "id": i64::try_from(event.by.id).unwrap_or(i64::MAX),
-                    "bot": event.by.bot,
-                },
-                "at": Timestamp::from(event.at),
-            },
-        }))
-        .map_err(|error| {
-            ReconcileError::record("make a Request of a label", kube::Error::SerdeError(error))
-        })?;
-        match context.requests_api().create(&PostParams::default(), &request).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
-            Err(error) => return Err(ReconcileError::record("make a Request of a label", error)),
-        }
+        let given = Given { verb: verb.to_owned(), arguments: Vec::new(), slip: None };
+        let from = (OriginKind::Label, event.id.to_string());
+        let at = Timestamp::from(event.at);
+        let spec = RequestSpec::of_command(record.name(), given, from, &event.by, at);
+        write_down(context, record.stored(), &format!("label-{}", event.id), spec).await?;
     }
     Ok(())
 }

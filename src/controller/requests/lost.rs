@@ -2,19 +2,18 @@
 //! home and the forge.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kube::api::PostParams;
-use serde_json::json;
 
-use super::{change, read};
+use super::read;
 use crate::controller::Context;
 use crate::controller::error::ReconcileError;
-use crate::crd::{OriginKind, Repository, Request, Timestamp};
+use crate::crd::{OriginKind, Repository, RequestSpec, Timestamp};
 use crate::domain::command::{self, Given};
 use crate::domain::naming::environment_name;
 use crate::forge::{Comment, Forge};
 
 /// A comment may be shown a little later than it was written.
 const SETTLED: TimeDelta = TimeDelta::seconds(60);
+
 /// Reads what was written since `since`, and gives the time from which the next sweep reads on.
 pub(in crate::controller) async fn find(
     context: &Context,
@@ -38,14 +37,14 @@ pub(in crate::controller) async fn find(
         }
         let given = command::read(&comment.body, &policy.prefix);
         if !given.is_empty() {
-            write_down(context, name, comment, given).await?;
+            write_all_down(context, name, comment, given).await?;
         }
     }
     let next = newest.map(|newest| (newest + TimeDelta::seconds(1)).min(now - SETTLED));
     Ok(next.map_or(since, |next| next.max(since)))
 }
 
-async fn write_down(
+async fn write_all_down(
     context: &Context,
     repository: &str,
     comment: &Comment,
@@ -57,42 +56,15 @@ async fn write_down(
     let found = found.map_err(|error| ReconcileError::record("read a record", error))?;
     // An issue, or a pull request that was closed long ago.
     let Some(record) = found else { return Ok(()) };
-    for (index, Given { verb, arguments, slip }) in given.into_iter().enumerate() {
+    for (index, given) in given.into_iter().enumerate() {
         let name = format!("comment-{}-{}", comment.id, index + 1);
         if read(context, &name).await?.is_some() {
             continue;
         }
-        let slip = slip.map(command::Slip::text);
-        let request: Request = serde_json::from_value(json!({
-            "apiVersion": "bivouac.dev/v1alpha1",
-            "kind": "Request",
-            "metadata": {
-                "name": name,
-                "namespace": context.namespace,
-                "ownerReferences": [change::owner(&record)],
-            },
-            "spec": {
-                "environment": environment.as_str(),
-                "verb": verb,
-                "arguments": arguments,
-                "slip": slip,
-                "from": {"kind": OriginKind::Comment, "id": comment.id.to_string()},
-                "by": {
-                    "login": comment.author.login,
-                    "id": i64::try_from(comment.author.id).unwrap_or(i64::MAX),
-                    "bot": comment.author.bot,
-                },
-                "at": Timestamp::from(at),
-            },
-        }))
-        .map_err(|error| {
-            ReconcileError::record("make a Request of a comment", kube::Error::SerdeError(error))
-        })?;
-        match context.requests_api().create(&PostParams::default(), &request).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
-            Err(error) => return Err(ReconcileError::record("make a Request of a comment", error)),
-        }
+        let from = (OriginKind::Comment, comment.id.to_string());
+        let at = Timestamp::from(at);
+        let spec = RequestSpec::of_command(environment.as_str(), given, from, &comment.author, at);
+        super::write_down(context, &record, &name, spec).await?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod change;
 mod labels;
 mod lost;
 mod tell;
+mod visit;
 mod words;
 
 use std::pin::pin;
@@ -19,9 +20,9 @@ use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Resource as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,7 @@ use self::board::{Board, Job, Step};
 use super::Context;
 use super::error::{ReconcileError, chain};
 use super::retry::{self, Next};
-use crate::crd::{Request, RequestStatus};
+use crate::crd::{Environment, Request, RequestSpec, RequestStatus};
 
 /// What is under way when the work ends has so much time.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -133,6 +134,23 @@ async fn forget(context: &Context, name: &str) -> Result<(), ReconcileError> {
 async fn read(context: &Context, name: &str) -> Result<Option<Request>, ReconcileError> {
     let found = context.requests_api().get_opt(name).await;
     found.map_err(|error| ReconcileError::record("read a Request", error))
+}
+
+/// Writes a Request down, to go with its Environment. One of that name that is there already is this one.
+async fn write_down(
+    context: &Context,
+    record: &Environment,
+    name: &str,
+    spec: RequestSpec,
+) -> Result<(), ReconcileError> {
+    let mut request = Request::new(name, spec);
+    request.metadata.namespace = Some(context.namespace.clone());
+    request.metadata.owner_references = record.owner_ref(&()).map(|owner| vec![owner]);
+    match context.requests_api().create(&PostParams::default(), &request).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+        Err(error) => Err(ReconcileError::record("write a Request down", error)),
+    }
 }
 
 /// Writes the status of a Request that nobody else has changed since it was read.

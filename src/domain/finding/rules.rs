@@ -39,6 +39,8 @@ pub enum BuildRule {
     DefinitionMissing,
     /// BR017: more than the camp's quota allows.
     Quota,
+    /// BR018: a route that can't pass the gate, where everything has to.
+    Gate,
     /// BR100: a mistake of ours.
     Internal,
     /// BR101: a value of a template that another commit would turn into another type.
@@ -65,7 +67,7 @@ const fn error(
 
 impl BuildRule {
     /// Every rule, in the order of the ids.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Yaml,
         Self::Template,
         Self::PreviewFile,
@@ -83,6 +85,7 @@ impl BuildRule {
         Self::RendererFailed,
         Self::DefinitionMissing,
         Self::Quota,
+        Self::Gate,
         Self::Internal,
         Self::UnquotedValue,
     ];
@@ -192,6 +195,12 @@ impl BuildRule {
                 "quota",
                 "the preview needs more than the quota of its environment allows",
                 "ask for less, or ask the platform team to raise isolation.quota in the Repository",
+            ),
+            Self::Gate => error(
+                "BR018",
+                "gate",
+                "a route that can't pass the gate, where everything of the environment has to",
+                "let each host and path lead to one Service that speaks HTTP, without rewriting the path; see docs/gate.md",
             ),
             Self::Internal => error(
                 "BR100",

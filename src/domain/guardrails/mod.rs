@@ -124,6 +124,19 @@ pub struct Camp {
     pub service_account: Option<(String, String)>,
     /// Namespaces of ingress controllers.
     pub ingress_namespaces: Vec<String>,
+    /// Who answers in front of the camp; `None`: nobody but ingress controllers.
+    pub gatekeepers: Option<KeeperPods>,
+    /// Everything passes the gate: no ingress controller and no Gateway reaches a pod.
+    pub closed: bool,
+}
+
+/// Pods that stand in front of camps, as a NetworkPolicy tells them from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeeperPods {
+    /// Their namespace.
+    pub namespace: String,
+    /// Their labels; none: all pods of that namespace.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// All guardrails of a camp but those with content from elsewhere ([`beside`]), the namespace first. In this order they
@@ -233,6 +246,9 @@ fn context(camp: &Camp, policy: &Policy) -> Value {
     if let Some(gateway) = &policy.url.gateway {
         ingress.push(&gateway.namespace);
     }
+    if camp.closed {
+        ingress.clear();
+    }
     ingress.sort_unstable();
     ingress.dedup();
     json!({
@@ -254,6 +270,9 @@ fn context(camp: &Camp, policy: &Policy) -> Value {
         "quota": quota,
         "limits": limits,
         "ingressNamespaces": ingress,
+        "gatekeepers": camp.gatekeepers.as_ref().map(|KeeperPods { namespace, labels }| json!({
+            "namespace": namespace, "labels": labels,
+        })),
         "internet": internet,
         "private4": PRIVATE_4,
         "private6": PRIVATE_6,

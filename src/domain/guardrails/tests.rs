@@ -36,6 +36,7 @@ fn policy() -> Policy {
             tls: policy::Tls::default(),
             probe: true,
         },
+        gate: crate::domain::gate::Asked::default(),
         isolation: policy::Isolation {
             pod_security: "baseline",
             allowed_kinds: Vec::new(),
@@ -67,6 +68,8 @@ fn camp(untrusted: bool) -> Camp {
         untrusted,
         service_account: Some(("bivouac-system".into(), "bivouac".into())),
         ingress_namespaces: vec!["ingress-nginx".into()],
+        gatekeepers: None,
+        closed: false,
     }
 }
 
@@ -269,4 +272,36 @@ fn a_missing_right_is_told_with_the_rule_to_add() {
 fn a_name_of_a_pull_secret_stays_a_name() {
     assert_eq!(pull_secret_name("regcred"), "bivouac-pull-regcred");
     assert!(pull_secret_name(&"a".repeat(253)).len() <= 253);
+}
+
+#[test]
+fn behind_the_gate_a_camp_hears_the_gatekeepers_and_no_ingress_controller() {
+    let keepers = KeeperPods {
+        namespace: "bivouac-system".into(),
+        labels: BTreeMap::from([("app".to_owned(), "bivouac".to_owned())]),
+    };
+    let peers = |camp: &Camp| {
+        let gateway =
+            policy::Gateway { namespace: "infra".into(), name: "g".into(), section: None };
+        let url = policy::Url { gateway: Some(gateway), ..policy().url };
+        let all = objects(camp, &Policy { url, ..policy() }, &Overrides::default());
+        let all = all.expect("they are filled");
+        let network = find(&all, "NetworkPolicy", "bivouac-network").expect("it is there");
+        network["spec"]["ingress"].as_array().cloned().unwrap_or_default()
+    };
+    let own = json!({"from": [{"podSelector": {}}]});
+    let controllers = json!({"from": [{"namespaceSelector": {"matchExpressions": [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["infra", "ingress-nginx"]}]}}]});
+    let gate = json!({"from": [{
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "bivouac-system"}},
+        "podSelector": {"matchLabels": {"app": "bivouac"}},
+    }]});
+    let open = camp(false);
+    assert_eq!(peers(&open), [own.clone(), controllers.clone()]);
+    let both = Camp { gatekeepers: Some(keepers), ..open };
+    assert_eq!(peers(&both), [own.clone(), controllers, gate.clone()]);
+    let closed = Camp { closed: true, ..both };
+    assert_eq!(peers(&closed), [own.clone(), gate]);
+    // Without a gate nobody but the camp itself: that is better than everybody.
+    assert_eq!(peers(&Camp { gatekeepers: None, ..closed }), [own]);
 }

@@ -15,6 +15,8 @@ pub const GATE: &str = "bivouac-gate";
 const GATE_PORT: u16 = 80;
 /// Annotation on what sleeping has changed; also the label of the node that no DaemonSet finds.
 pub const ASLEEP_ANNOTATION: &str = "bivouac.dev/asleep";
+/// Annotation on a route that leads to the gate also while its camp is awake.
+const GATED_ANNOTATION: &str = "bivouac.dev/gated";
 /// KEDA's annotation by which it scales to a number and rests.
 const KEDA_PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 /// KEDA's annotation by which a `ScaledJob` rests.
@@ -71,6 +73,21 @@ fn asleep(object: &BundleObject) -> Option<BundleObject> {
     }
     put(json, &["metadata", "annotations", ASLEEP_ANNOTATION], "true".into());
     Some(object)
+}
+
+/// Lets an object that is a route lead to the gate, though its camp is awake.
+pub(crate) fn lead_to_gate(object: &mut BundleObject) {
+    if asked(&object.json).is_ok_and(|asked| asked.timing.is_some()) {
+        return;
+    }
+    let ObjectIdentity { group, kind, .. } = object.identity();
+    let json = &mut object.json;
+    match (group.as_str(), kind.as_str()) {
+        ("networking.k8s.io" | "extensions", "Ingress") => ingress(json),
+        ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute") => route(json),
+        _ => return,
+    }
+    put(json, &["metadata", "annotations", GATED_ANNOTATION], "true".into());
 }
 
 /// Sets a member, and makes the maps on the way to it.
@@ -133,14 +150,20 @@ fn list<'a>(json: &'a mut Value, pointer: &str) -> &'a mut [Value] {
     json.pointer_mut(pointer).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
 }
 
-/// Whether sleeping has set this field, which managed fields call `field`, of this object as it is sent. Then it is
+/// Whether sleeping, or the gate, has set this field, which managed fields call `field`, of this object as it is sent. Then it is
 /// nobody else's: an autoscaler that had the replicas gets them back when the camp wakes.
 #[must_use]
 pub fn holds(object: &Value, field: &str) -> bool {
-    let marked = object
-        .pointer("/metadata/annotations")
-        .and_then(|annotations| annotations.get(ASLEEP_ANNOTATION))
-        .is_some();
+    let marked = |annotation: &str| {
+        let annotations = object.pointer("/metadata/annotations");
+        annotations.and_then(|annotations| annotations.get(annotation)).is_some()
+    };
+    let led = [
+        ".spec.rules",
+        ".spec.backend",
+        ".spec.defaultBackend",
+        ".metadata.annotations.bivouac.dev/gated",
+    ];
     let set = [
         ".spec.replicas",
         ".spec.suspend",
@@ -152,7 +175,8 @@ pub fn holds(object: &Value, field: &str) -> bool {
         ".metadata.annotations.bivouac.dev/asleep",
         ".metadata.annotations.autoscaling.keda.sh/paused",
     ];
-    marked && set.iter().any(|own| field.starts_with(own))
+    (marked(ASLEEP_ANNOTATION) && set.iter().any(|own| field.starts_with(own)))
+        || (marked(GATED_ANNOTATION) && led.iter().any(|own| field.starts_with(own)))
 }
 
 /// How many replicas a workload has at least when it wakes: what its bundle says, and what an autoscaler of the bundle

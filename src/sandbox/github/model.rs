@@ -109,6 +109,8 @@ pub(super) struct Grant {
 pub(super) struct Token {
     pub(super) actor: Actor,
     pub(super) expires_at: Option<Time>,
+    /// The App that a person signed in to, when it is a token for that.
+    pub(super) via: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +123,8 @@ pub(super) struct App {
     pub(super) public_keys: Vec<Vec<u8>>,
     /// What it asks for when it is installed. Name to `read` or `write`.
     pub(super) permissions: BTreeMap<String, String>,
+    /// Where people are led back to when they have signed in to it.
+    pub(super) callbacks: Vec<String>,
     pub(super) created_at: Time,
 }
 

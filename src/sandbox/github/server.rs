@@ -82,6 +82,10 @@ impl GitHub {
             path.strip_prefix("/api/v3").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         match prefixed {
+            None if web::sign_in::is_mine(&path) => {
+                let query = parts.uri.query().unwrap_or_default();
+                self.sign_in(&method, &path, query, &parts.headers, &bytes)
+            }
             None if method == "POST" && is_page_of_apps(&path) => {
                 self.make_app(&path, parts.uri.query().unwrap_or_default(), &bytes)
             }
@@ -144,6 +148,12 @@ impl GitHub {
     }
 }
 
+/// The App whose tokens of people this is about: here it logs in with its id and secret.
+fn client_of_tokens<'a>(method: &str, path: &'a str) -> Option<&'a str> {
+    let client = path.strip_prefix("/applications/")?.strip_suffix("/token")?;
+    (method == "DELETE" && !client.contains('/')).then_some(client)
+}
+
 /// A page on which an App is made from a manifest.
 fn is_page_of_apps(path: &str) -> bool {
     let mut parts = path.trim_matches('/').split('/');
@@ -174,6 +184,12 @@ impl State {
     ) -> Reply {
         let state = self;
         let shown = shown(path, query_text);
+        if let Some(client) = client_of_tokens(method, path) {
+            let answered = state.give_back(client, headers, &body);
+            let reply = answered.unwrap_or_else(|refusal| Reply::refused(&refusal));
+            state.record(method, &shown, None, reply.status);
+            return reply;
+        }
         let actor = match credentials(headers).map(|token| state.identify(&token)) {
             None => Actor::Anonymous,
             Some(Ok(actor)) => actor,
@@ -210,6 +226,11 @@ impl State {
             if makes_content(method, path) { state.limits.write(actor, now) } else { Ok(()) };
         let mut reply = match content {
             Ok(()) if state.is_unborn(&call.segments()) => Reply::refused(&Refusal::not_found()),
+            Ok(())
+                if credentials(headers).is_some_and(|t| state.is_beyond(&t, &call.segments())) =>
+            {
+                Reply::refused(&Refusal::not_found())
+            }
             Ok(()) => rest::route(state, &call).unwrap_or_else(|refusal| Reply::refused(&refusal)),
             Err(seconds) => {
                 let mut reply = Reply::refused(&Refusal::forbidden(TOO_MUCH_CONTENT));

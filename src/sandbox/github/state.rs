@@ -11,6 +11,7 @@ use super::model::{
     Account, AccountKind, Actor, App, Bearer, Grant, Installation, Issue, Repo, Role, Time, Token,
 };
 use super::refusal::Refusal;
+use super::web::sign_in::Agreed;
 use super::{RequestRecord, limits::Limits};
 use crate::seams::{Clock, Rng};
 
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) deliveries: BTreeMap<u64, Delivery>,
     /// Apps that were made by a manifest, by the code that is good for their secrets.
     pub(super) codes: BTreeMap<String, (u64, Time)>,
+    /// People who agreed to sign in to an App, by the code that is good for a token.
+    pub(super) agreed: BTreeMap<String, Agreed>,
     /// How hooks of such Apps reach their address; over sockets when nothing else is said.
     pub(super) way_of_hooks: Option<Sink>,
     pub(super) requests: VecDeque<RequestRecord>,
@@ -68,6 +71,7 @@ impl State {
             hooks: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             codes: BTreeMap::new(),
+            agreed: BTreeMap::new(),
             way_of_hooks: None,
             requests: VecDeque::new(),
             exchanges: Exchanges::default(),

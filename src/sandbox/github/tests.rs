@@ -801,3 +801,77 @@ async fn a_page_shows_the_pull_request_and_escapes_what_users_wrote() {
     assert!(html.contains("/acme/shop/pull/1") && !html.contains("<script>"));
     assert_eq!(world.html("/no/such/pull/1").await.0, 404);
 }
+
+/// What is in a recorded payload is in ours, with the same kind of value, three levels deep; `null` is any kind.
+fn has_the_form_of(
+    ours: &Value,
+    recorded: &Value,
+    at: &str,
+    depth: usize,
+    missing: &mut Vec<String>,
+) {
+    let (Some(ours), Some(recorded)) = (ours.as_object(), recorded.as_object()) else { return };
+    for (name, theirs) in recorded {
+        let at = format!("{at}.{name}");
+        match ours.get(name) {
+            None => missing.push(at),
+            Some(own) => {
+                let kind = |value: &Value| std::mem::discriminant(value);
+                if !own.is_null() && !theirs.is_null() && kind(own) != kind(theirs) {
+                    missing.push(format!("{at}: {own} for {theirs}"));
+                } else if depth > 0 {
+                    has_the_form_of(own, theirs, &at, depth - 1, missing);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn suites_and_workflow_runs_are_told_in_the_recorded_form() {
+    let world = World::new();
+    let github = &world.github;
+    let (config, inbox) = receiver(200);
+    github.add_hook("acme/shop", config).unwrap();
+    let ci = github.register_app("ci", "acme", None, &[("checks", "write")]).unwrap();
+    github.install_app(ci, "acme", None).unwrap();
+    let head = github.head("acme/shop", "main").unwrap();
+    let check = |name: &str, conclusion: Option<&str>| {
+        github.check("acme/shop", ci, &head, name, conclusion).unwrap()
+    };
+    check("lint", None);
+    check("build", None);
+    check("build", Some("success"));
+    settle(github).await;
+    assert!(!events(&inbox).contains(&"check_suite completed".into()), "one run still goes");
+    check("lint", Some("failure"));
+    github.workflow("acme/shop", ci, &head, "test", None).unwrap();
+    github.workflow("acme/shop", ci, &head, "test", Some("success")).unwrap();
+    settle(github).await;
+    let told = events(&inbox);
+    let of = |wanted: &str| -> Vec<&str> {
+        told.iter().filter(|one| one.starts_with(wanted)).map(String::as_str).collect()
+    };
+    assert_eq!(of("check_suite"), ["check_suite completed", "check_suite completed"]);
+    assert_eq!(of("workflow_run"), ["workflow_run requested", "workflow_run completed"]);
+    let got = inbox.lock().unwrap();
+    for (event, recorded) in [
+        ("check_suite", include_str!("../../../tests/fixtures/webhook/check_suite.json")),
+        ("workflow_run", include_str!("../../../tests/fixtures/webhook/workflow_run.json")),
+    ] {
+        let recorded: Value = serde_json::from_str(recorded).unwrap();
+        let newest = got.iter().rfind(|got| got.event == event).unwrap();
+        assert_eq!(newest.payload[event]["conclusion"], "failure", "the worst run's");
+        assert_eq!(newest.payload[event]["head_sha"], head);
+        let mut missing = Vec::new();
+        has_the_form_of(&newest.payload[event], &recorded[event], event, 1, &mut missing);
+        has_the_form_of(
+            &newest.payload["workflow"],
+            &recorded["workflow"],
+            "workflow",
+            0,
+            &mut missing,
+        );
+        assert_eq!(missing, Vec::<String>::new());
+    }
+}

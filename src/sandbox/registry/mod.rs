@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use http::{Request, Response, header};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tower::service_fn;
@@ -64,6 +65,8 @@ struct Host {
     access: Access,
     /// Name and password of who may read all of it.
     login: Option<(String, String)>,
+    /// What a token service takes for name and password (OAuth's `refresh_token`).
+    identity: Option<String>,
     /// Manifests say their digest in a header.
     says_digest: bool,
     /// By repository and reference (tag or digest).
@@ -103,8 +106,20 @@ impl Registry {
         let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
         let state = &mut *self.lock();
         let manifests = state.hosts.remove(name).map(|host| host.manifests).unwrap_or_default();
-        let host = Host { access, login, says_digest: true, manifests };
+        let host = Host { access, login, identity: None, says_digest: true, manifests };
         state.hosts.insert(name.to_owned(), host);
+    }
+
+    /// The token service of the host gives tokens for this identity token.
+    pub fn set_identity(&self, host: &str, token: &str) {
+        if let Some(host) = self.lock().hosts.get_mut(host) {
+            host.identity = Some(token.to_owned());
+        }
+    }
+
+    /// Ends every token that was given.
+    pub fn withdraw_tokens(&self) {
+        self.lock().tokens.clear();
     }
 
     /// The host does not say digests in a header any more.
@@ -147,13 +162,18 @@ impl Registry {
     #[must_use]
     pub fn transport(&self) -> Transport {
         let registry = self.clone();
-        Transport::new(service_fn(move |request| {
-            let answer = registry.answer(&request);
-            async move { answer }
+        Transport::new(service_fn(move |request: Request<Body>| {
+            let registry = registry.clone();
+            async move {
+                let (parts, content) = request.into_parts();
+                let form = content.collect().await?.to_bytes();
+                let form = String::from_utf8_lossy(&form).into_owned();
+                registry.answer(&Request::from_parts(parts, form))
+            }
         }))
     }
 
-    fn answer(&self, request: &Request<Body>) -> Result<Response<Body>, BoxError> {
+    fn answer(&self, request: &Request<String>) -> Result<Response<Body>, BoxError> {
         let now = self.clock.now();
         let state = &mut *self.lock();
         let answer = state.answer(request, now, &self.rng);
@@ -181,7 +201,7 @@ fn error(status: u16, code: &str) -> Result<Response<Body>, BoxError> {
 impl State {
     fn answer(
         &mut self,
-        request: &Request<Body>,
+        request: &Request<String>,
         now: DateTime<Utc>,
         rng: &Rng,
     ) -> Result<Response<Body>, BoxError> {
@@ -238,7 +258,7 @@ impl State {
     fn may_read(
         &self,
         host: &Host,
-        request: &Request<Body>,
+        request: &Request<String>,
         scope: &str,
         now: DateTime<Utc>,
     ) -> bool {
@@ -259,12 +279,14 @@ impl State {
     /// The token service of every host whose realm is at this address.
     fn token(
         &mut self,
-        request: &Request<Body>,
+        request: &Request<String>,
         name: &str,
         now: DateTime<Utc>,
         rng: &Rng,
     ) -> Result<Response<Body>, BoxError> {
-        let query = request.uri().query().unwrap_or_default();
+        let by_form = request.method() == http::Method::POST;
+        let query =
+            if by_form { request.body() } else { request.uri().query().unwrap_or_default() };
         let of = |wanted: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(key, _)| *key == wanted).map(|(_, value)| decoded(value))
@@ -280,7 +302,19 @@ impl State {
         let Some(host) = host else { return error(400, "UNSUPPORTED") };
         let sent = request.headers().get(header::AUTHORIZATION);
         let sent = sent.and_then(|value| value.to_str().ok());
+        let refresh = of("refresh_token").filter(|_| by_form);
+        let grant = of("grant_type").filter(|_| by_form);
         let known = match (sent, &host.login) {
+            _ if by_form => {
+                if grant.as_deref() != Some("refresh_token") || of("client_id").is_none() {
+                    return error(400, "UNSUPPORTED");
+                }
+                if refresh.is_none() || refresh != host.identity {
+                    let text = json!({"error": "invalid_grant"}).to_string();
+                    return Ok(Response::builder().status(400).body(body(text))?);
+                }
+                true
+            }
             (None, _) => false,
             (Some(sent), Some(login)) if sent == basic(login) => true,
             _ => return error(401, "UNAUTHORIZED"),
@@ -288,7 +322,11 @@ impl State {
         let token = rng.uuid().simple().to_string();
         let end = now + chrono::Duration::seconds(TOKEN_SECONDS);
         self.tokens.insert(token.clone(), (scope, end, known));
-        let text = json!({"token": token, "access_token": token, "expires_in": TOKEN_SECONDS});
+        let mut text = json!({"access_token": token, "expires_in": TOKEN_SECONDS});
+        // The OAuth form has one name for it alone.
+        if !by_form {
+            text["token"] = token.into();
+        }
         Ok(Response::builder().body(body(text.to_string()))?)
     }
 }

@@ -4,6 +4,7 @@ mod golden;
 pub(crate) mod network;
 pub(crate) mod openapi;
 mod process;
+pub(crate) mod socket;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

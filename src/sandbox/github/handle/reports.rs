@@ -147,6 +147,24 @@ impl GitHub {
         }
     }
 
+    /// The same as GitHub Actions does it: a job's check run, and the event of the workflow that it is in. The App stands
+    /// for Actions.
+    pub fn workflow(
+        &self,
+        repo: &str,
+        app: u64,
+        sha: &str,
+        job: &str,
+        conclusion: Option<&str>,
+    ) -> Result<u64, Refusal> {
+        let run = self.check(repo, app, sha, job, conclusion)?;
+        let mut state = self.state();
+        let repo = state.named(repo)?;
+        let owner = state.repo(repo)?.owner;
+        state.workflow_event(repo, run, owner)?;
+        Ok(run)
+    }
+
     /// What CI does with a commit status.
     pub fn set_status(
         &self,

@@ -19,6 +19,14 @@ impl GitHub {
         self.create(repo, true)
     }
 
+    /// Makes a repository private.
+    pub fn make_private(&self, repo: &str) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let id = state.named(repo)?;
+        state.repo_mut(id)?.private = true;
+        Ok(())
+    }
+
     fn create(&self, repo: &str, private: bool) -> Result<u64, Refusal> {
         let mut state = self.state();
         let (owner, name) = split(repo)?;

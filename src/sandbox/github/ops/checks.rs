@@ -234,8 +234,12 @@ impl State {
             annotations: Vec::new(),
         };
         input.put_into(&mut run, now);
+        let completed = run.status == "completed";
         self.repo_mut(repo)?.check_runs.insert(id, run);
         self.check_event(repo, id, "created", by, None)?;
+        if completed {
+            self.suite_event(repo, suite, by)?;
+        }
         Ok(id)
     }
 
@@ -257,8 +261,10 @@ impl State {
         }
         let was_open = found.status != "completed";
         input.put_into(found, now);
+        let suite = found.suite;
         if was_open && found.status == "completed" {
             self.check_event(repo, id, "completed", by, None)?;
+            self.suite_event(repo, suite, by)?;
         }
         Ok(())
     }
@@ -288,25 +294,6 @@ impl State {
     pub(in crate::sandbox::github) fn check_json(&self, repo: &Repo, run: &CheckRun) -> Value {
         let api = format!("{}/check-runs/{}", self.repo_api(repo), run.id);
         let html = format!("{}/runs/{}", self.repo_html(repo), run.id);
-        // As GitHub: only pull requests whose head is in the repository itself.
-        let pulls: Vec<Value> = repo
-            .issues
-            .values()
-            .filter(|issue| issue.open)
-            .filter_map(|issue| issue.pull.as_ref().map(|pull| (issue, pull)))
-            .filter(|(_, pull)| pull.head_sha == run.head_sha && pull.head_repo == Some(repo.id))
-            .map(|(issue, pull)| {
-                let short = json!({
-                    "id": repo.id, "url": self.repo_api(repo), "name": repo.name,
-                });
-                json!({
-                    "id": pull.id, "number": issue.number,
-                    "url": format!("{}/pulls/{}", self.repo_api(repo), issue.number),
-                    "head": { "ref": pull.head_branch, "sha": pull.head_sha, "repo": short },
-                    "base": { "ref": pull.base_branch, "sha": pull.base_sha, "repo": short },
-                })
-            })
-            .collect();
         json!({
             "id": run.id,
             "node_id": node_id("CheckRun", run.id),
@@ -326,8 +313,30 @@ impl State {
             },
             "check_suite": { "id": run.suite, "head_sha": run.head_sha },
             "app": self.apps.get(&run.app).map(|app| self.app_json(app)),
-            "pull_requests": pulls,
+            "pull_requests": self.pulls_at(repo, &run.head_sha),
         })
+    }
+
+    /// Pull requests whose head the commit is, as checks name them. As GitHub: only those whose head is in the repository
+    /// itself.
+    pub(super) fn pulls_at(&self, repo: &Repo, sha: &str) -> Vec<Value> {
+        repo.issues
+            .values()
+            .filter(|issue| issue.open)
+            .filter_map(|issue| issue.pull.as_ref().map(|pull| (issue, pull)))
+            .filter(|(_, pull)| pull.head_sha == sha && pull.head_repo == Some(repo.id))
+            .map(|(issue, pull)| {
+                let short = json!({
+                    "id": repo.id, "url": self.repo_api(repo), "name": repo.name,
+                });
+                json!({
+                    "id": pull.id, "number": issue.number,
+                    "url": format!("{}/pulls/{}", self.repo_api(repo), issue.number),
+                    "head": { "ref": pull.head_branch, "sha": pull.head_sha, "repo": short },
+                    "base": { "ref": pull.base_branch, "sha": pull.base_sha, "repo": short },
+                })
+            })
+            .collect()
     }
 
     pub(in crate::sandbox::github) fn add_status(

@@ -8,3 +8,4 @@ pub(super) mod deployments;
 pub(super) mod people;
 pub(super) mod pulls;
 pub(super) mod repos;
+pub(super) mod suites;

@@ -63,7 +63,7 @@ impl State {
     ) -> String {
         let kind = if matches!(actor, Actor::Installation(_)) { "ghs" } else { "ghp" };
         let token = format!("{kind}_{}", self.rng.uuid().simple());
-        self.tokens.insert(token.clone(), Token { actor, expires_at });
+        self.tokens.insert(token.clone(), Token { actor, expires_at, via: None });
         token
     }
 
@@ -79,7 +79,8 @@ impl State {
         let bot = self.create_account(&format!("{slug}[bot]"), AccountKind::Bot)?;
         let (id, created_at) = (self.id(), self.now());
         let slug = slug.to_owned();
-        let app = App { id, slug, owner, bot, public_keys, permissions, created_at };
+        let callbacks = Vec::new();
+        let app = App { id, slug, owner, bot, public_keys, permissions, callbacks, created_at };
         self.apps.insert(id, app);
         Ok(id)
     }
@@ -310,7 +311,7 @@ fn decode(part: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-fn client_id(app: u64) -> String {
+pub(in crate::sandbox::github) fn client_id(app: u64) -> String {
     format!("Iv1.{app:016x}")
 }
 

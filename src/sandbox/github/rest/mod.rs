@@ -26,6 +26,7 @@ pub(super) const ROOTS: &[&str] = &[
     "meta",
     "app",
     "app-manifests",
+    "applications",
     "installation",
     "orgs",
     "graphql",

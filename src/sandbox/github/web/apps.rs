@@ -34,6 +34,8 @@ struct Manifest {
     redirect_url: String,
     hook_attributes: Option<HookAttributes>,
     #[serde(default)]
+    callback_urls: Vec<String>,
+    #[serde(default)]
     default_permissions: BTreeMap<String, String>,
     #[serde(default)]
     default_events: Vec<String>,
@@ -133,6 +135,9 @@ impl GitHub {
                 (state.rng.uuid().simple().to_string(), state.rng.uuid().simple().to_string());
             let until = state.now() + CODE_LIFE;
             state.codes.insert(made.0.clone(), (id, until));
+            if let Some(app) = state.apps.get_mut(&id) {
+                app.callbacks.clone_from(&manifest.callback_urls);
+            }
             (made.0, made.1, state.way_of_hooks.clone())
         };
         if let Some(hook) = manifest.hook_attributes {
@@ -188,7 +193,7 @@ impl State {
         let hook = self.hooks.values().find(|hook| hook.scope == scope);
         answer["pem"] = KEY.into();
         answer["webhook_secret"] = json!(hook.map(|hook| hook.secret.clone()));
-        answer["client_secret"] = "not used".into();
+        answer["client_secret"] = super::sign_in::client_secret(app).into();
         Ok(Reply::created(answer))
     }
 }

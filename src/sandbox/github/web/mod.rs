@@ -4,6 +4,7 @@
 mod apps;
 mod markdown;
 mod pull;
+pub(in crate::sandbox::github) mod sign_in;
 
 use http::{HeaderValue, Response, StatusCode, header};
 

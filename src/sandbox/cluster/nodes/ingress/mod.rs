@@ -1,33 +1,39 @@
 //! The door for Ingress hosts: an HTTP request's host and path lead to an Ingress, a Service, a ready pod, and the file
-//! that the pod mounts from a ConfigMap. It reads from watches, never by a request of its own. I/O: the API server's
-//! watches; a listener, when it is given one.
+//! that the pod mounts from a ConfigMap. A websocket to a pod says back what it hears. A Service without selector leads to
+//! the addresses of its EndpointSlices, where somebody of this process may answer. It reads from watches, never by a
+//! request of its own. I/O: the API server's watches; a listener, when it is given one.
 
 mod content;
+mod echo;
 mod routes;
 mod status;
+mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SERVER};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use kube::Client;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::controllers::kit::resource::{CONFIG_MAPS, INGRESSES, PODS, SERVICES};
+use super::super::controllers::kit::resource::{CONFIG_MAPS, INGRESSES, PODS, SERVICES, SLICES};
 use super::super::controllers::kit::{Api, Caches, Change, Informer, Resource, Scope, json};
-use crate::seams::{Body, BoxError, Rng, Transport, body};
+use crate::seams::{Body, BoxError, Rng, Transport, body, send};
 use content::Found;
-use routes::Nowhere;
+use routes::{Nowhere, Target};
 pub(super) use status::IngressStatus;
 
 /// What the door reads.
-fn resources() -> [&'static Resource; 4] {
-    [&INGRESSES, &SERVICES, &PODS, &CONFIG_MAPS]
+fn resources() -> [&'static Resource; 5] {
+    [&INGRESSES, &SERVICES, &SLICES, &PODS, &CONFIG_MAPS]
 }
 
 #[derive(Default)]
@@ -40,6 +46,17 @@ struct State {
 #[derive(Clone, Default)]
 pub struct Ingress {
     state: Arc<Mutex<State>>,
+    neighbours: Arc<Mutex<BTreeMap<SocketAddr, Transport>>>,
+}
+
+/// What comes of a request, before anybody outside of the sandbox is asked.
+enum Way {
+    /// The answer.
+    Here(Response<Body>),
+    /// A pod has changed to a websocket.
+    Echo,
+    /// One of these addresses is to answer.
+    There(Vec<SocketAddr>),
 }
 
 impl Ingress {
@@ -90,16 +107,18 @@ impl Ingress {
         }
     }
 
+    /// Whoever has this address in the cluster's network answers so.
+    pub fn leads_to(&self, address: SocketAddr, neighbour: Transport) {
+        self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).insert(address, neighbour);
+    }
+
     /// The door as a service that is called in process.
     #[must_use]
     pub fn transport(&self) -> Transport {
         let ingress = self.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let ingress = ingress.clone();
-            async move {
-                let (parts, _) = request.into_parts();
-                Ok::<_, BoxError>(ingress.answer(&parts.method, &parts.uri, &parts.headers))
-            }
+            async move { Ok::<_, BoxError>(ingress.answer(request).await) }
         });
         Transport::new(service)
     }
@@ -117,8 +136,8 @@ impl Ingress {
         let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
             let ingress = ingress.clone();
             async move {
-                let (parts, _) = request.into_parts();
-                let answer = ingress.answer(&parts.method, &parts.uri, &parts.headers);
+                let request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
+                let answer = ingress.answer(request).await;
                 Ok::<_, Infallible>(answer.map(axum::body::Body::new))
             }
         });
@@ -127,31 +146,69 @@ impl Ingress {
             .await
     }
 
-    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut answer = plain(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "the sandbox's pods answer GET and HEAD only",
-            );
-            answer.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-            return answer;
+    async fn answer(&self, request: http::Request<Body>) -> Response<Body> {
+        match self.way(&request) {
+            Way::Here(answer) => answer,
+            Way::Echo => echo::answer(request),
+            Way::There(addresses) => self.pass(&addresses, request).await,
         }
-        let host = host_of(uri, headers);
-        let path = decoded(uri.path());
-        let state = &*self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answer = if resources().iter().all(|r| state.listed.contains(*r)) {
-            match path {
-                Some(path) => respond(&state.caches, &host, uri, &path),
-                None => plain(StatusCode::BAD_REQUEST, "the path is not a clean UTF-8 path"),
-            }
-        } else {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "the ingress has not read the cluster yet")
-        };
-        if *method == Method::HEAD {
-            *answer.body_mut() = body("");
-        }
-        answer
     }
+
+    fn way(&self, request: &http::Request<Body>) -> Way {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let host = host_of(uri, headers);
+        let Some(path) = decoded(uri.path()) else {
+            return Way::Here(plain(StatusCode::BAD_REQUEST, "the path is not a clean UTF-8 path"));
+        };
+        let state = &*self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !resources().iter().all(|r| state.listed.contains(*r)) {
+            let text = "the ingress has not read the cluster yet";
+            return Way::Here(plain(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        match routes::route(&state.caches, &host, &path) {
+            Ok(Target::Addresses(addresses)) => Way::There(addresses),
+            Ok(Target::Pod { .. }) if echo::is_asked(method, headers) => Way::Echo,
+            found => {
+                let asked = Asked { method, uri, path: &path };
+                Way::Here(respond(&state.caches, &host, &asked, found))
+            }
+        }
+    }
+
+    /// Passes a request on, as an ingress controller does: whoever comes next learns who asked whom over what.
+    async fn pass(
+        &self,
+        addresses: &[SocketAddr],
+        mut request: http::Request<Body>,
+    ) -> Response<Body> {
+        let neighbour = {
+            let known = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+            addresses.iter().find_map(|address| known.get(address).cloned())
+        };
+        let Some(neighbour) = neighbour else {
+            let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let text = format!("nobody answers at {}", all.join(", "));
+            return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
+        };
+        let host = request.headers().get(HOST).cloned();
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", http::HeaderValue::from_static("127.0.0.1"));
+        headers.insert("x-forwarded-proto", http::HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.insert("x-forwarded-host", host);
+        }
+        match send(neighbour, request).await {
+            Ok(answer) => answer,
+            Err(error) => plain(StatusCode::BAD_GATEWAY, &error.to_string()),
+        }
+    }
+}
+
+struct Asked<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    /// Decoded.
+    path: &'a str,
 }
 
 /// The host that was asked for: without port, in lower case.
@@ -185,20 +242,38 @@ fn decoded(path: &str) -> Option<String> {
     (clean && !path.contains(char::is_control)).then_some(path)
 }
 
-fn respond(caches: &Caches, host: &str, uri: &Uri, path: &str) -> Response<Body> {
-    let target = match routes::route(caches, host, path) {
-        Ok(target) => target,
-        Err(Nowhere::NoHost) => {
-            return default_backend(&format!("no Ingress for host {host}"));
-        }
+fn respond(
+    caches: &Caches,
+    host: &str,
+    asked: &Asked<'_>,
+    found: Result<Target, Nowhere>,
+) -> Response<Body> {
+    let mut answer = match found {
+        Ok(Target::Pod { pod, port }) => from_pod(caches, &pod, port, asked),
+        Ok(Target::Addresses(_)) => plain(StatusCode::BAD_GATEWAY, "nobody is asked"),
+        Err(Nowhere::NoHost) => default_backend(&format!("no Ingress for host {host}")),
         Err(Nowhere::NoPath) => {
-            let why = format!("no Ingress rule of host {host} is for path {path}");
-            return default_backend(&why);
+            default_backend(&format!("no Ingress rule of host {host} is for path {}", asked.path))
         }
-        Err(Nowhere::Broken(why)) => return plain(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(Nowhere::Broken(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, &why),
     };
-    let pod = json::name(&target.pod);
-    match content::find(caches, &target.pod, target.port, path) {
+    if *asked.method == Method::HEAD {
+        *answer.body_mut() = body("");
+    }
+    answer
+}
+
+/// What a pod answers.
+fn from_pod(caches: &Caches, pod: &Value, port: i64, asked: &Asked<'_>) -> Response<Body> {
+    let Asked { method, uri, path } = *asked;
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let text = "the sandbox's pods answer GET and HEAD only";
+        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        answer.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+        return answer;
+    }
+    let name = json::name(pod);
+    match content::find(caches, pod, port, path) {
         Found::File(name, bytes) => reply(StatusCode::OK, content::content_type(&name), bytes),
         Found::Directory => {
             let mut answer = plain(StatusCode::MOVED_PERMANENTLY, "it is a directory");
@@ -209,10 +284,10 @@ fn respond(caches: &Caches, host: &str, uri: &Uri, path: &str) -> Response<Body>
         }
         Found::Bare(root) => plain(
             StatusCode::OK,
-            &format!("pod {pod} is ready; it mounts no ConfigMap at {root}, so there is no page"),
+            &format!("pod {name} is ready; it mounts no ConfigMap at {root}, so there is no page"),
         ),
         Found::Nothing(file) => {
-            plain(StatusCode::NOT_FOUND, &format!("pod {pod} has no file {file}"))
+            plain(StatusCode::NOT_FOUND, &format!("pod {name} has no file {file}"))
         }
     }
 }

@@ -1,20 +1,22 @@
 //! From host and path to a ready pod: Ingress rules, Service, ports. Pure over the caches.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::super::super::controllers::endpoints::target_port;
-use super::super::super::controllers::kit::resource::{INGRESSES, PODS, SERVICES};
+use super::super::super::controllers::kit::resource::{INGRESSES, PODS, SERVICES, SLICES};
 use super::super::super::controllers::kit::{Caches, json};
 use super::super::super::controllers::pods;
 
 /// Where a request goes.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) pod: Arc<Value>,
-    /// The port of the pod.
-    pub(super) port: i64,
+pub(super) enum Target {
+    /// To a port of a pod.
+    Pod { pod: Arc<Value>, port: i64 },
+    /// To one of these addresses: the Service has no selector.
+    Addresses(Vec<SocketAddr>),
 }
 
 /// Why a request goes nowhere.
@@ -33,17 +35,27 @@ pub(super) fn route(caches: &Caches, host: &str, path: &str) -> Result<Target, N
     let (ingress, backend) = choose(caches, host, path)?;
     let namespace = json::namespace(&ingress);
     let name = json::text(&backend, "/service/name");
-    let of = format!("{namespace}/{name}");
     if name.is_empty() {
         let ingress = json::name(&ingress);
         return Err(Nowhere::Broken(format!(
             "the backend of Ingress {namespace}/{ingress} is no Service"
         )));
     }
+    let wanted = backend.pointer("/service/port").unwrap_or(&Value::Null);
+    behind(caches, namespace, name, wanted)
+}
+
+/// Finds who is behind a port of a Service: `wanted` has its number or its name.
+pub(super) fn behind(
+    caches: &Caches,
+    namespace: &str,
+    name: &str,
+    wanted: &Value,
+) -> Result<Target, Nowhere> {
+    let of = format!("{namespace}/{name}");
     let Some(service) = caches.get(&SERVICES, namespace, name) else {
         return Err(Nowhere::Broken(format!("there is no Service {of}")));
     };
-    let wanted = backend.pointer("/service/port").unwrap_or(&Value::Null);
     let port = json::list(service, "/spec/ports").iter().find(|port| {
         match (json::int(wanted, "/number"), json::text(wanted, "/name")) {
             (Some(number), _) => json::int(port, "/port") == Some(number),
@@ -57,6 +69,15 @@ pub(super) fn route(caches: &Caches, host: &str, path: &str) -> Result<Target, N
         return Err(Nowhere::Broken(format!("Service {of} has no port {shown}")));
     };
     let selector = json::map(service, "/spec/selector");
+    if selector.is_none_or(serde_json::Map::is_empty) {
+        let found = addresses(caches, namespace, name, json::text(port, "/name"));
+        return if found.is_empty() {
+            let why = format!("Service {of} has no selector, and no EndpointSlice has an address");
+            Err(Nowhere::Broken(why))
+        } else {
+            Ok(Target::Addresses(found))
+        };
+    }
     let chosen: Vec<&Arc<Value>> =
         caches.within(&PODS, namespace).filter(|p| json::carries(selector, p)).collect();
     let ready = chosen
@@ -64,7 +85,7 @@ pub(super) fn route(caches: &Caches, host: &str, path: &str) -> Result<Target, N
         .filter(|p| pods::is_ready(p) && pods::is_active(p))
         .find_map(|p| Some(((*p).clone(), target_port(port, p)?)));
     match ready {
-        Some((pod, port)) => Ok(Target { pod, port }),
+        Some((pod, port)) => Ok(Target::Pod { pod, port }),
         None if chosen.is_empty() => Err(Nowhere::Broken(format!(
             "no ready pod behind Service {of}: its selector chooses no pod"
         ))),
@@ -73,6 +94,31 @@ pub(super) fn route(caches: &Caches, host: &str, path: &str) -> Result<Target, N
             chosen.iter().map(|p| state(p)).collect::<Vec<_>>().join(", ")
         ))),
     }
+}
+
+/// Addresses that are ready behind a Service without selector, for its port of that name.
+fn addresses(caches: &Caches, namespace: &str, service: &str, port: &str) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for slice in caches.within(&SLICES, namespace) {
+        let labels = slice.pointer("/metadata/labels");
+        let of = labels.and_then(|labels| labels.get("kubernetes.io/service-name"));
+        if of.and_then(Value::as_str) != Some(service) {
+            continue;
+        }
+        let ports = json::list(slice, "/ports").iter();
+        let port =
+            ports.filter(|p| json::text(p, "/name") == port).find_map(|p| json::int(p, "/port"));
+        let Some(port) = port.and_then(|port| u16::try_from(port).ok()) else { continue };
+        for endpoint in json::list(slice, "/endpoints") {
+            if endpoint.pointer("/conditions/ready") == Some(&Value::Bool(false)) {
+                continue;
+            }
+            let addresses = json::list(endpoint, "/addresses").iter();
+            let addresses = addresses.filter_map(|one| one.as_str()?.parse::<IpAddr>().ok());
+            found.extend(addresses.map(|address| SocketAddr::new(address, port)));
+        }
+    }
+    found
 }
 
 /// A pod that is not ready, in a few words.
