@@ -18,12 +18,24 @@ fn every_promise_holds_in_the_end() {
     }
 }
 
+/// The first line in which two logs differ, with the lines before it.
+fn difference(one: &[String], two: &[String]) -> Option<String> {
+    let at = (0..one.len().max(two.len())).find(|at| one.get(*at) != two.get(*at))?;
+    let before = one[at.saturating_sub(3)..at].join("\n");
+    Some(format!("{before}\nonce: {:?}\nthen: {:?}", one.get(at), two.get(at)))
+}
+
 #[test]
-fn the_same_seed_draws_the_same_steps_at_the_same_times() {
-    let (one, two) = (lived(3, None), lived(3, None));
-    assert!(one.cluster_requests > 500, "something happened: {}", one.cluster_requests);
-    assert_eq!(one.steps, two.steps);
-    assert_ne!(one.steps, lived(4, None).steps);
+fn the_same_seed_gives_the_same_requests_byte_for_byte() {
+    for seed in [2, 3, 5, 11] {
+        let (one, two) = (lived(seed, None), lived(seed, None));
+        assert!(one.cluster_requests > 500, "something happened: {}", one.cluster_requests);
+        assert_eq!(one.steps, two.steps);
+        let differ = difference(&one.requests, &two.requests);
+        assert_eq!(differ, None, "seed {seed}: {}", differ.clone().unwrap_or_default());
+        assert_eq!(one.digest, two.digest);
+    }
+    assert_ne!(lived(3, None).digest, lived(4, None).digest);
 }
 
 /// What a bug breaks.

@@ -13,6 +13,7 @@ mod counts;
 mod credentials;
 mod deploy;
 mod drift;
+mod driver;
 mod dry_run;
 mod ending;
 mod error;
@@ -63,10 +64,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{self, watcher};
+use futures::{Stream, StreamExt as _};
+use kube::runtime::reflector::Store;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,7 @@ pub use credentials::{Credential, Credentials};
 pub use error::ReconcileError;
 pub use notify::notices_transport;
 
+use self::driver::Driver;
 use self::patience::Patience;
 use crate::apply::Target;
 use crate::crd::{Environment, Repository};
@@ -167,7 +168,6 @@ pub struct Parts {
 pub struct Context {
     parts: Parts,
     attempts: Mutex<BTreeMap<String, u32>>,
-    promises: Mutex<BTreeMap<String, retry::Next>>,
     gates: Mutex<BTreeMap<String, retry::Gate>>,
     teller: teller::Teller,
     marks: marks::Marks,
@@ -199,7 +199,6 @@ impl Context {
         Self {
             parts,
             attempts: Mutex::default(),
-            promises: Mutex::default(),
             gates: Mutex::default(),
             teller: teller::Teller::default(),
             marks: marks::Marks::default(),
@@ -227,56 +226,35 @@ impl Context {
 }
 
 /// Repositories that are worked on at once. Records are bounded by [`slots`]: a run may leave its place.
-const SIDE_BY_SIDE: u16 = 16;
+const AT_ONCE: usize = 16;
 
 /// Runs both controllers until `stop`; then no new run begins, those under way end, and what they have to tell is told.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let (facts_stop, drift_stop, counts_stop) = (stop.clone(), stop.clone(), stop.clone());
     let (healer_stop, requests_stop) = (stop.clone(), stop.clone());
-    let repositories = Controller::new(context.repositories_api(), watcher::Config::default())
-        .with_config(Config::default().concurrency(SIDE_BY_SIDE));
-    let repository_store = repositories.store();
+    let repositories = Driver::new(&context, context.repositories_api(), AT_ONCE)
+        .all_on(rotation::changes(context.clone()));
     if let Ok(mut slot) = context.repositories.lock() {
-        *slot = Some(repository_store);
+        *slot = Some(repositories.store());
     }
-    let repositories = repositories
-        .trigger_backoff(Patience::of(&context))
-        .reconcile_all_on(rotation::changes(context.clone()))
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(repository::reconcile, repository::on_error, context.clone())
-        .for_each(tell_of_trouble);
+    let repositories = repositories.run(&context, stop.clone(), |repository| {
+        repository::reconcile(repository, context.clone())
+    });
 
-    let environments = Controller::new(context.environments(), watcher::Config::default());
+    let environments = Driver::new(&context, context.environments(), usize::MAX);
     let records = environments.store();
     if let Ok(mut slot) = context.records.lock() {
         *slot = Some(records.clone());
     }
     measure::watch(&context, records.clone());
     let environments = environments
-        .trigger_backoff(Patience::of(&context))
-        .reconcile_all_on(context.grants.changes())
-        .reconcile_all_on(context.gate.changes())
-        .reconcile_all_on(context.queue.changes())
-        // A changed policy concerns every record of its Repository.
-        .watches(
-            context.repositories_api(),
-            watcher::Config::default(),
-            move |repository: Repository| {
-                let name = repository.metadata.name.unwrap_or_default();
-                let mut concerned: Vec<_> = records
-                    .state()
-                    .iter()
-                    .filter(|record| record.spec.repository == name)
-                    .map(|record| ObjectRef::from_obj(record.as_ref()))
-                    .collect();
-                concerned.sort_by(|a, b| a.name.cmp(&b.name));
-                concerned
-            },
-        )
-        .reconcile_all_on(kinds::appearances(context.clone()))
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(reconcile::reconcile, reconcile::on_error, context.clone())
-        .for_each(tell_of_trouble);
+        .all_on(context.grants.changes())
+        .all_on(context.gate.changes())
+        .all_on(context.queue.changes())
+        .all_on(kinds::appearances(context.clone()))
+        .some_on(records_of_changed(&context, records));
+    let environments = environments
+        .run(&context, stop.clone(), |record| reconcile::reconcile(record, context.clone()));
 
     let beside = async {
         let overrides = stop.run_until_cancelled(grants::watch_overrides(&context));
@@ -305,17 +283,20 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     measure::end(&context);
 }
 
-/// A watch that fails is tried again by itself; somebody must be able to see that it does.
-async fn tell_of_trouble<T>(result: Result<T, RuntimeError>) {
-    match result {
-        // The run has logged it, with the name of what it was about.
-        Ok(_)
-        | Err(
-            runtime::controller::Error::ReconcilerFailed(..)
-            | runtime::controller::Error::ObjectNotFound(_),
-        ) => {}
-        Err(error) => tracing::warn!("the watch failed: {}", error::chain(&error)),
-    }
+/// A changed policy concerns every record of its Repository.
+fn records_of_changed(
+    context: &Context,
+    records: Store<Environment>,
+) -> impl Stream<Item = Result<Vec<String>, watcher::Error>> + Send + 'static {
+    let repositories = watcher::watcher(context.repositories_api(), watcher::Config::default());
+    let changed = repositories.backoff(Patience::of(context)).touched_objects();
+    changed.map(move |changed| {
+        let repository = changed?.metadata.name.unwrap_or_default();
+        let all = records.state();
+        let concerned = all.iter().filter(|record| record.spec.repository == repository);
+        let mut names: Vec<String> =
+            concerned.filter_map(|record| record.metadata.name.clone()).collect();
+        names.sort();
+        Ok(names)
+    })
 }
-
-type RuntimeError = runtime::controller::Error<ReconcileError, watcher::Error>;

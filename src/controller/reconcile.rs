@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::controller::Action as Runtime;
-
 use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::retry::Next;
@@ -41,26 +39,29 @@ pub(super) struct Served {
 }
 
 /// One run.
-pub(super) async fn reconcile(
-    seen: Arc<Environment>,
-    context: Arc<Context>,
-) -> Result<Runtime, ReconcileError> {
+pub(super) async fn reconcile(seen: Arc<Environment>, context: Arc<Context>) -> Next {
     let name = seen.metadata.name.clone().unwrap_or_default();
     let made_for = concerns(&context, &seen);
     if let Some(next) = retry::too_early(&context, &name, &made_for) {
-        return Ok(next.into());
+        return next;
     }
     let _turn = context.teller.turn(&name).await;
     let slot = context.slots.run().await;
     // The watch's copy may be older than our own last write.
-    let found = context.environments().get_opt(&name).await;
-    let Some(stored) = found.map_err(|error| ReconcileError::record("read the record", error))?
-    else {
+    let stored = match context.environments().get_opt(&name).await {
+        Ok(found) => found,
+        Err(error) => {
+            let error = ReconcileError::record("read the record", error);
+            tracing::warn!(environment.name = name, "no run: {}", chain(&error));
+            return retry::after(&context, &name, &error);
+        }
+    };
+    let Some(stored) = stored else {
         retry::forget(&context, &name);
         queue::forget(&context, &name);
         context.teller.forget(&name);
         context.kept.forget(&name);
-        return Ok(Runtime::await_change());
+        return Next::await_change();
     };
     let made_for = concerns(&context, &stored);
     queue::note(&context, &stored);
@@ -81,13 +82,7 @@ pub(super) async fn reconcile(
         Err(error) => retry::after(&context, &name, error),
     };
     retry::passed(&context, &name, made_for, next);
-    match result {
-        Ok(next) => Ok(next.into()),
-        Err(error) => {
-            retry::promise(&context, &name, next);
-            Err(error)
-        }
-    }
+    next
 }
 
 /// Everything outside of the status that a run depends on. What differs from the last run's is a reason to run.
@@ -395,14 +390,4 @@ fn report_error(context: &Context, record: &Record, error: &ReconcileError) {
     let Some(failure) = tell::failure_of(record, error, lasts) else { return };
     let Ok(served) = served(context, record) else { return };
     tell::tell_failure(context, record, &served, failure);
-}
-
-/// When a run that ended with an error is repeated.
-#[expect(clippy::needless_pass_by_value, reason = "the controller runtime's signature")]
-pub(super) fn on_error(
-    record: Arc<Environment>,
-    _: &ReconcileError,
-    context: Arc<Context>,
-) -> Runtime {
-    retry::promised(&context, record.metadata.name.as_deref().unwrap_or_default()).into()
 }

@@ -7,9 +7,9 @@ use futures::FutureExt as _;
 use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Context;
 use super::error::ReconcileError;
 use super::slots::Slot;
+use super::{Context, marks};
 use crate::crd::{AWAITS_LABEL, CAMP_FINALIZER, Environment, EnvironmentStatus, Power, Want};
 
 impl Context {
@@ -123,6 +123,7 @@ impl Record {
         &mut self,
         context: &Context,
     ) -> Result<(), ReconcileError> {
+        self.foresee(context);
         if self.stored.status.as_ref() == Some(&self.status) {
             return Ok(());
         }
@@ -132,6 +133,17 @@ impl Record {
             }
             other => other,
         }
+    }
+
+    /// What must be written down before the forge is told.
+    fn foresee(&mut self, context: &Context) {
+        if self.status.report.is_none() {
+            return;
+        }
+        let mut wanted = self.stored.clone();
+        wanted.status = Some(std::mem::take(&mut self.status));
+        marks::foresee(context, &self.stored, &mut wanted);
+        self.status = wanted.status.unwrap_or_default();
     }
 
     async fn put_status(&mut self, context: &Context) -> Result<(), ReconcileError> {

@@ -8,12 +8,12 @@ use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::runtime::controller::Action as Next;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
 use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
+use super::retry::Next;
 use super::sweep::{self, Swept, Tips};
 use super::{Context, branches, halt, measure, passing, requests, retry, sign_in};
 use crate::crd::{
@@ -185,27 +185,31 @@ fn wanted(repository: &Repository) -> String {
 }
 
 /// One run.
-pub(super) async fn reconcile(
-    repository: Arc<Repository>,
-    context: Arc<Context>,
-) -> Result<Next, ReconcileError> {
+pub(super) async fn reconcile(repository: Arc<Repository>, context: Arc<Context>) -> Next {
     let name = repository.metadata.name.clone().unwrap_or_default();
+    let key = format!("repository/{name}");
     let began = context.clock.now();
-    let result = stages(&context, &name, &repository).await;
+    let result = Box::pin(stages(&context, &name, &repository)).await;
     measure::run(&context, "repository", began, result.as_ref().err());
-    if result.is_ok() {
-        retry::succeeded(&context, &format!("repository/{name}"));
+    match result {
+        Ok(next) => {
+            retry::succeeded(&context, &key);
+            next
+        }
+        Err(error) => {
+            tracing::warn!(
+                repository.name = name,
+                error.category = error.category(),
+                "run ended: {}",
+                chain(&error)
+            );
+            retry::after(&context, &key, &error)
+        }
     }
-    result
 }
 
 /// The time left until a look at a Repository that did not change is due.
-fn too_early(
-    context: &Context,
-    name: &str,
-    repository: &Repository,
-    wanted: &str,
-) -> Option<retry::Next> {
+fn too_early(context: &Context, name: &str, repository: &Repository, wanted: &str) -> Option<Next> {
     context.credentials.of(name)?;
     let soon = || {
         // However many hints come. After an error it is the backoff that says when.
@@ -220,7 +224,7 @@ fn hear_of_installation(context: &Context, name: &str, repository: &Repository, 
     if let Some(hint) = hint(repository).filter(|hint| hint.starts_with(OF_INSTALLATION))
         && retry::too_early(context, &installed(name), hint).is_none()
     {
-        retry::passed(context, &installed(name), hint.to_owned(), retry::Next::await_change());
+        retry::passed(context, &installed(name), hint.to_owned(), Next::await_change());
         forge.login_changed();
         // What it was not allowed to write it may be now.
         context.marks.forgive(name);
@@ -246,11 +250,11 @@ async fn stages(
         && let Some(next) = too_early(context, name, repository, &wanted)
     {
         return Ok(match next {
-            retry::Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
-            retry::Next::OnChange => Next::await_change(),
+            Next::After(left) => Next::requeue(context.rng.jitter(left, 10)),
+            Next::OnChange => next,
         });
     }
-    let soonest = retry::Next::requeue(BETWEEN_LOOKS);
+    let soonest = Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
     match sign_in::judge(context.gate_host.as_deref(), repository) {
         Some(said) => {
@@ -298,7 +302,7 @@ async fn stages(
             status.forge = Some(info);
             status.camps = Some(camps);
             status.observed_generation = repository.metadata.generation;
-            let again = retry::Next::requeue(context.intervals.sweep);
+            let again = Next::requeue(context.intervals.sweep);
             retry::passed(context, &swept(name), wanted, again);
             // A sweep that found nothing new is worth a write once in a while, so that people see that there are sweeps.
             let news = repository.status.as_ref() != Some(&status);
@@ -535,21 +539,4 @@ async fn waits_for(
         finish(context, repository, status).await?;
     }
     Ok(Next::requeue(context.rng.jitter(pause, 10)))
-}
-
-/// When a run that ended with an error is repeated.
-#[expect(clippy::needless_pass_by_value, reason = "the controller runtime's signature")]
-pub(super) fn on_error(
-    repository: Arc<Repository>,
-    error: &ReconcileError,
-    context: Arc<Context>,
-) -> Next {
-    let name = repository.metadata.name.as_deref().unwrap_or_default();
-    tracing::warn!(
-        repository.name = name,
-        error.category = error.category(),
-        "run ended: {}",
-        chain(error)
-    );
-    retry::after(&context, &format!("repository/{name}"), error).into()
 }

@@ -3,12 +3,10 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use kube::runtime::controller::Action;
-
 use super::Context;
 use super::error::{Class, ReconcileError};
 use crate::forge::{self, ForgeError};
+use chrono::{DateTime, Utc};
 
 /// First pause after a transient error; doubled each time.
 const FIRST: Duration = Duration::from_millis(500);
@@ -35,15 +33,6 @@ impl Next {
 
     pub(super) fn await_change() -> Self {
         Self::OnChange
-    }
-}
-
-impl From<Next> for Action {
-    fn from(next: Next) -> Self {
-        match next {
-            Next::After(pause) => Self::requeue(pause),
-            Next::OnChange => Self::await_change(),
-        }
     }
 }
 
@@ -82,17 +71,6 @@ pub(super) fn passed(context: &Context, key: &str, seen: String, next: Next) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(key.to_owned(), Gate { seen, due });
-}
-
-/// Keeps what [`after`] said for the runtime, which asks in another place.
-pub(super) fn promise(context: &Context, key: &str, next: Next) {
-    context.promises.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), next);
-}
-
-/// What was promised; soon, when nothing was.
-pub(super) fn promised(context: &Context, key: &str) -> Next {
-    let promise = context.promises.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    promise.unwrap_or(Next::After(SOON))
 }
 
 /// Lets the next run of a record come at once, when something wakes it.

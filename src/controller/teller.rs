@@ -4,7 +4,7 @@
 //!
 //! Nothing in here has to outlive the process: after a restart each run finds by the recorded hash what is not told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +89,8 @@ struct State {
     spaced: BTreeMap<String, DateTime<Utc>>,
     /// What was written and may not be in the status yet, by record, with its UID.
     told: BTreeMap<String, (String, CommentRecord)>,
+    /// UIDs of records of which the last write did not end well: what the forge shows is not known.
+    doubted: BTreeSet<String>,
     /// What the forge will not take, and until when it is not offered again.
     refused: BTreeMap<String, (String, DateTime<Utc>)>,
     arrived: u64,
@@ -134,7 +136,13 @@ impl Teller {
     ) -> Option<CommentRecord> {
         let state = self.state();
         let newer = state.told.values().find(|(of, _)| of == uid).map(|(_, comment)| comment);
-        newer.into_iter().chain(recorded).max_by_key(|comment| comment.sequence).cloned()
+        let told =
+            newer.into_iter().chain(recorded).max_by_key(|comment| comment.sequence).cloned();
+        // It is still the one to write into; whether it says this has to be seen.
+        told.map(|comment| match state.doubted.contains(uid) {
+            true => comment.of_unknown_text(),
+            false => comment,
+        })
     }
 
     /// Takes a text; one that waits for the same record is dropped for it. What is told already, is on its way, or was
@@ -222,10 +230,12 @@ impl Teller {
         match outcome {
             Outcome::Written(comment) => {
                 state.refused.remove(&job.record);
+                state.doubted.remove(&job.uid);
                 state.told.insert(job.record.clone(), (job.uid.clone(), comment.clone()));
             }
             Outcome::Outdated | Outcome::LeftOut => {}
             Outcome::Failed { reason, until, .. } => {
+                state.doubted.insert(job.uid.clone());
                 if *reason == NOT_TOLD {
                     state.refused.insert(job.record.clone(), (job.basis.clone(), *until));
                 }
@@ -426,6 +436,7 @@ async fn try_to_note(
             context.teller.withdraw(&job.record);
         }
         context.teller.forget(&job.record);
+        context.teller.state().doubted.remove(&job.uid);
         return Ok(());
     };
     let mut record = Record::new(stored);

@@ -439,6 +439,16 @@ pub struct CommentRecord {
     pub sequence: i64,
 }
 
+impl CommentRecord {
+    /// The same comment, of which nobody knows what it says now.
+    #[must_use]
+    pub fn of_unknown_text(mut self) -> Self {
+        self.hash.clear();
+        self.basis.clear();
+        self
+    }
+}
+
 /// A condition after Kubernetes' conventions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -70,4 +70,7 @@ pub struct DeploymentRecord {
     /// This one and all before it are inactive.
     #[serde(default)]
     pub retired: i64,
+    /// Another is to be made; whether it was, and which it is, is not noted yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub making: bool,
 }

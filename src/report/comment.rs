@@ -184,6 +184,9 @@ impl Writer<'_> {
             false => self.next().max(theirs.saturating_add(1)),
         };
         let marker = self.marker(ours);
+        if same_record && same_text(&comment.body, &self.plan.text.body(&self.marker(theirs))) {
+            return Ok(self.posted(comment, theirs, false));
+        }
         let body = self.plan.text.body(&marker);
         if same_text(&comment.body, &body) {
             return Ok(self.posted(comment, ours, false));

@@ -32,6 +32,8 @@ pub struct RecordedDeployment {
     pub earlier: Vec<u64>,
     /// This one and all before it are inactive.
     pub retired: u64,
+    /// Another was to be made: it may be there, though nobody noted its id.
+    pub making: bool,
 }
 
 /// What came of a plan.
@@ -47,6 +49,9 @@ impl RecordedDeployment {
     /// Whether the wish needs no request.
     #[must_use]
     pub fn satisfies(&self, wish: &Wish) -> bool {
+        if self.making {
+            return false;
+        }
         match wish {
             Wish::Keep => true,
             Wish::Nothing => self.id.is_none() && self.earlier.is_empty(),
@@ -66,7 +71,7 @@ pub async fn post_deployment(forge: &Forge, plan: &DeploymentPlan) -> Result<Dep
         return Ok(Deployed::Done(recorded));
     }
     match &plan.wish {
-        Wish::Keep => Ok(Deployed::Done(recorded)),
+        Wish::Keep => keep(forge, plan, recorded).await.map(Deployed::Done),
         Wish::Nothing => end(forge, plan, recorded).await.map(Deployed::Done),
         Wish::Stand(wanted) => match stand(forge, plan, wanted, recorded.clone()).await {
             // Somebody deleted the one that counts.
@@ -85,7 +90,8 @@ async fn stand(
     wanted: &Wanted,
     mut recorded: RecordedDeployment,
 ) -> Result<Deployed, ForgeError> {
-    let known = recorded.id.filter(|_| recorded.revision == wanted.revision.as_str());
+    let same = recorded.revision == wanted.revision.as_str() && !recorded.making;
+    let known = recorded.id.filter(|_| same);
     let id = if let Some(known) = known {
         known
     } else {
@@ -121,9 +127,24 @@ async fn stand(
         // All before it were looked through when it was made.
         recorded.retired = id.saturating_sub(1);
     }
-    recorded.id = Some(id);
+    (recorded.id, recorded.making) = (Some(id), false);
     wanted.revision.as_str().clone_into(&mut recorded.revision);
     Ok(Deployed::Done(recorded))
+}
+
+/// Ends what was made and is not wanted any more; what is known goes on.
+async fn keep(
+    forge: &Forge,
+    plan: &DeploymentPlan,
+    mut recorded: RecordedDeployment,
+) -> Result<RecordedDeployment, ForgeError> {
+    for (id, _) in active(forge, plan, &recorded).await? {
+        if recorded.id != Some(id) && !recorded.earlier.contains(&id) {
+            retire(forge, id).await?;
+        }
+    }
+    recorded.making = false;
+    Ok(recorded)
 }
 
 async fn end(

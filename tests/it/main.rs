@@ -41,6 +41,7 @@ mod immutable;
 mod labels;
 mod lifetime;
 mod limits_of_forge;
+mod lost_answers;
 mod merges;
 mod metrics;
 mod model;

@@ -19,6 +19,19 @@ fn wanted(job: &Job, record: &Environment, gone: bool) -> Wish {
     wish(&standing, url(record).as_deref(), made)
 }
 
+/// Notes, before it is made, that one is to be: a process that ends between the making and its note leaves one that the
+/// next has to look for. `deployments`: whether the Repository wants any.
+pub(super) fn foresee(record: &mut Environment, deployments: bool) {
+    let standing = if deployments { deployed(record) } else { Standing::None };
+    let url = url(record);
+    let report = record.status.as_mut().and_then(|status| status.report.as_mut());
+    // Where nothing is noted, all is looked for.
+    let Some(known) = report.and_then(|report| report.deployment.as_mut()) else { return };
+    if let Wish::Stand(wanted) = wish(&standing, url.as_deref(), Some(&known.revision)) {
+        known.making |= known.id.is_none() || known.revision != wanted.revision.as_str();
+    }
+}
+
 /// Names what is to be told; `None` when it is told already.
 pub(super) fn due(job: &Job, record: &Environment, gone: bool) -> Option<String> {
     let wish = wanted(job, record, gone);
@@ -77,6 +90,7 @@ fn known_of(known: &DeploymentRecord) -> RecordedDeployment {
         basis: known.basis.clone(),
         earlier: known.earlier.iter().filter_map(|id| u64::try_from(*id).ok()).collect(),
         retired: u64::try_from(known.retired).unwrap_or_default(),
+        making: known.making,
     }
 }
 
@@ -88,5 +102,6 @@ fn record_of(posted: &RecordedDeployment) -> DeploymentRecord {
         basis: posted.basis.clone(),
         earlier: posted.earlier.iter().take(100).copied().map(number).collect(),
         retired: number(posted.retired),
+        making: posted.making,
     }
 }

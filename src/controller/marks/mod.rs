@@ -130,6 +130,14 @@ pub(super) fn offer(context: &Context, record: &Record, served: &Served) {
     }
 }
 
+/// Writes into a record what must be known before the forge is told of it.
+pub(super) fn foresee(context: &Context, before: &Environment, record: &mut Environment) {
+    note::foresee_comment(before, record);
+    let repository = context.repository(&record.spec.repository);
+    let wanted = repository.is_some_and(|repository| repository.spec.report.deployments);
+    deployment::foresee(record, wanted);
+}
+
 /// Whether something is due of a record and not refused.
 fn is_due(context: &Context, job: &Job, record: &Environment, now: DateTime<Utc>) -> bool {
     let fine = |kind, basis: &str| !context.marks.is_refused(job, kind, basis, now);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::queue::Kind;
-use super::{Job, Told};
+use super::{Job, Told, report_of};
 use crate::controller::Context;
 use crate::controller::error::{ReconcileError, chain};
 use crate::controller::record::Record;
 use crate::controller::tell::note_ready;
-use crate::crd::ReportStatus;
+use crate::crd::{CommentRecord, Environment, ReportStatus};
 use crate::domain::status::{Judgement, bounded};
 
 /// A status that others write at the same time is written after so many tries, or the same is told once more.
@@ -17,6 +17,20 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 /// For records that are not the job's own.
 const SOON: Duration = Duration::from_secs(5);
+
+/// A record that stands elsewhere than before gets another text: a process that ends between its writing and the note of
+/// it leaves one that nobody knows. Who notes a text knows it.
+pub(super) fn foresee_comment(before: &Environment, record: &mut Environment) {
+    let known = |record: &Environment| report_of(record).and_then(|report| report.comment.clone());
+    let phase = |record: &Environment| record.status.as_ref().and_then(|status| status.phase);
+    if phase(before) == phase(record) || known(before) != known(record) {
+        return;
+    }
+    let report = record.status.as_mut().and_then(|status| status.report.as_mut());
+    if let Some(report) = report {
+        report.comment = report.comment.take().map(CommentRecord::of_unknown_text);
+    }
+}
 
 /// Own record first; the others of the same head as well as it goes.
 pub(super) async fn note(context: &Context, job: &Job, told: &Told) {
