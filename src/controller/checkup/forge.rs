@@ -19,7 +19,7 @@ const GITHUB_API: &str = "https://api.github.com";
 /// The last sweep is not older than this: it is shown once an hour.
 const SWEPT: TimeDelta = TimeDelta::hours(2);
 /// Conditions that say what the service itself found.
-const CONDITIONS: &[&str] = &["CredentialsValid", "Accessible", "Unique"];
+const CONDITIONS: &[&str] = &["CredentialsValid", "Accessible", "Unique", "SignIn"];
 
 pub(super) async fn examine(
     checkup: &Checkup,
