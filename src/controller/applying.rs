@@ -88,8 +88,8 @@ pub(super) async fn apply(
     }
     // Before anything is sent: a run that is cut off may have put some of it to sleep.
     turn.note_begin(record, context.clock.now());
-    passing::note_begin(context, record, &ways, *turn);
     if !goes_on {
+        passing::note_begin(context, record, &ways, (leads, *turn));
         record.save(context).await?;
     }
 

@@ -60,16 +60,14 @@ pub(super) async fn bring_up(
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
     // Whatever becomes of the head: what runs leads to the gate, or does not any more.
-    if stands && passing::is_turning(context, record, &served.policy) {
+    if stands && passing::is_turning(context, record, &served.policy) && !power::is_busy(record.stored()) {
         let inputs = inputs(record, served, pinned.as_ref(), None, &facts)?;
         if let Some(next) =
             power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
         {
             return Ok(next);
         }
-        if turn == Turn::Wakes && record.status.power.is_some_and(|power| !power.asleep) {
-            turn = Turn::Awake;
-        }
+        turn = turn.as_noted(record);
     }
     let turning = passing::is_turning(context, record, &served.policy);
     let rendered = match &pinned {
@@ -164,7 +162,7 @@ pub(super) async fn bring_up(
             return admit::show(context, record, served, decision, digest, held).await;
         }
     };
-    let camp = Camp { stands, same: same && !held_back };
+    let camp = Camp { stands, same: same && !held_back && !turning };
     let built = Built { inputs, bundle, digest, camp, again, pinned, turn };
     applying::apply(context, record, served, decision, &built).await
 }

@@ -93,6 +93,7 @@ pub(super) fn note_asked(context: &Context, record: &mut Record, policy: &Policy
     note_why(context, record, policy);
     // Where nothing runs nobody is on any way.
     let fresh = record.status.revision.is_none();
+    let applied = record.status.holds("Applied");
     let Some(gate) = &mut record.status.gate else {
         if asked {
             record.status.gate = Some(GateStatus { led: false, closed: fresh, since: now.into() });
@@ -109,7 +110,7 @@ pub(super) fn note_asked(context: &Context, record: &mut Record, policy: &Policy
             (gate.closed, gate.since) = (false, now.into());
         }
     } else if !gate.closed {
-        if now >= over && (gate.led || policy.gate.protect) {
+        if now >= over && ((gate.led && applied) || policy.gate.protect) {
             gate.closed = true;
         } else if now < over {
             record.look_at(over);
@@ -137,7 +138,10 @@ fn note_why(context: &Context, record: &mut Record, policy: &Policy) {
 pub(super) fn needs_way(context: &Context, record: &Record, policy: &Policy) -> bool {
     let asleep = record.status.power.is_some_and(|power| power.asleep);
     let at_gate = record.status.gate.is_some_and(|gate| {
-        is_asked(context, policy) || gate.led || context.clock.now() < gate.since.0 + MOMENT
+        is_asked(context, policy)
+            || gate.led
+            || !record.status.holds("Applied")
+            || context.clock.now() < gate.since.0 + MOMENT
     });
     asleep || at_gate
 }
@@ -166,10 +170,18 @@ pub(super) fn sent(bundle: &Bundle, leads: bool, state: State) -> Cow<'_, Bundle
 
 /// Before anything is sent: the gate knows the way before anybody is led to it. Who is led there already keeps the ways
 /// of what runs until the new ones stand.
-pub(super) fn note_begin(context: &Context, record: &mut Record, ways: &Routes, turn: Turn) {
+pub(super) fn note_begin(
+    context: &Context,
+    record: &mut Record,
+    ways: &Routes,
+    (leads, turn): (bool, Turn),
+) {
     let led = record.status.gate.is_some_and(|gate| gate.led) || turn == Turn::Asleep;
     if record.status.revision.is_none() || !led {
         note_routes(context, record, ways);
+    }
+    if let Some(gate) = &mut record.status.gate {
+        gate.led = leads;
     }
 }
 
@@ -177,8 +189,8 @@ pub(super) fn note_begin(context: &Context, record: &mut Record, ways: &Routes, 
 pub(super) fn note_end(context: &Context, record: &mut Record, ways: &Routes, leads: bool) {
     note_routes(context, record, ways);
     let now = context.clock.now();
-    if let Some(gate) = record.status.gate.as_mut().filter(|gate| gate.led != leads) {
-        (gate.led, gate.since) = (leads, now.into());
+    if let Some(gate) = record.status.gate.as_mut().filter(|gate| !gate.closed || !leads) {
+        gate.since = now.into();
         record.look_at(now + MOMENT);
     }
 }

@@ -50,6 +50,15 @@ impl Turn {
         }
     }
 
+    /// The same, once it was applied or not.
+    pub(super) fn as_noted(self, record: &Record) -> Self {
+        match (self, record.status.power.is_some_and(|power| power.asleep)) {
+            (Self::Wakes, false) => Self::Awake,
+            (Self::FallsAsleep, true) => Self::Asleep,
+            _ => self,
+        }
+    }
+
     /// How its bundle is applied.
     pub(super) fn mode(self, context: &Context, record: &Record, served: &Served) -> Mode {
         match self {
@@ -269,7 +278,7 @@ async fn apply_what_runs(
         inputs: RenderInputs { revision, ..inputs.clone() },
         bundle,
         digest,
-        camp: Camp { stands: true, same: true },
+        camp: Camp { stands: true, same: !passing::is_turning(context, record, &served.policy) },
         again: false,
         pinned: None,
         turn,

@@ -383,6 +383,8 @@ pub fn lead(bundle: &Bundle, passes: bool) -> Cow<'_, Bundle> {
         object
     });
     let mut led = Bundle::new(objects.collect(), bundle.inputs_digest.clone());
+    // It is the same that runs: what ran once for it does not run again because routes were turned.
+    led.digest.clone_from(&bundle.digest);
     led.random.clone_from(&bundle.random);
     led.delete_data = bundle.delete_data;
     Cow::Owned(led)

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bivouac::app::stage::{NAME, NAMESPACE};
 use bivouac::crd::{EnvironmentStatus, Phase, Repository};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::hooks::job;
 use crate::support::{Files, SERVICE, World, one};
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -102,7 +104,12 @@ async fn every_route_leads_to_the_gate_and_pods_hear_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn nobody_meets_a_gap_when_a_repository_asks_for_the_gate_or_does_not_any_more() {
     let world = World::new(802).await;
-    let (number, head) = world.camp("sparks").await;
+    let migrate = job("migrate", "bivouac.dev/hook: beforeApply", "sleep 2");
+    let (number, head) = world.open("sparks", &one("deploy/preview/migrate.yaml", &migrate));
+    world.ready(number, &head).await;
+    let jobs: Api<Job> =
+        Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
+    let ran = jobs.get("migrate").await.expect("a Job").metadata.uid;
     let watched = async |time: Duration| {
         let until = world.stage.clock.now() + time;
         while world.stage.clock.now() < until {
@@ -122,6 +129,8 @@ async fn nobody_meets_a_gap_when_a_repository_asks_for_the_gate_or_does_not_any_
     assert!(!closed.contains("ingress-nginx") && closed.contains("bivouac-system"), "{closed}");
     let revision = status(&world, number).await.history;
     assert_eq!(revision.len(), 1, "that is no new bundle: {revision:?}");
+    let again = jobs.get("migrate").await.expect("a Job").metadata.uid;
+    assert_eq!(again, ran, "no hook runs again for it");
 
     world.policy(json!({"url": {"noindex": false}})).await;
     watched(Duration::from_secs(10)).await;
