@@ -48,6 +48,7 @@ fn promise(flaw: Flaw) -> &'static str {
         Flaw::RecordNotMade | Flaw::HeadRemembered => "no environment is missing",
         Flaw::ForkTrusted => "nothing of an unapproved commit",
         Flaw::OthersTaken => "comments of others",
+        Flaw::AskedAgain => "requests are few",
     }
 }
 

@@ -13,7 +13,7 @@ use crate::app::simulate::{Outcome, run_alone};
 ///
 /// Pull requests open, change, close and reopen while webhooks are lost, doubled, late and forged, the forge and the API
 /// server fail, and the service is killed and started. Time is virtual: a run of days takes a second or two. The same
-/// seed draws the same steps. Ends with 1 when a promise was broken, and says with which seed.
+/// seed gives the same requests at the same times. Ends with 1 when a promise was broken, and says with which seed.
 #[derive(Args, Debug)]
 pub(super) struct Simulate {
     /// What the run is drawn from

@@ -139,10 +139,11 @@ impl Teller {
         let told =
             newer.into_iter().chain(recorded).max_by_key(|comment| comment.sequence).cloned();
         // It is still the one to write into; whether it says this has to be seen.
-        told.map(|comment| match state.doubted.contains(uid) {
-            true => comment.of_unknown_text(),
-            false => comment,
-        })
+        told.map(
+            |comment| {
+                if state.doubted.contains(uid) { comment.of_unknown_text() } else { comment }
+            },
+        )
     }
 
     /// Takes a text; one that waits for the same record is dropped for it. What is told already, is on its way, or was

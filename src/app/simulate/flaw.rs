@@ -34,11 +34,13 @@ pub enum Flaw {
     HeadRemembered,
     /// Comments of others are taken for its own.
     OthersTaken,
+    /// What is asked is asked many times.
+    AskedAgain,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CommentsUnseen,
         Self::CommentKept,
         Self::DeploymentKept,
@@ -47,6 +49,7 @@ impl Flaw {
         Self::ForkTrusted,
         Self::HeadRemembered,
         Self::OthersTaken,
+        Self::AskedAgain,
     ];
 
     /// What stands between the service and its peers.
@@ -127,6 +130,11 @@ async fn pass(
                 }
             })
             .await;
+        }
+        Flaw::AskedAgain if parts.method == Method::GET => {
+            for _ in 0..50 {
+                send(&inner, parts.clone(), content.clone()).await?;
+            }
         }
         Flaw::OthersTaken if path.ends_with("/user") => {
             let answer = send(&inner, parts, content).await?;

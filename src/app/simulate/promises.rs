@@ -1,7 +1,7 @@
 //! I/O (reading) with the sandbox · the promises that must hold once all is calm: (what people see at the forge and in the
 //! cluster) → what is broken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -46,6 +46,20 @@ const FORGED: &str = "a forged delivery is refused";
 /// Checked last: see [`World::at_rest`].
 pub(super) const REST: &str = "what stands costs no writes";
 
+/// Checked last: see [`World::too_many`].
+const FEW: &str = "requests are few";
+
+/// Most requests to the cluster, leases apart, and to the forge: so many, and so many more for each pull request.
+struct Most {
+    cluster: [usize; 2],
+    forge: [usize; 2],
+}
+
+/// In the last quarter of an hour: sweeps and watches that are opened again. What looped would ask thousands of times.
+const AT_REST: Most = Most { cluster: [160, 60], forge: [30, 15] };
+/// In any hour, whatever happens in it.
+const EVER: Most = Most { cluster: [2_000, 2_000], forge: [300, 300] };
+
 struct Judge<'a> {
     world: &'a World,
     broken: Vec<Broken>,
@@ -79,6 +93,45 @@ impl World {
     pub(super) fn ends_soon(&self) -> bool {
         let now = self.stage.clock.now();
         self.lives.all().iter().any(|life| now - life.pushed > Duration::minutes(75))
+    }
+
+    /// Where the service asked more than what happened can explain: since `rest`, and in each hour of the run.
+    pub(super) fn too_many(&self, start: DateTime<Utc>, rest: DateTime<Utc>) -> Vec<Broken> {
+        let cluster: Vec<DateTime<Utc>> = self
+            .stage
+            .cluster
+            .audit()
+            .into_iter()
+            .filter(|event| {
+                event.user.starts_with("system:serviceaccount:bivouac-system:")
+                    && event.resource != "leases"
+            })
+            .map(|event| event.at)
+            .collect();
+        let forge: Vec<DateTime<Utc>> =
+            self.stage.github.requests().into_iter().map(|request| request.at).collect();
+        let lives = self.lives.count();
+        let mut broken = Vec::new();
+        for (whom, asked, at_rest, ever) in [
+            ("cluster", cluster, AT_REST.cluster, EVER.cluster),
+            ("forge", forge, AT_REST.forge, EVER.forge),
+        ] {
+            let most = |[base, each]: [usize; 2]| base + each * lives;
+            let count = asked.iter().filter(|at| **at >= rest).count();
+            if count > most(at_rest) {
+                let seen = format!("at rest the {whom} was asked {count} times in 15 minutes");
+                broken.push(Broken { promise: FEW, seen });
+            }
+            let mut hours: BTreeMap<i64, usize> = BTreeMap::new();
+            for at in asked {
+                *hours.entry((at - start).num_hours()).or_default() += 1;
+            }
+            for (hour, count) in hours.into_iter().filter(|(_, count)| *count > most(ever)) {
+                let seen = format!("the {whom} was asked {count} times in hour {hour}");
+                broken.push(Broken { promise: FEW, seen });
+            }
+        }
+        broken
     }
 
     /// What the service wrote since `since`, beside its Lease.
