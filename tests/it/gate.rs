@@ -342,9 +342,13 @@ async fn an_app_that_takes_no_connection_is_said_to_and_without_a_key_nothing_wa
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
     let astray = Patch::Merge(json!({"spec": {"selector": {"app": "nobody"}}}));
     services.patch("web", &PatchParams::default(), &astray).await.expect("changed");
-    let page = open(&world, &host, "/").await;
+    let page = world
+        .until("the gate says that the app does not answer", async || {
+            let heard = open(&world, &host, "/").await;
+            heard.text.contains("does not answer").then_some(heard)
+        })
+        .await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(page.text.contains("does not answer"), "{}", page.text);
     assert!(page.word().is_none(), "there is nothing to wake");
     let program = ask(&world, (Method::GET, &host, "/"), &[("user-agent", "curl/8")], "").await;
     assert_eq!(program.text, "This preview does not answer\n");
