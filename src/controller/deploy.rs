@@ -60,7 +60,10 @@ pub(super) async fn bring_up(
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
     // Whatever becomes of the head: what runs leads to the gate, or does not any more.
-    if stands && passing::is_turning(context, record, &served.policy) && !power::is_busy(record.stored()) {
+    if stands
+        && passing::is_turning(context, record, &served.policy)
+        && !power::is_busy(record.stored())
+    {
         let inputs = inputs(record, served, pinned.as_ref(), None, &facts)?;
         if let Some(next) =
             power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
