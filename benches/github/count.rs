@@ -38,11 +38,16 @@ fn kind(request: &RequestRecord) -> String {
         kind.push_str(match *part {
             part if part.parse::<u64>().is_ok() => "N",
             part if is_hash(part) => "SHA",
-            part if index > 0 && parts[index - 1] == "collaborators" => "LOGIN",
+            _ if index > 0 && parts[index - 1] == "collaborators" => "LOGIN",
             part => part,
         });
     }
     format!("{} {kind}", request.method)
+}
+
+/// Asked by sweep and healer on their schedule.
+pub(crate) fn is_scheduled(kind: &str) -> bool {
+    ["GET …", "GET …/pulls", "GET …/issues/comments", "GET /app/hook/deliveries"].contains(&kind)
 }
 
 /// GitHub's points of a request for its secondary limits.
@@ -90,6 +95,12 @@ impl Count {
 
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// Without what sweep and healer ask on their schedule, whatever happens.
+    pub(crate) fn caused(&self) -> usize {
+        let caused = self.0.iter().filter(|(kind, _)| !is_scheduled(kind));
+        caused.map(|(_, tally)| tally.calls).sum()
     }
 
     pub(crate) fn of(&self, kind: &str) -> usize {

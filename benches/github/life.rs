@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::count::Count;
+use crate::count::{Count, is_scheduled};
 use crate::numbers::say;
 
 const KEY: &str = include_str!("../../src/sandbox/github/testdata/app.pem");
@@ -182,8 +182,14 @@ impl Found {
         say(&format!("{:<58}{heads}{:>8}", "", "all"));
         let kinds: BTreeSet<&str> =
             self.steps.iter().flat_map(|(_, count)| count.kinds()).collect();
-        for kind in kinds {
+        let (scheduled, caused): (Vec<&str>, Vec<&str>) =
+            kinds.into_iter().partition(|kind| is_scheduled(kind));
+        for kind in caused {
             row(kind, &|count| count.of(kind));
+        }
+        row("calls (aim: 12 for a push, or less)", &Count::caused);
+        for kind in scheduled {
+            row(&format!("on schedule: {kind}"), &|count| count.of(kind));
         }
         row("all calls", &Count::calls);
         row("those that count against 5,000/h", &Count::counted);

@@ -87,8 +87,8 @@ pub(crate) async fn send(
                 let rng = Rng::system();
                 let mut heard = Vec::new();
                 let turn = rate.map(|rate| Duration::from_secs(1) / rate);
-                for round in 0_u32.. {
-                    let place = u32::try_from(index + round as usize * CONNECTIONS);
+                for round in 0_usize.. {
+                    let place = u32::try_from(index + round * CONNECTIONS);
                     let due = began + turn.unwrap_or_default() * place.unwrap_or(u32::MAX);
                     let now = Instant::now();
                     if now.max(due) >= began + length {

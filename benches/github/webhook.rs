@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::Args;
 use crate::life::propose;
 use crate::load::{CONNECTIONS, Heard, Signed, send};
 use crate::numbers::{cores, round, say};
-use crate::{Args, serve};
+use crate::serve::{self, Memory};
 
 /// All records are there within this time, or it is a failure.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -31,6 +32,8 @@ pub(crate) struct Found {
     not_pinned: Option<String>,
     rate: u32,
     mixes: Vec<Mix>,
+    /// Of the service, after all of it.
+    memory: Memory,
 }
 
 struct Mix {
@@ -60,12 +63,13 @@ pub(crate) async fn measure(args: &Args) -> Result<Found, BoxError> {
     let mut child = serve::start(&stage, folder.path(), &["--sweep-interval", "1h"])?;
     let not_pinned = pin(&child).await;
     let found = mixes(&stage, &child, &numbers, args).await;
+    let memory = Memory::of(&child);
     let log = serve::end_of_log(folder.path());
     // It holds nothing that outlives the temporary folder.
     child.kill().await?;
     stage.end().await;
     match found {
-        Ok(mixes) => Ok(Found { not_pinned, rate: args.rate, mixes }),
+        Ok(mixes) => Ok(Found { not_pinned, rate: args.rate, mixes, memory: memory? }),
         Err(error) => {
             log.iter().for_each(|line| say(line));
             Err(error)
@@ -99,6 +103,7 @@ async fn mixes(
     numbers: &[u64],
     args: &Args,
 ) -> Result<Vec<Mix>, BoxError> {
+    stage.until("the service is there", async || serve::is_served(stage).await).await?;
     all_are_known(stage, numbers.len()).await?;
     let Some(at) = &stage.addresses else { return Err("the stage has no addresses".into()) };
     let url = format!("http://{}/webhook", at.service);
@@ -144,8 +149,8 @@ async fn all_are_known(stage: &Stage, all: usize) -> Result<(), BoxError> {
 
 /// Bodies as the forge sends them, one for each number.
 fn bodies(stage: &Stage, numbers: &[u64], action: &str) -> Result<Vec<Signed>, BoxError> {
-    let sent = stage.github.deliveries(stage.hook).into_iter();
-    let one = sent.filter(|delivery| delivery.event == "pull_request").next();
+    let mut sent = stage.github.deliveries(stage.hook).into_iter();
+    let one = sent.find(|delivery| delivery.event == "pull_request");
     let one: Value = serde_json::from_slice(&one.ok_or("the forge has sent nothing")?.payload)?;
     let mut bodies = Vec::new();
     for number in numbers {
@@ -177,7 +182,11 @@ impl Found {
                 })
             })
             .collect();
-        json!({"rate": self.rate, "pinned": self.not_pinned.is_none(), "mixes": mixes})
+        let Memory { now_kib, peak_kib } = self.memory;
+        json!({
+            "rate": self.rate, "pinned": self.not_pinned.is_none(), "mixes": mixes,
+            "rssKiB": now_kib, "peakKiB": peak_kib,
+        })
     }
 
     pub(crate) fn table(&self) {
@@ -205,6 +214,12 @@ impl Found {
                 flat_out.took.percentile(99),
             ));
         }
+        let Memory { now_kib, peak_kib } = self.memory;
+        say(&format!(
+            "  memory of the service: {} MiB, at most {} MiB",
+            now_kib >> 10,
+            peak_kib >> 10
+        ));
         say("");
     }
 }

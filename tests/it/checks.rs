@@ -456,7 +456,7 @@ async fn a_record_that_is_made_anew_takes_the_run_that_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_at_a_commit_that_no_environment_has_is_found_and_concluded() {
-    let (mut world, _) = with_checks(20).await;
+    let (mut world, app) = with_checks(20).await;
     let (torn, lost) = world.open("torn", &one("CHANGES.md", "torn"));
     let (gone, over) = world.open("gone", &one("CHANGES.md", "gone"));
     let (number, head) = world.open("stays", &one("CHANGES.md", "stays"));
@@ -490,6 +490,9 @@ async fn a_run_at_a_commit_that_no_environment_has_is_found_and_concluded() {
         records.patch(&name, &PatchParams::default(), &Patch::Merge(none)).await.expect("patched");
         records.delete(&name, &DeleteParams::default()).await.expect("deleted");
     }
+    // Of our App and of our name, and of another installation.
+    let github = &world.stage.github;
+    github.check(REPOSITORY, app.id, &over, CONTEXT, Some("success")).expect("a run");
     let checks = found().await;
     let told: Vec<_> =
         checks.iter().map(|one| (one.revision.as_str(), one.reason.as_str())).collect();

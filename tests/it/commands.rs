@@ -8,7 +8,7 @@ use bivouac::crd::{Power, Request, RequestState, Want};
 use bivouac::sandbox::github::{CommentView, Role};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::apps_at_forge::as_an_app_with;
@@ -260,6 +260,30 @@ async fn a_death_between_the_deed_and_the_answer_repeats_neither() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deed_that_the_record_remembers_is_not_done_again() {
+    let world = World::new(30).await;
+    let (number, _) = world.camp("sparks").await;
+    done(&world, number, "/preview extend 1h", MAINTAINER).await;
+    let until = world.record(number).await.expect("a record").spec.lifetime.until;
+    // The same once more, as a process leaves it that dies between the deed and the answer.
+    let spec = all_requests(&world).await.remove(0).spec;
+    let name = format!("{NAME}-pr-{number}");
+    let done_by = json!({"metadata": {"annotations": {"bivouac.dev/request": "again"}}});
+    let records = world.stage.environments();
+    records.patch(&name, &PatchParams::default(), &Patch::Merge(done_by)).await.expect("patched");
+    let again = Request::new("again", spec);
+    requests(&world).create(&kube::api::PostParams::default(), &again).await.expect("made");
+    let state = world
+        .until("it is answered", async || {
+            let found = requests(&world).get_opt("again").await.expect("an answer")?;
+            found.status.map(|status| status.state).filter(|s| *s != RequestState::Pending)
+        })
+        .await;
+    assert_eq!(state, RequestState::Done);
+    assert_eq!(world.record(number).await.expect("a record").spec.lifetime.until, until);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_not_is_told_so_and_nothing_happens() {
     let world = World::new(8).await;
     let (number, head) = world.camp("sparks").await;
@@ -349,6 +373,26 @@ async fn bots_are_not_listened_to_unless_they_are_listed() {
     world.sleep(SWEEP * 2).await;
     assert!(world.namespace(number).await.is_some());
     assert_eq!(replies(&world, number), []);
+    // Nor by another entrance.
+    let request: Request = serde_json::from_value(json!({
+        "apiVersion": "bivouac.dev/v1alpha1",
+        "kind": "Request",
+        "metadata": {"name": "ui-2", "namespace": NAMESPACE},
+        "spec": {
+            "environment": format!("{NAME}-pr-{number}"), "verb": "down",
+            "from": {"kind": "dashboard"}, "by": {"login": "helper[bot]", "id": 7, "bot": true},
+            "at": world.stage.clock.now(),
+        },
+    }))
+    .expect("a Request");
+    requests(&world).create(&kube::api::PostParams::default(), &request).await.expect("made");
+    let why = world
+        .until("it is answered", async || {
+            let found = requests(&world).get_opt("ui-2").await.expect("an answer")?;
+            found.status.and_then(|status| status.message)
+        })
+        .await;
+    assert_eq!(why, "bots give no commands, unless `commands.bots` lists them");
     world.policy(json!({"commands": {"bots": ["helper[bot]"]}})).await;
     world.sleep(Duration::from_secs(5)).await;
     done(&world, number, "/preview down", "helper[bot]").await;

@@ -8,8 +8,11 @@ use bivouac::apply::Target;
 use bivouac::controller::leftovers::{Search, end_deployments, find};
 use bivouac::forge::Apis;
 use bivouac::sandbox::github::DeploymentView;
+use bivouac::seams::body;
+use http::Request;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::support::{SWEEP, World, one, start};
 
@@ -28,6 +31,22 @@ async fn went(world: &World, head: &str, states: &[&str]) -> Vec<DeploymentView>
             (all == states).then_some(found)
         })
         .await
+}
+
+/// A deployment that somebody else makes.
+async fn made_by_another(world: &World, sha: &str, task: &str) {
+    let wanted = json!({
+        "ref": sha, "task": task, "environment": "preview", "auto_merge": false,
+        "required_contexts": [], "transient_environment": true,
+    });
+    let url = format!("http://github.test/api/v3/repos/{REPOSITORY}/deployments");
+    let request = Request::post(url)
+        .header("authorization", format!("Bearer {}", world.stage.tokens.maintainer))
+        .header("content-type", "application/json")
+        .body(body(wanted.to_string()))
+        .expect("a request");
+    let answer = world.stage.github.transport().oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), 201);
 }
 
 /// Nothing is active.
@@ -281,12 +300,14 @@ async fn deployments_of_nobody_are_found_and_ended_by_hand() {
         allow_http: true,
         comments_since: start(),
     };
+    // Somebody else's, under our task, is none of ours.
+    made_by_another(&world, &lost, &format!("bivouac:demo:pr-{torn}")).await;
     let found = find(&search, &|_| {}).await.expect("they can be looked for");
     let orphans: Vec<_> =
         found.deployments.iter().map(|d| (d.pull_request, d.revision.as_str())).collect();
     assert_eq!(orphans, [(Some(torn), lost.as_str())]);
     assert_eq!(end_deployments(&found.deployments).await, []);
-    went(&world, &lost, &["success inactive"]).await;
+    went(&world, &lost, &["success inactive", ""]).await;
     went(&world, &stays, &["success"]).await;
     let found = find(&search, &|_| {}).await.expect("they can be looked for");
     assert!(found.deployments.is_empty());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bivouac::app::stage::{FIRST, MAINTAINER, NAME, NAMESPACE, REPOSITORY, Stage};
 use bivouac::controller::checkup::{Checkup, Found, Weight, examine};
+use bivouac::crd::Repository;
 use bivouac::forge::Apis;
 use bivouac::sandbox::github::HookConfig;
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
@@ -233,4 +234,16 @@ async fn what_is_wrong_in_the_cluster_is_named_with_what_to_change() {
     secrets.delete(NAME, &DeleteParams::default()).await.expect("deleted");
     let now = found(&world).await;
     assert!(advice(&now, "there is no Secret campfire").contains("docs/github.md"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_took_the_name_of_another_is_told_from_it() {
+    let mut world = World::new(6).await;
+    world.stage.kill_replica(FIRST).await;
+    let api: Api<Repository> = Api::namespaced(world.stage.admin.clone(), NAMESPACE);
+    let patch = Patch::Merge(json!({"status": {"forge": {"repositoryId": 1}}}));
+    api.patch_status(NAME, &PatchParams::default(), &patch).await.expect("a status");
+    let now = found(&world).await;
+    let cure = advice(&now, "is another repository than the one that is served");
+    assert!(cure.contains("delete the Repository"), "{cure}");
 }

@@ -191,6 +191,15 @@ fn the_table_of_who_may() {
 }
 
 #[test]
+fn an_author_who_can_not_read_any_more_is_nobodys() {
+    let standing = |level, author| Standing { level, author, member: false };
+    assert!(may(&Rule::Author, standing(Level::Read, true)));
+    assert!(may(&Rule::Author, standing(Level::Write, false)));
+    assert!(!may(&Rule::Author, standing(Level::Triage, false)));
+    assert!(!may(&Rule::Author, standing(Level::None, true)));
+}
+
+#[test]
 fn a_team_is_nobody_else() {
     let team = Rule::parse("team:on-call").expect("a rule");
     let standing = |level, member| Standing { level, author: true, member };

@@ -26,6 +26,8 @@ use crate::seams::Clock;
 const MARGIN: chrono::Duration = chrono::Duration::minutes(5);
 /// A token that is older was perhaps given before the installation was changed; a younger one was not, for all we know.
 const SETTLED: chrono::Duration = chrono::Duration::minutes(5);
+/// The name of an App is asked for again after this.
+const SLUG: chrono::Duration = chrono::Duration::hours(1);
 /// GitHub's tokens live for an hour; an answer that says more is not believed, because clocks differ.
 const LONGEST: chrono::Duration = chrono::Duration::hours(1);
 
@@ -43,6 +45,8 @@ pub(in crate::forge) struct Tokens {
     renewal: tokio::sync::Mutex<Option<ForgeError>>,
     /// Renewals that have ended, well or not.
     ended: AtomicU64,
+    /// Name of the App, and until when it counts.
+    slug: Mutex<Option<(String, DateTime<Utc>)>>,
 }
 
 #[derive(Clone)]
@@ -110,6 +114,7 @@ impl Tokens {
             kept: Mutex::default(),
             renewal: tokio::sync::Mutex::default(),
             ended: AtomicU64::new(0),
+            slug: Mutex::default(),
         }
     }
 
@@ -178,9 +183,21 @@ impl Tokens {
     }
 
     /// The name by which the App writes is made of this.
+    /// Asked once in an hour: an App may be renamed.
     pub(in crate::forge) async fn slug(&self, api: &Api) -> Result<String, ForgeError> {
+        let known = self.slug.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((slug, until)) = known
+            && self.clock.now() < until
+        {
+            return Ok(slug);
+        }
         match self.ask(api, Call::get("/app")).await? {
-            AppAnswer::Fine(reply) => Ok(reply.json::<Myself>()?.slug),
+            AppAnswer::Fine(reply) => {
+                let slug = reply.json::<Myself>()?.slug;
+                let known = Some((slug.clone(), self.clock.now() + SLUG));
+                *self.slug.lock().unwrap_or_else(PoisonError::into_inner) = known;
+                Ok(slug)
+            }
             AppAnswer::Refused { message, .. } => Err(self.refused("GET /app", message)),
         }
     }
