@@ -252,6 +252,15 @@ impl Teller {
         }
     }
 
+    /// The forge has a later text of the record than the record knows: its notes were lost, or it was put back. Who still
+    /// leads after the pause goes on from there; who does not may not write.
+    fn is_behind(&self, job: &Job, theirs: u64) {
+        let known = self.told(&job.uid, job.recorded.as_ref()).unwrap_or_default();
+        let sequence = i64::try_from(theirs).unwrap_or(i64::MAX).max(known.sequence);
+        let theirs = CommentRecord { sequence, ..known }.of_unknown_text();
+        self.state().told.insert(job.record.clone(), (job.uid.clone(), theirs));
+    }
+
     /// The status says it now.
     fn noted(&self, record: &str, comment: &CommentRecord) {
         let mut state = self.state();
@@ -363,12 +372,17 @@ async fn write(context: &Context, job: &Job) -> Outcome {
         }),
         Ok(Ok(None)) => Outcome::Outdated,
         Ok(Err(error)) if error.ends_the_telling() => failed(NOT_TOLD, chain(&error), NOT_SOON),
-        Ok(Err(error)) => match error.class() {
-            ForgeClass::Transient { not_before: Some(until) } => {
-                Outcome::Failed { reason: OWED, message: chain(&error), until }
+        Ok(Err(error)) => {
+            if let ReportError::Superseded { theirs, .. } = error {
+                context.teller.is_behind(job, theirs);
             }
-            _ => failed(OWED, chain(&error), AGAIN),
-        },
+            match error.class() {
+                ForgeClass::Transient { not_before: Some(until) } => {
+                    Outcome::Failed { reason: OWED, message: chain(&error), until }
+                }
+                _ => failed(OWED, chain(&error), AGAIN),
+            }
+        }
         Err(_) => failed(OWED, "the forge did not answer in time".into(), AGAIN),
     }
 }

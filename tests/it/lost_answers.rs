@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bivouac::app::stage::{FIRST, REPOSITORY};
+use bivouac::app::stage::{FIRST, NAME, REPOSITORY};
 use bivouac::sandbox::github::Fault;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{World, one};
 
 /// Longer than a write that is not answered, and the pause after it.
 const LONG: Duration = Duration::from_secs(300);
@@ -97,4 +98,27 @@ async fn a_text_that_was_written_in_the_last_moment_of_a_process_does_not_stay()
     world.sleep(LONG).await;
     let text = world.comment(number).expect("a comment");
     assert!(text.contains("### Preview is switched off"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_lost_its_notes_goes_on_from_what_the_comment_says() {
+    let mut world = World::new(5).await;
+    let (number, _) = world.camp("sparks").await;
+    for change in ["more", "even more"] {
+        let head = world.push("sparks", &one("CHANGES.md", change));
+        world.ready(number, &head).await;
+        world.sleep(LONG).await;
+    }
+    world.stage.kill_replica(FIRST).await;
+    let report = world.status(number).await.expect("a status").report.expect("a report");
+    let noted = report.comment.expect("a comment").sequence;
+    assert!(noted > 3, "{noted} texts");
+    let name = format!("{NAME}-pr-{number}");
+    let put_back = json!({"status": {"report": {"comment": {"sequence": noted - 3}}}});
+    let patch = Patch::Merge(put_back);
+    let records = world.stage.environments();
+    records.patch_status(&name, &PatchParams::default(), &patch).await.expect("a record of before");
+    world.stage.start_replica(FIRST).expect("a process");
+    world.ask(number, json!({"want": "Down"})).await;
+    world.told(number, "### Preview is switched off").await;
 }
