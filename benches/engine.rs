@@ -123,7 +123,7 @@ async fn stopped() {
 async fn measure(args: &Args) -> Result<(), BoxError> {
     let began = Instant::now();
     if args.many {
-        let found = many::measure(args).await?;
+        let found = Box::pin(many::measure(args)).await?;
         if args.json { say(&found.json(args).to_string()) } else { found.table(args) }
     } else {
         let folder = tempfile::tempdir()?;

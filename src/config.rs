@@ -62,9 +62,13 @@ pub struct Raw {
     /// who they are, as 0.0.0.0:8081; empty: this replica has none
     #[arg(long, env = "BIVOUAC_GATE_LISTEN", default_value = "")]
     gate_listen: String,
-    /// The gate's own address, as https://gate.example.com: people sign in there who want to see a protected preview. Not
-    /// within a domain of previews. Without it protected previews are closed to people
-    #[arg(long, env = "BIVOUAC_GATE_URL", default_value = "")]
+    #[arg(
+        long,
+        env = "BIVOUAC_GATE_URL",
+        default_value = "",
+        help = "The gate's own address, as https://gate.example.com: people sign in there who want to see a protected \
+                preview. Not within a domain of previews. Without it protected previews are closed to people"
+    )]
     gate_url: String,
     /// How long connections through the gate go on after the service was asked to end, as 2m. A pod needs that time, too
     #[arg(long, env = "BIVOUAC_GATE_DRAIN", default_value = "2m", value_parser = duration)]
@@ -193,6 +197,26 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number with m, h or d".to_owned())
 }
 
+fn gate_url_of(text: &str) -> Result<Option<Origin>, InvalidSetting> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Origin::parse(text).map(Some).map_err(|_| InvalidSetting {
+        flag: "gate-url",
+        value: text.to_owned(),
+        rule: "write https://HOST or https://HOST:PORT, without a path; http is for localhost only",
+    })
+}
+
+fn probe_address_of(text: Option<String>) -> Result<Option<ProbeAddress>, InvalidSetting> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|InvalidProbeAddress| InvalidSetting {
+        flag: "probe-address",
+        value: text,
+        rule: "write HOST:PORT, a name or an address of the ingress controller and its port",
+    })
+}
+
 impl Raw {
     /// The valid form, or the first setting that has none.
     pub fn settings(self) -> Result<Settings, InvalidSetting> {
@@ -259,22 +283,8 @@ impl Raw {
         if let Some(name) = &gate_service {
             label("gate-service", name)?;
         }
-        let probe_address = match probe_address.filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|InvalidProbeAddress| {
-                let rule =
-                    "write HOST:PORT, a name or an address of the ingress controller and its port";
-                InvalidSetting { flag: "probe-address", value: text, rule }
-            })?),
-        };
-        let gate_url = match gate_url.as_str() {
-            "" => None,
-            text => Some(Origin::parse(text).map_err(|_| InvalidSetting {
-                flag: "gate-url",
-                value: text.to_owned(),
-                rule: "write https://HOST or https://HOST:PORT, without a path; http is for localhost only",
-            })?),
-        };
+        let probe_address = probe_address_of(probe_address)?;
+        let gate_url = gate_url_of(&gate_url)?;
         Ok(Settings {
             instance: Instance {
                 name,

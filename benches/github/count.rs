@@ -28,7 +28,7 @@ fn kind(request: &RequestRecord) -> String {
     let mut parts = parts.as_slice();
     let mut kind = String::new();
     if let ["", "repos", _, _, rest @ ..] = parts {
-        kind.push_str("…");
+        kind.push('…');
         parts = rest;
     }
     for (index, part) in parts.iter().enumerate() {

@@ -175,10 +175,10 @@ impl Found {
         say(&format!("calls for the life of a pull request, as {}:", self.login.word()));
         let row = |name: &str, of: &dyn Fn(&Count) -> usize| {
             let cells: Vec<usize> = self.steps.iter().map(|(_, count)| of(count)).collect();
-            let line: String = cells.iter().map(|cell| format!("{cell:>8}")).collect();
+            let line = columns(&cells);
             say(&format!("{name:<58}{line}{:>8}", cells.iter().sum::<usize>()));
         };
-        let heads: String = self.steps.iter().map(|(step, _)| format!("{step:>8}")).collect();
+        let heads = columns(&self.steps.iter().map(|(step, _)| step).collect::<Vec<_>>());
         say(&format!("{:<58}{heads}{:>8}", "", "all"));
         let kinds: BTreeSet<&str> =
             self.steps.iter().flat_map(|(_, count)| count.kinds()).collect();
@@ -196,4 +196,9 @@ impl Found {
         row("points", &Count::points);
         say("");
     }
+}
+
+/// Cells of a row, each as wide as the others.
+fn columns<T: std::fmt::Display>(cells: &[T]) -> String {
+    cells.iter().fold(String::new(), |line, cell| format!("{line}{cell:>8}"))
 }

@@ -71,7 +71,9 @@ pub(crate) async fn measure(args: &Args) -> Result<Found, BoxError> {
     match found {
         Ok(mixes) => Ok(Found { not_pinned, rate: args.rate, mixes, memory: memory? }),
         Err(error) => {
-            log.iter().for_each(|line| say(line));
+            for line in &log {
+                say(line);
+            }
             Err(error)
         }
     }

@@ -202,6 +202,7 @@ impl Service {
     }
 
     /// The gate, when this replica has one.
+    #[must_use]
     pub fn gate(&self) -> Option<Gate> {
         self.gate.clone()
     }

@@ -141,12 +141,7 @@ pub(super) async fn apply(
     }
     let began = context.clock.now();
     let ran = apply.run(context, record, &deployer, &fence).await;
-    let outcome = match &ran {
-        Ok(Paused::No(_)) => "done",
-        Ok(Paused::Until(_)) => "paused",
-        Err(_) => "failed",
-    };
-    measure::took(context, &APPLIES, outcome, began);
+    measure::took(context, &APPLIES, outcome(&ran), began);
     // Also when the run was cut off: what is left to others stays so.
     record.status.yielded = dry_run::yielded_to_status(deployer.yielded());
     let applied = match ran {
@@ -169,6 +164,15 @@ pub(super) async fn apply(
     turn.note_end(record, context.clock.now());
     record.save(context).await?;
     look(context, record, served, decision).await
+}
+
+/// What became of an apply, in one word for metrics.
+fn outcome(ran: &Result<Paused, ReconcileError>) -> &'static str {
+    match ran {
+        Ok(Paused::No(_)) => "done",
+        Ok(Paused::Until(_)) => "paused",
+        Err(_) => "failed",
+    }
 }
 
 /// The deployer of a prepared camp, for one run with `bundle`.

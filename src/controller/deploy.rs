@@ -32,7 +32,7 @@ use crate::domain::render_inputs::{ClusterFacts, Redeploy, RenderInputs, RenderR
 use crate::domain::status::{Judgement, bounded};
 
 /// Pause between two looks at a camp that wakes.
-const POLL: Duration = Duration::from_millis(300);
+pub(super) const POLL: Duration = Duration::from_millis(300);
 
 /// Reason of a bundle that the camp's quota has no room for.
 const OVER_QUOTA: &str = "OverQuota";
@@ -47,15 +47,22 @@ pub(super) async fn bring_up(
     let now = context.clock.now();
     camp::assign_names(context, record, &served.policy, now).await?;
     observe::note_end(context, record, &served.policy);
-    let mut turn = power::turn(context, record, served, decision, now).await?;
+    let turn = power::turn(context, record, served, decision, now).await?;
+    if let Some(next) = passing::first(context, record, served, decision).await? {
+        return Ok(next);
+    }
+    bring_up_as(context, record, served, decision, turn).await
+}
+
+/// The same, once it is known how the camp is and how it is to be.
+async fn bring_up_as(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    mut turn: Turn,
+) -> Result<Next, ReconcileError> {
     let pinned = pin::held(record);
-    passing::note_asked(context, record, &served.policy);
-    if passing::lacks_gate(context, &served.policy) {
-        return passing::refuse(context, record, served, decision).await;
-    }
-    if passing::is_early(context, record, &served.policy) {
-        return Ok(Next::requeue(POLL));
-    }
     // A camp that somebody deleted is made again from its first object on.
     let stands = decision.action == Action::Keep && record.status.namespace_uid.is_some();
     let facts = context.target.facts().await.map_err(ReconcileError::Apply)?;
@@ -65,19 +72,15 @@ pub(super) async fn bring_up(
         && !power::is_busy(record.stored())
     {
         let inputs = inputs(record, served, pinned.as_ref(), None, &facts)?;
-        if let Some(next) =
-            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
-        {
+        let turned =
+            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?;
+        if let Some(next) = turned {
             return Ok(next);
         }
         turn = turn.as_noted(record);
     }
     let turning = passing::is_turning(context, record, &served.policy);
-    let rendered = match &pinned {
-        Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
-        None => merge::rendered(record, branches::at(record, &served.policy)),
-    };
-    let merge = match rendered {
+    let merge = match rendered(record, served, pinned.as_ref()) {
         Rendered::Head => None,
         Rendered::Merge(commit) => Some(commit),
         Rendered::Conflict(why) => {
@@ -98,29 +101,18 @@ pub(super) async fn bring_up(
         && (!passing::is_refused(record) || passing::passes(context, &served.policy))
         && !fits_now(context, record, served, &mut inputs).await?
     {
-        guardrails::keep(context, record, served, None).await?;
-        if let Some(next) =
-            power::turn_what_runs(context, record, served, decision, &inputs, turn).await?
-        {
-            return Ok(next);
-        }
-        // A commit that can't be rendered stays so; only other inputs help.
-        show_refusal(context, record);
-        record.save(context).await?;
-        tell::tell(context, record, served, &Telling::of(decision));
-        return Ok(until(context, record, context.intervals.resync));
+        return stay_refused(context, record, served, decision, &inputs, turn).await;
     }
-    let held_back = same && (admit::holds_back(record, &inputs.inputs_digest()));
+    let held_back = same && admit::holds_back(record, &inputs.inputs_digest());
     let settled = same && !held_back && record.status.holds("Applied") && stands && !turning;
-    if settled && turn == Turn::Asleep {
+    if settled && matches!(turn, Turn::Asleep | Turn::Awake) {
         guardrails::keep(context, record, served, Some(&inputs)).await?;
         passing::settle(context, record, &served.policy);
-        return power::rest(context, record, served, decision).await;
-    }
-    if settled && turn == Turn::Awake {
-        guardrails::keep(context, record, served, Some(&inputs)).await?;
-        passing::settle(context, record, &served.policy);
-        return look(context, record, served, decision).await;
+        return if turn == Turn::Asleep {
+            power::rest(context, record, served, decision).await
+        } else {
+            look(context, record, served, decision).await
+        };
     }
     // What slept wakes as it was before anything new is applied to it: a migration needs its database.
     if turn == Turn::Wakes
@@ -168,6 +160,34 @@ pub(super) async fn bring_up(
     let camp = Camp { stands, same: same && !held_back && !turning };
     let built = Built { inputs, bundle, digest, camp, again, pinned, turn };
     applying::apply(context, record, served, decision, &built).await
+}
+
+/// Which commit is rendered: that of the pin, or the head by itself or merged, as the Repository says.
+fn rendered(record: &Record, served: &Served, pinned: Option<&Pinned>) -> Rendered {
+    match pinned {
+        Some(Pinned { merge, .. }) => merge.clone().map_or(Rendered::Head, Rendered::Merge),
+        None => merge::rendered(record, branches::at(record, &served.policy)),
+    }
+}
+
+/// A commit that can't be rendered stays so; only other inputs help.
+async fn stay_refused(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+    inputs: &RenderInputs,
+    turn: Turn,
+) -> Result<Next, ReconcileError> {
+    guardrails::keep(context, record, served, None).await?;
+    let turned = power::turn_what_runs(context, record, served, decision, inputs, turn).await?;
+    if let Some(next) = turned {
+        return Ok(next);
+    }
+    show_refusal(context, record);
+    record.save(context).await?;
+    tell::tell(context, record, served, &Telling::of(decision));
+    Ok(until(context, record, context.intervals.resync))
 }
 
 /// The fence around what is done for the record as it is stored now.

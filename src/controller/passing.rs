@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use super::Context;
 use super::build::{Refusal, finding_entry};
-use super::deploy::{judge, until};
+use super::deploy::{POLL, judge, until};
 use super::error::ReconcileError;
 use super::guardrails;
 use super::power::{self, Turn};
@@ -50,8 +50,23 @@ pub(super) fn passes(context: &Context, policy: &Policy) -> bool {
     gate::passes(policy) && context.gate_service.is_some()
 }
 
+/// What comes before anything is done about a camp: what its Repository asks of the gate is noted. `Some`: nothing else is
+/// done now.
+pub(super) async fn first(
+    context: &Context,
+    record: &mut Record,
+    served: &Served,
+    decision: &Decision,
+) -> Result<Option<Next>, ReconcileError> {
+    note_asked(context, record, &served.policy);
+    if lacks_gate(context, &served.policy) {
+        return refuse(context, record, served, decision).await.map(Some);
+    }
+    Ok(is_early(context, record, &served.policy).then(|| Next::requeue(POLL)))
+}
+
 /// Whether a camp with this policy may stand in front of nobody: it is to be protected, and nobody does that.
-pub(super) fn lacks_gate(context: &Context, policy: &Policy) -> bool {
+fn lacks_gate(context: &Context, policy: &Policy) -> bool {
     policy.gate.protect && context.gate_service.is_none()
 }
 
@@ -87,7 +102,7 @@ pub(super) fn is_refused(record: &Record) -> bool {
 }
 
 /// Notes that the gate is asked for, or is not any more; and when pods hear it alone.
-pub(super) fn note_asked(context: &Context, record: &mut Record, policy: &Policy) {
+fn note_asked(context: &Context, record: &mut Record, policy: &Policy) {
     let now = context.clock.now();
     let asked = is_asked(context, policy);
     note_why(context, record, policy);
@@ -154,7 +169,7 @@ pub(super) fn keepers(context: &Context, record: &Record, policy: &Policy) -> Op
 }
 
 /// Whether it is not known yet who the gatekeepers are: what was written then would be written again in a moment.
-pub(super) fn is_early(context: &Context, record: &Record, policy: &Policy) -> bool {
+fn is_early(context: &Context, record: &Record, policy: &Policy) -> bool {
     context.gate_service.is_some()
         && needs_way(context, record, policy)
         && !context.gate.is_known(context.clock.now())
@@ -241,7 +256,7 @@ pub(super) fn misfits(ways: &Routes) -> Refusal {
 }
 
 /// A camp that is to be protected is not opened where nobody protects it; one that stands is closed.
-pub(super) async fn refuse(
+async fn refuse(
     context: &Context,
     record: &mut Record,
     served: &Served,

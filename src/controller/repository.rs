@@ -256,12 +256,7 @@ async fn stages(
     }
     let soonest = Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
-    match sign_in::judge(context.gate_host.as_deref(), repository) {
-        Some(said) => {
-            set_condition(&mut status.conditions, &said, repository.metadata.generation, now);
-        }
-        None => status.conditions.retain(|one| one.r#type != sign_in::SIGN_IN),
-    }
+    sign_in::note(context.gate_host.as_deref(), repository, &mut status.conditions, now);
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };

@@ -1,17 +1,32 @@
 //! PURE · whether people can be let in to the protected previews of a Repository, as far as the service's own settings say:
 //! a condition of the Repository. It closes nothing: the gate lets nobody in where this says no.
 
-use crate::crd::Repository;
+use chrono::{DateTime, Utc};
+
+use crate::crd::{Condition, Repository, set_condition};
 use crate::domain::status::Judgement;
 
 /// The condition; only a Repository with `url.protect` has it.
-pub(super) const SIGN_IN: &str = "SignIn";
+const SIGN_IN: &str = "SignIn";
+
+/// Says it among the conditions of a Repository.
+pub(super) fn note(
+    gate: Option<&str>,
+    repository: &Repository,
+    conditions: &mut Vec<Condition>,
+    now: DateTime<Utc>,
+) {
+    match judge(gate, repository) {
+        Some(said) => set_condition(conditions, &said, repository.metadata.generation, now),
+        None => conditions.retain(|one| one.r#type != SIGN_IN),
+    }
+}
 
 /// What is to be said; `None`: nobody is asked who he is.
 ///
 /// The gate's own host may not be within the domain of previews. There a pull request's page could set cookies for it,
 /// would be of the same site, so that its requests bring the cookies of a sign-in, and could be given the very name.
-pub(super) fn judge(gate: Option<&str>, repository: &Repository) -> Option<Judgement> {
+fn judge(gate: Option<&str>, repository: &Repository) -> Option<Judgement> {
     let url = &repository.spec.url;
     url.protect.as_ref()?;
     let Some(gate) = gate else {

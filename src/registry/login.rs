@@ -18,7 +18,7 @@ use crate::domain::admit::images::ImageRef;
 const TOKEN_BYTES: usize = 64 << 10;
 
 #[derive(Deserialize)]
-struct Token {
+struct Granted {
     #[serde(default)]
     token: String,
     #[serde(default)]
@@ -94,8 +94,8 @@ impl Registries {
             }
         }
         let bytes = read(answer.body, TOKEN_BYTES).await;
-        let token: Option<Token> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Token { token, access_token, expires_in } =
+        let token: Option<Granted> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Granted { token, access_token, expires_in } =
             token.ok_or_else(|| Failure::Trouble(format!("{realm_host} gives no token")))?;
         let token = if token.is_empty() { access_token } else { token };
         if !is_token(&token) {

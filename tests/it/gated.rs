@@ -199,7 +199,7 @@ spec:
             status.findings.first().filter(|_| refused).cloned()
         })
         .await;
-    assert_eq!(found.rule, "BR018", "{found:?}");
+    assert_eq!(found.rule, "BR018 gate", "{found:?}");
     assert!(found.message.contains("backend-protocol"), "{found:?}");
     world.told(number, "### Preview is refused").await;
     let (code, page) = world.page(number).await.expect("an answer");

@@ -103,7 +103,6 @@ async fn a_preview_that_nobody_uses_sleeps_and_a_visitor_wakes_it() {
     done(&world, number, "/preview extend 1h", MAINTAINER).await;
     world.sleep(2 * MINUTE).await;
     assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
-    world.stage.github.requests();
     let (state, _) = ask(&world, number, "gate-3", "wake").await;
     assert_eq!(state, RequestState::Done);
     let (state, message) = ask(&world, number, "gate-4", "wake").await;

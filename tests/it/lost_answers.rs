@@ -104,7 +104,7 @@ async fn a_text_that_was_written_in_the_last_moment_of_a_process_does_not_stay()
 async fn a_record_that_lost_its_notes_goes_on_from_what_the_comment_says() {
     let mut world = World::new(5).await;
     let (number, _) = world.camp("sparks").await;
-    for change in ["more", "even more"] {
+    for change in ["more", "even more", "still more", "enough"] {
         let head = world.push("sparks", &one("CHANGES.md", change));
         world.ready(number, &head).await;
         world.sleep(LONG).await;

@@ -63,4 +63,5 @@ mod steady;
 mod supersede;
 mod support;
 mod teardown;
+mod waking;
 mod waves;

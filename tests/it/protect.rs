@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::commands::{all_requests, done};
-use crate::support::World;
+use crate::support::{World, one};
 
 const PASSWORD: &str = "sparks fly upward";
 const TOKEN: &str = "a-token-for-end-to-end-tests";
@@ -103,7 +103,7 @@ impl Browser {
                 return page;
             }
         }
-        panic!("led in a circle, last to {}", page.url);
+        unreachable!("led in a circle, last to {}", page.url);
     }
 
     /// The page that offers the ways in.
@@ -194,12 +194,26 @@ async fn condition(world: &World) -> Option<(String, String)> {
     Some((found.status, found.reason))
 }
 
+/// A camp that is ready; its page is not for everybody.
+async fn closed_camp(world: &World) -> (u64, String) {
+    let (number, head) = world.open("sparks", &one("CHANGES.md", "sparks"));
+    world
+        .until("it is ready, and says so", async || {
+            let status = world.status(number).await?;
+            let ready = status.holds("Ready") && status.revision.as_deref() == Some(head.as_str());
+            let comment = world.comment(number).filter(|_| ready)?;
+            (comment.contains("### Preview is ready") && comment.contains(&head)).then_some(())
+        })
+        .await;
+    (number, head)
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_can_read_the_repository_signs_in_and_sees_the_preview() {
     let world = World::new(720).await;
     world.stage.github.make_private(REPOSITORY).expect("private");
     protected(&world, all_ways()).await;
-    let (number, head) = world.camp("sparks").await;
+    let (number, head) = closed_camp(&world).await;
     let url = address(&world, number).await;
     behind_the_gate(&world, &url).await;
     world
@@ -243,7 +257,7 @@ async fn who_can_read_the_repository_signs_in_and_sees_the_preview() {
 async fn only_who_is_let_in_wakes_a_protected_preview() {
     let world = World::new(721).await;
     protected(&world, all_ways()).await;
-    let (number, _) = world.camp("sparks").await;
+    let (number, _) = closed_camp(&world).await;
     let url = address(&world, number).await;
     behind_the_gate(&world, &url).await;
     done(&world, number, "/preview sleep", MAINTAINER).await;
@@ -283,7 +297,7 @@ async fn only_who_is_let_in_wakes_a_protected_preview() {
 async fn a_missing_secret_closes_a_preview_and_a_changed_one_ends_what_it_opened() {
     let world = World::new(722).await;
     protected(&world, json!({"password": {"secretName": "doors", "key": "password"}})).await;
-    let (number, _) = world.camp("sparks").await;
+    let (number, _) = closed_camp(&world).await;
     let url = address(&world, number).await;
     behind_the_gate(&world, &url).await;
     let mut somebody = Browser::default();

@@ -263,10 +263,7 @@ impl Stage {
         }
         let door = ingress.transport();
 
-        let github_url = match &listeners {
-            None => "http://github.test".to_owned(),
-            Some(listeners) => format!("http://{}", listeners.github.local_addr()?),
-        };
+        let github_url = github_url(listeners.as_ref())?;
         let github = GitHub::new(folder.join("github"), &github_url, clock.clone(), rng.fork());
         let accounts = Accounts::populate(&github, &rng)?;
 
@@ -524,6 +521,13 @@ async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     if let Err(error) = served {
         tracing::error!("the webhook server ended: {error}");
     }
+}
+
+fn github_url(listeners: Option<&Listeners>) -> std::io::Result<String> {
+    Ok(match listeners {
+        None => "http://github.test".to_owned(),
+        Some(listeners) => format!("http://{}", listeners.github.local_addr()?),
+    })
 }
 
 fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, BoxError> {

@@ -144,10 +144,10 @@ pub(super) fn leave_out_of_answer(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn with(name: http::HeaderName, values: &[&str]) -> HeaderMap {
+    fn with(name: &http::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers
     }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_value_is_found_under_its_whole_name_only() {
         let values =
-            |cookies: &[&str], secure| Cookie::Session.values(&with(COOKIE, cookies), secure);
+            |cookies: &[&str], secure| Cookie::Session.values(&with(&COOKIE, cookies), secure);
         assert_eq!(
             values(&["a=b; __Host-bivouac=one", "__Host-bivouac=two;c=d"], true),
             ["one", "two"]
@@ -205,11 +205,11 @@ mod tests {
             (&["my-bivouac=1; bivouac2=2"], &["my-bivouac=1; bivouac2=2"]),
             (&["a=1;;b=2"], &["a=1;;b=2"]),
         ] {
-            let mut headers = with(COOKIE, sent);
+            let mut headers = with(&COOKIE, sent);
             leave_out_of_request(&mut headers);
             assert_eq!(left(&headers, COOKIE), kept, "{sent:?}");
         }
-        let mut headers = with(COOKIE, &["a=\u{e9}; bivouac=s"]);
+        let mut headers = with(&COOKIE, &["a=\u{e9}; bivouac=s"]);
         leave_out_of_request(&mut headers);
         assert_eq!(headers[COOKIE].as_bytes(), "a=\u{e9}".as_bytes());
     }
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn no_app_sets_overwrites_or_deletes_a_cookie_of_ours() {
         let mut headers = with(
-            SET_COOKIE,
+            &SET_COOKIE,
             &[
                 "__Host-bivouac=forged; Path=/; Secure",
                 "theirs=1; Path=/",
@@ -239,7 +239,7 @@ mod tests {
             ("\"*\"", false),
             ("\"cache\"", true),
         ] {
-            let mut headers = with(name.clone(), &[sent]);
+            let mut headers = with(&name, &[sent]);
             leave_out_of_answer(&mut headers);
             assert_eq!(headers.contains_key(&name), stays, "{sent}");
         }

@@ -75,7 +75,7 @@ impl Protect {
         let query = uri.query().unwrap_or_default();
         match (uri.path(), method == Method::GET) {
             (SIGN_IN, true) => return self.begin(ready, headers, query).await.map(Err),
-            ("/.bivouac/enter", true) => return self.enter(ready, headers, query).await.map(Err),
+            ("/.bivouac/enter", true) => return self.enter(ready, headers, query).map(Err),
             ("/.bivouac/sign-out", get) => return Ok(Err(sign_out(ready, request, get))),
             _ => {}
         }
@@ -147,7 +147,7 @@ impl Protect {
     }
 
     /// Back from the gate's host. The cookie that this browser was given goes with it, so that the word is good once.
-    async fn enter(
+    fn enter(
         &self,
         ready: &Ready<'_>,
         headers: &HeaderMap,

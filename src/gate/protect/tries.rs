@@ -23,7 +23,10 @@ const LONGEST: usize = 64;
 
 /// The tries of the last minute.
 #[derive(Debug, Default)]
-pub(super) struct Tries(Mutex<BTreeMap<String, Vec<(DateTime<Utc>, String)>>>);
+pub(super) struct Tries(Mutex<BTreeMap<String, Vec<Try>>>);
+
+/// When, and by whom.
+type Try = (DateTime<Utc>, String);
 
 impl Tries {
     /// Notes a try, before it is known whether it is right: many at once can't get past the count. `false`: it is one too

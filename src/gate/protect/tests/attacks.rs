@@ -10,8 +10,10 @@ fn bent(word: &str) -> String {
 }
 
 async fn with_session(world: &World, url: &str, session: &str) -> bool {
-    let mut browser = Browser::default();
-    browser.more = vec![("cookie", format!("__Host-bivouac={session}"))];
+    let mut browser = Browser {
+        more: vec![("cookie", format!("__Host-bivouac={session}"))],
+        ..Browser::default()
+    };
     app(&browser.open(world, url).await).is_some()
 }
 
@@ -34,8 +36,10 @@ async fn nobody_reaches_the_app_without_having_shown_that_he_may() {
         (Method::GET, "/", vec![("authorization", "Bearer x")]),
         (Method::GET, "/", vec![("cookie", "__Host-bivouac=; __Host-bivouac=.; bivouac=x")]),
     ] {
-        let mut browser = Browser::default();
-        browser.more = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let mut browser = Browser {
+            more: headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            ..Browser::default()
+        };
         let page = browser.ask(&world, &method, &format!("{SHOP}{path}"), "").await;
         assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{method} {path} {headers:?}");
         assert!(app(&page).is_none());

@@ -49,8 +49,10 @@ async fn who_can_not_read_the_repository_is_told_so_and_stays_out() {
 #[tokio::test(start_paused = true)]
 async fn the_password_lets_in_and_its_tries_are_counted() {
     let world = World::new();
-    let mut somebody = Browser::default();
-    somebody.more = vec![("x-forwarded-for", "10.0.0.1, 203.0.113.5".into())];
+    let mut somebody = Browser {
+        more: vec![("x-forwarded-for", "10.0.0.1, 203.0.113.5".into())],
+        ..Browser::default()
+    };
     let ways = somebody.ways(&world, &format!("{SHOP}/a")).await;
     for wrong in ["", "correct horse ", "Correct horse", "x", "y"] {
         let page = somebody.submit(&world, &ways, wrong).await;
@@ -80,8 +82,7 @@ async fn the_password_lets_in_and_its_tries_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn a_program_with_the_token_gets_in_by_a_header_or_by_a_cookie() {
     let world = World::new();
-    let mut test = Browser::default();
-    test.more = vec![(BYPASS, TOKEN.into())];
+    let mut test = Browser { more: vec![(BYPASS, TOKEN.into())], ..Browser::default() };
     let page = test.ask(&world, &Method::POST, &format!("{SHOP}/api"), "x").await;
     let told = app(&page).expect("the app");
     assert_eq!((&told["program"], &told["visitor"]), (&true.into(), &Value::Null));
@@ -170,8 +171,8 @@ async fn what_is_not_protected_is_open_and_still_gets_nothing_of_the_gates() {
         shop.spec.url.protect = None;
         shop.spec.url.noindex = true;
     });
-    let mut anybody = Browser::default();
-    anybody.more = vec![("cookie", "__Host-bivouac=x; a=1".into()), (BYPASS, TOKEN.into())];
+    let more = vec![("cookie", "__Host-bivouac=x; a=1".into()), (BYPASS, TOKEN.into())];
+    let mut anybody = Browser { more, ..Browser::default() };
     let page = anybody.open(&world, SHOP).await;
     let told = app(&page).expect("the app")["headers"].to_string();
     assert!(told.contains("cookie: a=1") && !told.contains("bivouac"), "{told}");

@@ -9,8 +9,8 @@ async fn closed(world: &World, words: &str) {
         assert!(page.text.contains(words), "{words}: {}", page.text);
         assert_eq!(page.headers[header::RETRY_AFTER], "60");
     }
-    let mut asset = Browser::default();
-    asset.more = vec![("sec-fetch-mode", "no-cors".into())];
+    let mut asset =
+        Browser { more: vec![("sec-fetch-mode", "no-cors".into())], ..Browser::default() };
     assert!(app(&asset.open(world, SHOP).await).is_none());
 }
 
@@ -66,8 +66,8 @@ async fn a_secret_that_is_missing_short_or_unread_never_opens() {
     // A short token of programs is none, also for who knows it.
     world.set_secret("bypass", Some("nineteen characters"));
     later(5).await;
-    let mut test = Browser::default();
-    test.more = vec![(BYPASS, "nineteen characters".into())];
+    let mut test =
+        Browser { more: vec![(BYPASS, "nineteen characters".into())], ..Browser::default() };
     assert_eq!(test.open(&world, SHOP).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 

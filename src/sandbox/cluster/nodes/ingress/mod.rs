@@ -1,6 +1,6 @@
 //! The door for Ingress hosts: an HTTP request's host and path lead to an Ingress, a Service, a ready pod, and the file
 //! that the pod mounts from a ConfigMap. A websocket to a pod says back what it hears. A Service without selector leads to
-//! the addresses of its EndpointSlices, where somebody of this process may answer. It reads from watches, never by a
+//! the addresses of its `EndpointSlices`, where somebody of this process may answer. It reads from watches, never by a
 //! request of its own. I/O: the API server's watches; a listener, when it is given one.
 
 mod content;
