@@ -105,8 +105,8 @@ fn the_schema_of_a_repository_has_the_same_defaults_and_bounds() {
         )
         .and_then(serde_json::Value::as_object)
         .expect("the limits are in the schema");
-    // `progressDeadline`, `environments` and `perAuthor` bound nothing of a bundle.
-    assert_eq!(limits.len(), SETTABLE_LIMITS.len() + 3);
+    // `progressDeadline`, `environments`, `perAuthor` and `whenFull` bound nothing of a bundle.
+    assert_eq!(limits.len(), SETTABLE_LIMITS.len() + 4);
     for limit in SETTABLE_LIMITS {
         let schema = &limits[limit.name];
         if limit.name == "renderTime" {

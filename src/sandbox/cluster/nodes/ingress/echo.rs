@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_key_is_answered_as_the_rfc_has_it() {
-        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLBhtvHSFU5gXhS5jw9tD1ko=".to_owned());
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned());
     }
 
     #[tokio::test]

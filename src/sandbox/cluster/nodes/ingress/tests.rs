@@ -65,6 +65,7 @@ fn door(ready: bool) -> Ingress {
         (&INGRESSES, vec![ingress("i", rules)]),
         (&SERVICES, vec![service("web", "web"), service("none", "none")]),
         (&PODS, vec![pod("web-1", ready)]),
+        (&SLICES, Vec::new()),
         (
             &CONFIG_MAPS,
             vec![
