@@ -337,14 +337,17 @@ async fn an_app_that_takes_no_connection_is_said_to_and_without_a_key_nothing_wa
     world.policy(json!({"url": {"noindex": true}})).await;
     let (number, _) = world.camp("sparks").await;
     let host = host_of(&world, number).await;
-    // Nobody is behind the Service until another pod is ready.
+    // Nobody is behind the Service for a while.
     let pods: Api<Pod> =
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
-    let astray = Patch::Merge(json!({"metadata": {"labels": {"app": "nobody"}}}));
-    for pod in pods.list(&ListParams::default()).await.expect("a list").items {
-        let name = pod.metadata.name.expect("a name");
-        pods.patch(&name, &PatchParams::default(), &astray).await.expect("changed");
-    }
+    let call_them = async |app: &str| {
+        let label = Patch::Merge(json!({"metadata": {"labels": {"app": app}}}));
+        for pod in pods.list(&ListParams::default()).await.expect("a list").items {
+            let name = pod.metadata.name.expect("a name");
+            pods.patch(&name, &PatchParams::default(), &label).await.expect("changed");
+        }
+    };
+    call_them("nobody").await;
     let page = world
         .until("the gate says that the app does not answer", async || {
             let heard = open(&world, &host, "/").await;
@@ -355,8 +358,9 @@ async fn an_app_that_takes_no_connection_is_said_to_and_without_a_key_nothing_wa
     assert!(page.word().is_none(), "there is nothing to wake");
     let program = ask(&world, (Method::GET, &host, "/"), &[("user-agent", "curl/8")], "").await;
     assert!(program.text.starts_with("This preview does not answer"), "{}", program.text);
+    call_them("web").await;
     world
-        .until("another pod is ready, and the app answers", async || {
+        .until("a pod is behind it, and the app answers", async || {
             (open(&world, &host, "/").await.status == StatusCode::OK).then_some(())
         })
         .await;

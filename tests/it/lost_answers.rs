@@ -57,6 +57,22 @@ async fn a_deployment_that_was_made_in_the_last_moment_of_a_process_is_over_with
     assert_eq!(active(&world), 0, "{:?}", deployments(&world));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_forge_would_not_take_is_told_again_though_nothing_happens_any_more() {
+    let world = World::new(6).await;
+    let (number, _) = world.camp("sparks").await;
+    world.until("it is deployed", async || (active(&world) == 1).then_some(())).await;
+    world.stage.github.fault_next("POST", "/statuses", Fault::Status(403), 20);
+    world.ask(number, json!({"want": "Down"})).await;
+    world.told(number, "### Preview is switched off").await;
+    world.sleep(LONG).await;
+    assert_eq!(active(&world), 1, "it was refused: {:?}", deployments(&world));
+    world.stage.github.fail_no_more();
+    // A quarter of an hour after the refusal.
+    world.sleep(4 * LONG).await;
+    assert_eq!(active(&world), 0, "{:?}", deployments(&world));
+}
+
 /// Switched off and told so.
 async fn switched_off(world: &World) -> u64 {
     let (number, _) = world.camp("sparks").await;

@@ -53,6 +53,10 @@ impl Browser {
             .header("sec-fetch-dest", "document")
             .header("sec-fetch-site", if method == Method::POST { "same-origin" } else { "none" })
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if method == Method::POST {
+            let (scheme, _) = url.split_once("://").expect("a scheme");
+            request = request.header(header::ORIGIN, format!("{scheme}://{host}"));
+        }
         let kept = self.jar.entry(host.to_owned()).or_default();
         if !kept.is_empty() {
             let all: Vec<_> = kept.iter().map(|(name, value)| format!("{name}={value}")).collect();

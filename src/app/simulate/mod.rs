@@ -33,8 +33,9 @@ const START: &str = "2026-03-02T09:00:00Z";
 const CALM: Duration = Duration::from_secs(3 * 3600);
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(30);
-/// Two sweeps, and what they may lead to.
-const REST: Duration = Duration::from_secs(900);
+/// Two sweeps, and what they may lead to: what the forge would not take is told again after a quarter of an hour, and a
+/// camp that stands is looked at each five minutes.
+const REST: Duration = Duration::from_secs(1800);
 /// A quarter of an hour in which nothing is written.
 const QUIET: Duration = Duration::from_secs(900);
 

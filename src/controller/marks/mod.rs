@@ -123,10 +123,10 @@ pub(super) fn offer(context: &Context, record: &Record, served: &Served) {
         web: web.trim_end_matches(".git").to_owned(),
     };
     let now = context.clock.now();
-    if is_due(context, &job, &job.stored, now) {
-        context.marks.put(job, now);
-    } else {
-        context.marks.withdraw(record.name());
+    match due(context, &job, now) {
+        Due::Now => context.marks.put(job, now),
+        Due::Later(until) => context.marks.put_later(job, until),
+        Due::Never => context.marks.withdraw(record.name()),
     }
 }
 
@@ -138,14 +138,25 @@ pub(super) fn foresee(context: &Context, before: &Environment, record: &mut Envi
     deployment::foresee(record, wanted);
 }
 
-/// Whether something is due of a record and not refused.
-fn is_due(context: &Context, job: &Job, record: &Environment, now: DateTime<Utc>) -> bool {
-    let fine = |kind, basis: &str| !context.marks.is_refused(job, kind, basis, now);
-    let check = check::due(context, job, record, false);
-    let deployment = deployment::due(job, record, false);
-    check.is_some_and(|basis| fine(Kind::Check, &basis))
-        || deployment.is_some_and(|basis| fine(Kind::Deployment, &basis))
-        || (comment_is_unwanted(job, record) && fine(Kind::Comment, ""))
+/// When something is to be told of a record.
+enum Due {
+    Now,
+    /// All that is to be told was refused a moment ago.
+    Later(DateTime<Utc>),
+    Never,
+}
+
+/// Whether something is due of a record, and when it may be told.
+fn due(context: &Context, job: &Job, now: DateTime<Utc>) -> Due {
+    let record = &job.stored;
+    let check = check::due(context, job, record, false).map(|basis| (Kind::Check, basis));
+    let deployment = deployment::due(job, record, false).map(|basis| (Kind::Deployment, basis));
+    let comment = comment_is_unwanted(job, record).then(|| (Kind::Comment, String::new()));
+    let all = [check, deployment, comment].into_iter().flatten();
+    let mut times = all.map(|(kind, basis)| context.marks.refused_until(job, kind, &basis, now));
+    let Some(first) = times.next() else { return Due::Never };
+    // `None` is before every time: what is not refused may be told now.
+    times.fold(first, Option::min).map_or(Due::Now, Due::Later)
 }
 
 /// The comment was switched off after it was written.
@@ -223,7 +234,8 @@ async fn tell(context: &Context, job: &Job, told: &mut Told) -> Result<End, Reco
     let record = found.unwrap_or_else(|| job.stored.clone());
     let mut end = End::Done;
     let now = context.clock.now();
-    if comment_is_unwanted(job, &record) && !context.marks.is_refused(job, Kind::Comment, "", now) {
+    let fine = |kind, basis: &str| context.marks.refused_until(job, kind, basis, now).is_none();
+    if comment_is_unwanted(job, &record) && fine(Kind::Comment, "") {
         let comment = report_of(&record).and_then(|report| report.comment.as_ref());
         let id = comment.and_then(|comment| u64::try_from(comment.id).ok()).unwrap_or_default();
         let outcome = job.forge.delete_comment(id).await.map(|()| Brought::Done);
@@ -231,20 +243,42 @@ async fn tell(context: &Context, job: &Job, told: &mut Told) -> Result<End, Reco
         judge(context, job, (Kind::Comment, ""), outcome, told, &mut end);
     }
     if let Some(basis) = check::due(context, job, &record, gone)
-        && !context.marks.is_refused(job, Kind::Check, &basis, now)
+        && fine(Kind::Check, &basis)
     {
         let outcome = check::bring(context, job, &record, gone, told).await;
         judge(context, job, (Kind::Check, &basis), outcome, told, &mut end);
     }
     if let Some(basis) = deployment::due(job, &record, gone)
-        && !context.marks.is_refused(job, Kind::Deployment, &basis, now)
+        && fine(Kind::Deployment, &basis)
     {
         let comment = comment.as_ref().or_else(|| report_of(&record)?.comment.as_ref());
         let log_url = comment.map_or_else(|| job.page(&record), |comment| comment.url.clone());
         let outcome = deployment::bring(context, job, (&record, gone), log_url, told).await;
         judge(context, job, (Kind::Deployment, &basis), outcome, told, &mut end);
     }
+    if let (End::Done, false) = (&end, gone)
+        && let Some(until) = refused(context, job, &record, now)
+    {
+        end = End::Again(until);
+    }
     Ok(end)
+}
+
+/// When what the forge would not take is told again: nobody may ask for it by then. Nothing of the kind for one that is
+/// gone, since that could go on for ever.
+fn refused(
+    context: &Context,
+    job: &Job,
+    record: &Environment,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let until = |kind, basis: &str| context.marks.refused_until(job, kind, basis, now);
+    let check = check::due(context, job, record, false);
+    let deployment = deployment::due(job, record, false);
+    let comment = comment_is_unwanted(job, record).then(|| until(Kind::Comment, "")).flatten();
+    let check = check.and_then(|basis| until(Kind::Check, &basis));
+    let deployment = deployment.and_then(|basis| until(Kind::Deployment, &basis));
+    [comment, check, deployment].into_iter().flatten().min()
 }
 
 /// What an outcome means for the next try.

@@ -113,6 +113,21 @@ impl Marks {
         self.wake();
     }
 
+    /// Takes a job of which the forge took nothing a moment ago: a record at rest asks for nothing more when that time is
+    /// over. One that waits for the same record is dropped for it, and gives it its place.
+    pub(super) fn put_later(&self, job: Job, until: DateTime<Utc>) {
+        let mut state = self.state();
+        if let Some(waiting) = state.waiting.get_mut(job.record()) {
+            waiting.job = job;
+        } else {
+            state.arrived += 1;
+            let (arrived, not_before) = (state.arrived, Some(until));
+            state.waiting.insert(job.record().to_owned(), Waiting { job, arrived, not_before });
+        }
+        drop(state);
+        self.wake();
+    }
+
     /// Nothing is to be told of a record any more.
     pub(super) fn withdraw(&self, record: &str) {
         self.state().waiting.remove(record);
@@ -185,20 +200,21 @@ impl Marks {
         state.refused.insert((key(job, &refusal.scope), kind), refusal);
     }
 
-    /// Whether the forge would not take it a moment ago.
-    pub(super) fn is_refused(
+    /// Until when the forge is not asked again, which would not take it a moment ago.
+    pub(super) fn refused_until(
         &self,
         job: &Job,
         kind: Kind,
         basis: &str,
         now: DateTime<Utc>,
-    ) -> bool {
+    ) -> Option<DateTime<Utc>> {
         let state = self.state();
         let text = Scope::Text(basis.to_owned());
-        [Scope::Repository, text].iter().any(|scope| {
-            let refusal = state.refused.get(&(key(job, scope), kind));
-            refusal.is_some_and(|refusal| refusal.scope == *scope && now < refusal.until)
-        })
+        let refusals = [Scope::Repository, text].into_iter().filter_map(|scope| {
+            let refusal = state.refused.get(&(key(job, &scope), kind))?;
+            (refusal.scope == scope && now < refusal.until).then_some(refusal.until)
+        });
+        refusals.max()
     }
 
     /// The credentials are others: what was refused is tried again.
