@@ -4,14 +4,16 @@
 //! or spawns a child on its own, so that a life of many pull requests can run on one thread with a paused clock.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use futures::{Stream, StreamExt as _};
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use rand::rngs::ChaCha12Rng;
@@ -19,6 +21,9 @@ use rand::{Rng as _, SeedableRng};
 use secrecy::SecretString;
 use tower::util::BoxCloneSyncService;
 use uuid::Uuid;
+
+/// Pause after a stream that failed, at least.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Any error, boxed, as the HTTP libraries pass it on.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -35,6 +40,46 @@ pub fn send(
     request: Request<Body>,
 ) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
     Box::pin(tower::ServiceExt::oneshot(transport, request))
+}
+
+/// Sends one request and reads its answer, which is refused when it has more than `most` bytes.
+pub fn ask(
+    transport: &Transport,
+    request: Request<Body>,
+    most: usize,
+) -> BoxFuture<'static, Result<(StatusCode, Bytes), BoxError>> {
+    let sent = send(transport.clone(), request);
+    Box::pin(async move {
+        let (parts, mut content) = sent.await?.into_parts();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = content.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if whole.len() + data.len() > most {
+                return Err(BoxError::from("the answer is too big"));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok((parts.status, whole.freeze()))
+    })
+}
+
+/// The next of a stream that begins again by itself after an error, which is logged, and after a pause. One that has ended
+/// never gives anything more. `what`: what can't be done meanwhile, for the log.
+pub async fn next_sound<T, E: Display>(
+    stream: &mut (impl Stream<Item = Result<T, E>> + Unpin),
+    (clock, rng): (&Clock, &Rng),
+    what: &str,
+) -> T {
+    loop {
+        match stream.next().await {
+            Some(Ok(next)) => return next,
+            Some(Err(error)) => {
+                tracing::warn!("{what}: {error}");
+                clock.sleep(rng.jitter(AGAIN, 50)).await;
+            }
+            None => std::future::pending::<()>().await,
+        }
+    }
 }
 
 /// A [`Body`] that holds `bytes`, whole.

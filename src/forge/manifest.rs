@@ -3,18 +3,14 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::future::BoxFuture;
-use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{Request, StatusCode};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::api_url::ApiUrl;
 use super::error::{ForgeError, one_line};
-use crate::seams::{Body, BoxError, Transport, body};
+use crate::seams::{Transport, ask, body};
 
 /// The App as this version of the service wants it.
 const MANIFEST: &str = include_str!("../../deploy/github-app.json");
@@ -89,21 +85,6 @@ struct Answer {
     webhook_secret: Option<String>,
 }
 
-type Sent = BoxFuture<'static, Result<Response<Body>, BoxError>>;
-
-async fn read(sent: Sent) -> Result<(StatusCode, Bytes), BoxError> {
-    let (parts, mut content) = sent.await?.into_parts();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = content.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if whole.len() + data.len() > MOST_BYTES {
-            return Err(BoxError::from("the answer is too big"));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok((parts.status, whole.freeze()))
-}
-
 /// Gets the App for the code.
 pub async fn convert(
     transport: &Transport,
@@ -130,10 +111,7 @@ pub async fn convert(
         reason: reason.to_owned(),
         source,
     };
-    // Boxed by itself, so that the future's type has no lifetime in it.
-    let sent: Sent = Box::pin(transport.clone().oneshot(request));
-    let answer: BoxFuture<'static, _> = Box::pin(read(sent));
-    let (status, bytes) = tokio::time::timeout(CALL, answer)
+    let (status, bytes) = tokio::time::timeout(CALL, ask(transport, request, MOST_BYTES))
         .await
         .map_err(|_| unreached("no answer in time", None))?
         .map_err(|error| unreached("the connection failed", Some(error)))?;

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -15,12 +14,10 @@ use tokio::sync::watch;
 use super::site::{Camp, Site};
 use super::words::Key;
 use crate::crd::{Environment, Repository};
-use crate::seams::{Clock, Rng};
+use crate::seams::{Clock, Rng, next_sound};
 
 /// The key of the Secret that holds what words are signed with.
 const KEY: &str = "key";
-/// Pause after a watch that failed.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the records say, for whoever answers a request.
 #[derive(Clone, Default)]
@@ -171,21 +168,12 @@ impl Follower {
         }
     }
 
-    /// The next event of a watch. One that fails begins again by itself.
+    /// The next event of a watch.
     async fn next<K>(
         &self,
         watch: &mut (impl Stream<Item = Result<Event<K>, watcher::Error>> + Unpin),
     ) -> Event<K> {
-        loop {
-            match watch.next().await {
-                Some(Ok(event)) => return event,
-                Some(Err(error)) => {
-                    tracing::warn!("the gate can't follow the records: {error}");
-                    self.clock.sleep(self.rng.jitter(AGAIN, 50)).await;
-                }
-                None => std::future::pending::<()>().await,
-            }
-        }
+        next_sound(watch, (&self.clock, &self.rng), "the gate can't follow the records").await
     }
 }
 

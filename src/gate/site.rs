@@ -6,12 +6,13 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 
-use crate::crd::{Environment, EnvironmentStatus, PathType, Phase, Power, Repository, RouteEntry};
+use crate::crd::{
+    Environment, EnvironmentStatus, LAST_VISIT_ANNOTATION, PathType, Phase, Power, Repository,
+    RouteEntry,
+};
 use crate::domain::naming::Label;
 use crate::domain::power::GATE;
 
-/// Annotation of an Environment: the last time that a person looked at its preview.
-pub(super) const LAST_VISIT: &str = "bivouac.dev/last-visit";
 /// Requests of one camp that are passed on at once.
 const AT_ONCE: usize = 200;
 /// How long a camp takes to wake about which nothing is known.
@@ -96,7 +97,8 @@ impl Camp {
         let status = record.status.as_ref()?;
         let namespace = status.namespace.clone()?;
         let power = status.power;
-        let last_visit = record.metadata.annotations.as_ref().and_then(|all| all.get(LAST_VISIT));
+        let last_visit =
+            record.metadata.annotations.as_ref().and_then(|all| all.get(LAST_VISIT_ANNOTATION));
         let last = status.history.iter().find_map(|one| Some(one.ready_at?.0 - one.at.0));
         let state = State::of(record, status);
         Some(Self {

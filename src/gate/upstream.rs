@@ -2,7 +2,7 @@
 //! redirect. I/O: DNS and TCP.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::service_fn;
 
+use crate::outward::{Reach, is_allowed};
 use crate::seams::{Body, BoxError, Transport};
 
 /// A connection comes about within this time, or it does not.
@@ -27,7 +28,8 @@ const IDLE_AT_MOST: usize = 8;
 pub fn cluster_transport() -> Transport {
     let resolver = service_fn(|name: Name| async move {
         let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-        let allowed: Vec<SocketAddr> = found.filter(|one| is_allowed(one.ip())).collect();
+        let allowed: Vec<SocketAddr> =
+            found.filter(|one| is_allowed(one.ip(), Reach::Services)).collect();
         if allowed.is_empty() {
             return Err(io::Error::other("the name leads to no address of a Service"));
         }
@@ -48,46 +50,4 @@ pub fn cluster_transport() -> Transport {
             Ok::<_, BoxError>(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()))
         }
     }))
-}
-
-/// A Service is never at this machine, on its link, or where clouds answer with credentials.
-fn is_allowed(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            !(address.is_loopback()
-                || address.is_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address.is_broadcast())
-        }
-        IpAddr::V6(address) => {
-            let mapped = address.to_ipv4_mapped().is_none_or(|four| is_allowed(four.into()));
-            mapped
-                && !(address.is_loopback()
-                    || address.is_unicast_link_local()
-                    || address.is_unspecified()
-                    || address.is_multicast())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machine_itself_and_metadata_are_no_services() {
-        for (text, allowed) in [
-            ("10.96.0.10", true),
-            ("fd00::7", true),
-            ("127.0.0.1", false),
-            ("169.254.169.254", false),
-            ("0.0.0.0", false),
-            ("::1", false),
-            ("fe80::1", false),
-            ("::ffff:169.254.169.254", false),
-        ] {
-            assert_eq!(is_allowed(text.parse().expect("an address")), allowed, "{text}");
-        }
-    }
 }

@@ -13,8 +13,8 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::Inner;
-use super::site::{Camp, LAST_VISIT};
-use crate::crd::Environment;
+use super::site::Camp;
+use crate::crd::{Environment, LAST_VISIT_ANNOTATION};
 
 /// Between two notes of one camp.
 const EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -56,7 +56,7 @@ impl Inner {
         let patch = json!({"metadata": {
             "uid": camp.uid,
             "resourceVersion": camp.version,
-            "annotations": {LAST_VISIT: now.to_rfc3339_opts(SecondsFormat::Secs, true)},
+            "annotations": {LAST_VISIT_ANNOTATION: now.to_rfc3339_opts(SecondsFormat::Secs, true)},
         }});
         let patch = Patch::Merge(patch);
         match api.patch_metadata(&camp.environment, &PatchParams::default(), &patch).await {

@@ -14,18 +14,24 @@ pub(super) fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Whether `address` may be connected to.
-pub(super) fn is_allowed(address: IpAddr, reach: Reach) -> bool {
+/// Whether `address` may be connected to, by `reach`.
+#[must_use]
+pub fn is_allowed(address: IpAddr, reach: Reach) -> bool {
     let address = match address {
         IpAddr::V6(address) => embedded_v4(address).map_or(IpAddr::V6(address), IpAddr::V4),
         address @ IpAddr::V4(_) => address,
     };
     match address {
         IpAddr::V4(address) => {
-            is_sound_v4(address) && (reach == Reach::Private || is_public_v4(address))
+            is_sound_v4(address)
+                && match reach {
+                    Reach::Public => is_public_v4(address) && !is_reserved_v4(address),
+                    Reach::Private => !is_reserved_v4(address),
+                    Reach::Services => true,
+                }
         }
         IpAddr::V6(address) => {
-            is_sound_v6(address) && (reach == Reach::Private || is_public_v6(address))
+            is_sound_v6(address) && (reach != Reach::Public || is_public_v6(address))
         }
     }
 }
@@ -39,9 +45,14 @@ fn is_sound_v4(address: Ipv4Addr) -> bool {
         || address.is_link_local()
         || address.is_unspecified()
         || address.is_multicast()
+        || address.is_broadcast()
         || first == 0
-        || first >= 240
         || metadata.contains(&address))
+}
+
+/// Reserved for a later use.
+fn is_reserved_v4(address: Ipv4Addr) -> bool {
+    address.octets()[0] >= 240
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -105,7 +116,6 @@ mod tests {
             "169.254.169.254",
             "169.254.1.1",
             "224.0.0.1",
-            "240.0.0.1",
             "255.255.255.255",
             "100.100.100.200",
             "192.0.0.192",
@@ -124,7 +134,7 @@ mod tests {
             "::169.254.169.254",
             "::127.0.0.1",
         ] {
-            for reach in [Reach::Public, Reach::Private] {
+            for reach in [Reach::Public, Reach::Private, Reach::Services] {
                 assert!(!allowed(never, reach), "{never} {reach:?}");
             }
         }
@@ -160,6 +170,14 @@ mod tests {
             for reach in [Reach::Public, Reach::Private] {
                 assert!(allowed(public, reach), "{public} {reach:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_is_asked_only_where_a_cluster_may_number_its_services_with_it() {
+        assert!(!allowed("240.0.0.1", Reach::Public) && !allowed("240.0.0.1", Reach::Private));
+        for service in ["240.0.0.1", "10.96.0.10", "fd00::7", "34.118.224.1"] {
+            assert!(allowed(service, Reach::Services), "{service}");
         }
     }
 

@@ -2,7 +2,8 @@
 //! [`Policy`]; out: a transport that checks each address after its name was resolved. I/O: DNS and TCP.
 //!
 //! No proxy (it would resolve names itself, behind our back), no redirect, no referrer. What may be asked at all is decided
-//! by who asks; where a name may lead is decided here, and here alone.
+//! by who asks; where a name may lead is decided here, and here alone. The gate, which asks Services by a client of its own,
+//! takes the decision from here.
 
 mod address;
 mod classify;
@@ -10,6 +11,7 @@ mod client;
 
 use std::time::Duration;
 
+pub use address::is_allowed;
 pub use client::transport;
 
 /// Which networks may be asked. The machine itself, its link, metadata and what is reserved never are.
@@ -19,6 +21,8 @@ pub enum Reach {
     Public,
     /// Private networks, too.
     Private,
+    /// Whatever a cluster may give its Services: also what is reserved for later (240.0.0.0/4), which some do.
+    Services,
 }
 
 /// What names of this machine (`localhost` and all below it) lead to. No server of names is ever asked for them.

@@ -13,6 +13,7 @@ use super::credentials::Login;
 use super::tokens::{Key, Token as Kept};
 use super::{AGENT, Ask, Failure, Registries, read};
 use crate::domain::admit::images::ImageRef;
+use crate::domain::plain::in_query;
 
 /// Bytes of a token service's answer.
 const TOKEN_BYTES: usize = 64 << 10;
@@ -116,7 +117,7 @@ fn basic(login: Login<'_>) -> Option<SecretString> {
 
 fn pairs<'a>(all: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
     let pairs =
-        all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
+        all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", in_query(value?))));
     pairs.collect::<Vec<_>>().join("&")
 }
 
@@ -146,17 +147,4 @@ fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 32 << 10
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    out
 }

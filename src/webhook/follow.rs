@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -17,14 +16,12 @@ use tokio::sync::watch;
 use super::secrets::{Secrets, Served};
 use crate::crd::{At, Repository};
 use crate::domain::id::RepoName;
-use crate::seams::{Clock, Rng};
+use crate::seams::{Clock, Rng, next_sound};
 
 /// The key of a Secret that holds what deliveries are signed with.
 const KEY: &str = "webhookSecret";
 /// Secrets that are never credentials: the bundles that were applied, which are big.
 const NO_BUNDLES: &str = "!bivouac.dev/bundle";
-/// Pause after a watch that failed.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows Repositories and Secrets, and tells the webhook of what comes or goes.
 pub struct Follower {
@@ -88,21 +85,12 @@ impl Follower {
         }
     }
 
-    /// The next event of a watch. One that fails begins again by itself.
+    /// The next event of a watch.
     async fn next<K>(
         &self,
         watch: &mut (impl Stream<Item = Result<Event<K>, watcher::Error>> + Unpin),
     ) -> Event<K> {
-        loop {
-            match watch.next().await {
-                Some(Ok(event)) => return event,
-                Some(Err(error)) => {
-                    tracing::warn!("webhook secrets can't be followed: {error}");
-                    self.clock.sleep(self.rng.jitter(AGAIN, 50)).await;
-                }
-                None => std::future::pending::<()>().await,
-            }
-        }
+        next_sound(watch, (&self.clock, &self.rng), "webhook secrets can't be followed").await
     }
 }
 

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 use super::Done;
+use crate::domain::plain::html;
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:4rem auto;padding:0 1rem}\
                      button,a.go{font:inherit;padding:.5rem 1rem;border-radius:.4rem;border:1px solid #1f6feb;\
@@ -13,7 +14,7 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;mar
 
 /// Leads to GitHub, with the manifest.
 pub(super) fn begin(action: &str, web: &str, manifest: &str) -> Response {
-    let (action, shown, manifest) = (escape(action), escape(web), escape(manifest));
+    let (action, shown, manifest) = (html(action), html(web), html(manifest));
     let content = format!(
         "<h1>Make a GitHub App for Bivouac</h1>\
          <p>{shown} shows what it may do and asks you for its name. Then it leads you back here, and its key goes straight \
@@ -27,21 +28,21 @@ pub(super) fn begin(action: &str, web: &str, manifest: &str) -> Response {
 /// All is done.
 pub(super) fn done(done: &Done) -> Response {
     let Done { slug, id, install, stored } = done;
-    let link = if install.starts_with("http") { escape(install) } else { String::new() };
+    let link = if install.starts_with("http") { html(install) } else { String::new() };
     let content = format!(
         "<h1>The App {} is made</h1><p>Its number is {id}. {}</p>\
          <p>One thing is left: install it for the repositories that are to be served.</p>\
          <p><a class=\"go\" rel=\"noreferrer\" href=\"{link}\">Install it</a></p>",
-        escape(slug),
-        escape(stored)
+        html(slug),
+        html(stored)
     );
     page(StatusCode::OK, &content, "'none'")
 }
 
 /// It did not work.
 pub(super) fn refused(status: StatusCode, words: &str, why: Option<&str>) -> Response {
-    let why = why.map_or_else(String::new, |why| format!("<pre>{}</pre>", escape(why)));
-    page(status, &format!("<h1>That did not work</h1><p>{}</p>{why}", escape(words)), "'none'")
+    let why = why.map_or_else(String::new, |why| format!("<pre>{}</pre>", html(why)));
+    page(status, &format!("<h1>That did not work</h1><p>{}</p>{why}", html(words)), "'none'")
 }
 
 fn page(status: StatusCode, content: &str, forms_to: &str) -> Response {
@@ -64,20 +65,4 @@ fn page(status: StatusCode, content: &str, forms_to: &str) -> Response {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-/// Text that may stand in an element or in a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -8,12 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::Api;
-use kube::api::ListParams;
 use serde::Serialize;
 
+use super::Search;
 use super::comments::forge_of;
-use super::{LeftoversError, Orphans, Search};
 use crate::controller::error::chain;
 use crate::crd::{Environment, Repository};
 use crate::domain::admit::checks::State;
@@ -24,7 +22,7 @@ use crate::forge::{CheckRun, Forge, ForgeError};
 use crate::report::check::{CheckKind, check_kind};
 
 /// Commits of a Repository that are looked at.
-const MOST_COMMITS: usize = 500;
+pub(super) const MOST: usize = 500;
 
 /// A check that belongs to no Environment.
 #[derive(Clone, Debug, Serialize)]
@@ -55,36 +53,7 @@ impl OrphanCheck {
     }
 }
 
-pub(super) async fn find(
-    search: &Search,
-    progress: &(dyn Fn(&str) + Sync),
-    orphans: &mut Orphans,
-) -> Result<(), LeftoversError> {
-    let api: Api<Repository> = Api::namespaced(search.home.clone(), &search.namespace);
-    let repositories = api.list(&ListParams::default()).await.map_err(|source| {
-        LeftoversError::Home { what: "list the Repositories", source: Box::new(source) }
-    })?;
-    for repository in repositories.items {
-        let name = repository.metadata.name.clone().unwrap_or_default();
-        progress(&format!("checks of Repository {name}"));
-        match of_repository(search, &name, &repository).await {
-            Ok((found, whole)) => {
-                orphans.checks.extend(found);
-                if !whole {
-                    let text =
-                        format!("Repository {name}: checks of more than {MOST_COMMITS} commits");
-                    orphans.not_looked_at.push(text);
-                }
-            }
-            Err(reason) => {
-                orphans.not_looked_at.push(format!("checks of Repository {name}: {reason}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn of_repository(
+pub(super) async fn of_repository(
     search: &Search,
     repository_name: &str,
     repository: &Repository,
@@ -136,14 +105,14 @@ async fn commits(
     let ours = deployed.into_iter().filter(|one| subject(&search.instance, &one.task).is_some());
     for one in ours {
         let Ok(revision) = Revision::parse(&one.revision) else { continue };
-        if all.len() < MOST_COMMITS {
+        if all.len() < MOST {
             all.insert(revision);
         } else {
             whole = false;
         }
     }
-    whole &= all.len() <= MOST_COMMITS;
-    Ok((all.into_iter().take(MOST_COMMITS).collect(), whole))
+    whole &= all.len() <= MOST;
+    Ok((all.into_iter().take(MOST).collect(), whole))
 }
 
 /// The commits that a record speaks for: its head, and the one whose check it remembers.

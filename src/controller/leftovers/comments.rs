@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::ListParams;
 use serde::Serialize;
 
-use super::{LeftoversError, Orphans, Search};
+use super::Search;
 use crate::controller::credentials::login_of;
 use crate::controller::error::chain;
 use crate::crd::{Environment, Repository};
@@ -21,6 +20,9 @@ use crate::forge::{ApiUrl, Comment, Forge};
 
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com";
+
+/// Comments of a Repository that are looked at, the newest.
+pub(super) const MOST: &str = "10,000";
 
 /// A comment that belongs to no Environment.
 #[derive(Clone, Debug, Serialize)]
@@ -41,37 +43,7 @@ pub struct OrphanComment {
     forge: Forge,
 }
 
-pub(super) async fn find(
-    search: &Search,
-    progress: &(dyn Fn(&str) + Sync),
-    orphans: &mut Orphans,
-) -> Result<(), LeftoversError> {
-    let home = |what, source| LeftoversError::Home { what, source: Box::new(source) };
-    let api: Api<Repository> = Api::namespaced(search.home.clone(), &search.namespace);
-    let repositories = api
-        .list(&ListParams::default())
-        .await
-        .map_err(|error| home("list the Repositories", error))?;
-    for repository in repositories.items {
-        let name = repository.metadata.name.clone().unwrap_or_default();
-        progress(&format!("comments of Repository {name}"));
-        match of_repository(search, &name, &repository).await {
-            Ok((found, whole)) => {
-                orphans.comments.extend(found);
-                if !whole {
-                    let text = format!("Repository {name}: older comments than the newest 10,000");
-                    orphans.not_looked_at.push(text);
-                }
-            }
-            Err(reason) => {
-                orphans.not_looked_at.push(format!("comments of Repository {name}: {reason}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn of_repository(
+pub(super) async fn of_repository(
     search: &Search,
     name: &str,
     repository: &Repository,

@@ -4,18 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use kube::Api;
-use kube::api::ListParams;
 use serde::Serialize;
 
+use super::Search;
 use super::comments::forge_of;
-use super::{LeftoversError, Orphans, Search};
 use crate::controller::error::chain;
 use crate::crd::{Environment, Repository};
 use crate::domain::deployment::{State, Subject, subject};
 use crate::domain::id::PrNumber;
 use crate::domain::status::bounded;
 use crate::forge::{DeploymentText, Forge, ForgeError};
+
+/// Deployments of a Repository that are looked at, the newest.
+pub(super) const MOST: &str = "1,000";
 
 /// A deployment that belongs to no Environment.
 #[derive(Clone, Debug, Serialize)]
@@ -51,36 +52,7 @@ impl OrphanDeployment {
     }
 }
 
-pub(super) async fn find(
-    search: &Search,
-    progress: &(dyn Fn(&str) + Sync),
-    orphans: &mut Orphans,
-) -> Result<(), LeftoversError> {
-    let api: Api<Repository> = Api::namespaced(search.home.clone(), &search.namespace);
-    let repositories = api.list(&ListParams::default()).await.map_err(|source| {
-        LeftoversError::Home { what: "list the Repositories", source: Box::new(source) }
-    })?;
-    for repository in repositories.items {
-        let name = repository.metadata.name.clone().unwrap_or_default();
-        progress(&format!("deployments of Repository {name}"));
-        match of_repository(search, &name, &repository).await {
-            Ok((found, whole)) => {
-                orphans.deployments.extend(found);
-                if !whole {
-                    let text =
-                        format!("Repository {name}: older deployments than the newest 1,000");
-                    orphans.not_looked_at.push(text);
-                }
-            }
-            Err(reason) => {
-                orphans.not_looked_at.push(format!("deployments of Repository {name}: {reason}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn of_repository(
+pub(super) async fn of_repository(
     search: &Search,
     name: &str,
     repository: &Repository,

@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 
 use crate::apply::{ApplyError, Target};
-use crate::crd::Environment;
+use crate::crd::{Environment, Repository};
 use crate::forge::Apis;
 
 pub use checks::OrphanCheck;
@@ -92,11 +92,56 @@ pub async fn find(
     // Namespaces first, records after: what was made meanwhile has a record that is seen.
     orphans.namespaces = namespaces::find(search).await?;
     if search.forges.is_some() {
-        comments::find(search, progress, &mut orphans).await?;
-        deployments::find(search, progress, &mut orphans).await?;
-        checks::find(search, progress, &mut orphans).await?;
+        at_forges(search, progress, &mut orphans).await?;
     }
     Ok(orphans)
+}
+
+/// Looks at what is told of each Repository.
+async fn at_forges(
+    search: &Search,
+    progress: &(dyn Fn(&str) + Sync),
+    orphans: &mut Orphans,
+) -> Result<(), LeftoversError> {
+    let api: Api<Repository> = Api::namespaced(search.home.clone(), &search.namespace);
+    let repositories = api.list(&ListParams::default()).await.map_err(|source| {
+        LeftoversError::Home { what: "list the Repositories", source: Box::new(source) }
+    })?;
+    let Orphans { namespaces: _, comments, deployments, checks, not_looked_at } = orphans;
+    for repository in &repositories.items {
+        let name = repository.metadata.name.as_deref().unwrap_or_default();
+        progress(&format!("comments of Repository {name}"));
+        let found = comments::of_repository(search, name, repository).await;
+        let beyond = format!("older comments than the newest {}", comments::MOST);
+        take(comments, found, (name, "comments", &beyond), not_looked_at);
+        progress(&format!("deployments of Repository {name}"));
+        let found = deployments::of_repository(search, name, repository).await;
+        let beyond = format!("older deployments than the newest {}", deployments::MOST);
+        take(deployments, found, (name, "deployments", &beyond), not_looked_at);
+        progress(&format!("checks of Repository {name}"));
+        let found = checks::of_repository(search, name, repository).await;
+        let beyond = format!("checks of more than {} commits", checks::MOST);
+        take(checks, found, (name, "checks", &beyond), not_looked_at);
+    }
+    Ok(())
+}
+
+/// What was found at one Repository, and whether that is all: else `beyond` was not looked at.
+fn take<T>(
+    all: &mut Vec<T>,
+    found: Result<(Vec<T>, bool), String>,
+    (repository, what, beyond): (&str, &str, &str),
+    not_looked_at: &mut Vec<String>,
+) {
+    match found {
+        Ok((found, whole)) => {
+            all.extend(found);
+            if !whole {
+                not_looked_at.push(format!("Repository {repository}: {beyond}"));
+            }
+        }
+        Err(reason) => not_looked_at.push(format!("{what} of Repository {repository}: {reason}")),
+    }
 }
 
 /// All records, of every namespace: an installation elsewhere in the cluster may have our name by mistake, and its camps

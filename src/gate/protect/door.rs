@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use secrecy::ExposeSecret as _;
 
-use super::address::{Origin, encode, field};
+use super::address::{Origin, field};
 use super::cookie::Cookie;
 use super::oauth::{self, App, Asking, Judged, SignInError};
 use super::preview::BEGIN;
@@ -18,6 +18,7 @@ use super::secrets::Lack;
 use super::word::{self, Begin, HandOver, LetIn, Means, State};
 use super::{Protect, Trouble, is_from_itself, is_marked, nonce_of, page, word_of};
 use crate::crd::SecretKey;
+use crate::domain::plain::in_query;
 use crate::gate::site::Site;
 use crate::gate::words::Key;
 
@@ -237,7 +238,7 @@ impl Protect {
             Ok(_) => return gone(),
         };
         let (preview, app) = preview;
-        let again = format!("{preview}/.bivouac/sign-in?to={}", encode(&begin.path));
+        let again = format!("{preview}/.bivouac/sign-in?to={}", in_query(&begin.path));
         let Some(code) = field(query, "code") else {
             let words = "GitHub sent nobody: the sign-in was called off there.";
             return page::refused(StatusCode::FORBIDDEN, words, Some(&again));
@@ -335,7 +336,7 @@ impl Protect {
         let span = (self.clock.now(), HAND_OVER);
         match word::say(key, word::HAND_OVER, rule.host, span, &said) {
             Some(word) => {
-                page::lead(&format!("{preview}/.bivouac/enter?word={}", encode(&word)), [])
+                page::lead(&format!("{preview}/.bivouac/enter?word={}", in_query(&word)), [])
             }
             None => Trouble::NoKey.answer(rule),
         }

@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bytes::{Bytes, BytesMut};
-use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tower::ServiceExt as _;
 
-use super::address::{Origin, encode};
-use crate::seams::{Body, BoxError, Transport, body};
+use super::address::Origin;
+use crate::domain::plain::in_query;
+use crate::seams::{Transport, ask, body};
 
 /// A repository's answer is some kilobytes.
 const MOST_BYTES: usize = 256 * 1024;
@@ -73,9 +71,9 @@ pub(super) fn authorize(
         "{}/login/oauth/authorize?client_id={}&redirect_uri={}&state={}&code_challenge={challenge}\
          &code_challenge_method=S256&allow_signup=false",
         web_of(api),
-        encode(client),
-        encode(&gate.callback()),
-        encode(state),
+        in_query(client),
+        in_query(&gate.callback()),
+        in_query(state),
     )
 }
 
@@ -142,11 +140,11 @@ impl Asking<'_> {
         }
         let form = format!(
             "client_id={}&client_secret={}&code={}&redirect_uri={}&code_verifier={}",
-            encode(&self.app.id),
-            encode(self.app.secret.expose_secret()),
-            encode(code),
-            encode(&self.gate.callback()),
-            encode(verifier),
+            in_query(&self.app.id),
+            in_query(self.app.secret.expose_secret()),
+            in_query(code),
+            in_query(&self.gate.callback()),
+            in_query(verifier),
         );
         let request =
             Request::post(format!("{}/login/oauth/access_token", web_of(self.api.trim())))
@@ -218,7 +216,7 @@ impl Asking<'_> {
     async fn give_back(&self, token: &SecretString) {
         let App { id, secret } = self.app;
         let login = STANDARD.encode(format!("{id}:{}", secret.expose_secret()));
-        let request = Request::delete(format!("{}/applications/{}/token", self.api, encode(id)))
+        let request = Request::delete(format!("{}/applications/{}/token", self.api, in_query(id)))
             .header(header::AUTHORIZATION, format!("Basic {login}"))
             .header(header::CONTENT_TYPE, "application/json");
         let told = json!({"access_token": token.expose_secret()}).to_string();
@@ -250,10 +248,7 @@ impl Asking<'_> {
     ) -> Result<(StatusCode, Bytes), SignInError> {
         let unreached = |reason: &str| SignInError::Unreached(reason.to_owned());
         let request = request.body(body(content)).map_err(|_| unreached("its address is none"))?;
-        // Boxed by itself, so that the future's type has no lifetime in it.
-        let sent: Sent = Box::pin(self.transport.clone().oneshot(request));
-        let answer: BoxFuture<'static, _> = Box::pin(read(sent));
-        tokio::time::timeout(CALL, answer)
+        tokio::time::timeout(CALL, ask(self.transport, request, MOST_BYTES))
             .await
             .map_err(|_| unreached("no answer in time"))?
             .map_err(|_| unreached("the connection failed"))
@@ -265,21 +260,6 @@ fn api(request: http::request::Builder) -> http::request::Builder {
         .header(header::ACCEPT, "application/vnd.github+json")
         .header(header::USER_AGENT, "bivouac")
         .header("x-github-api-version", "2022-11-28")
-}
-
-type Sent = BoxFuture<'static, Result<Response<Body>, BoxError>>;
-
-async fn read(sent: Sent) -> Result<(StatusCode, Bytes), BoxError> {
-    let (parts, mut content) = sent.await?.into_parts();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = content.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if whole.len() + data.len() > MOST_BYTES {
-            return Err(BoxError::from("the answer is too big"));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok((parts.status, whole.freeze()))
 }
 
 fn is_token(text: &str) -> bool {

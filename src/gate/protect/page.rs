@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 use super::address::Origin;
+use crate::domain::plain::html;
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:28rem;margin:4rem auto;padding:0 1rem}\
                      button,a.go{display:inline-block;font:inherit;padding:.5rem 1rem;border-radius:.4rem;\
@@ -75,7 +76,7 @@ pub(super) fn closed(sign_in: &str) -> Response {
     let content = format!(
         "<p>This preview is not open to everybody.</p>\
          <p><a class=\"go\" rel=\"nofollow\" href=\"{}\">Sign in</a></p>",
-        escape(sign_in)
+        html(sign_in)
     );
     page(StatusCode::UNAUTHORIZED, "Sign in to see this preview", &content, "'none'")
 }
@@ -97,11 +98,10 @@ pub(super) struct Ways<'a> {
 impl Ways<'_> {
     pub(super) fn page(&self) -> Response {
         let Self { preview, with, sign_in, password, wrong } = self;
-        let with = escape(with);
-        let mut parts =
-            vec![format!("<p>To see <code>{}</code></p>", escape(&preview.to_string()))];
+        let with = html(with);
+        let mut parts = vec![format!("<p>To see <code>{}</code></p>", html(&preview.to_string()))];
         if let Some((_, words)) = wrong {
-            parts.push(format!("<p class=\"wrong\" role=\"alert\">{}</p>", escape(words)));
+            parts.push(format!("<p class=\"wrong\" role=\"alert\">{}</p>", html(words)));
         }
         if *sign_in {
             parts.push(format!(
@@ -129,9 +129,9 @@ impl Ways<'_> {
 /// It did not work, and may be begun again.
 pub(super) fn refused(status: StatusCode, words: &str, again: Option<&str>) -> Response {
     let again = again.map_or_else(String::new, |to| {
-        format!("<p><a class=\"go\" rel=\"nofollow\" href=\"{}\">Begin again</a></p>", escape(to))
+        format!("<p><a class=\"go\" rel=\"nofollow\" href=\"{}\">Begin again</a></p>", html(to))
     });
-    let content = format!("<p>{}</p>{again}", escape(words));
+    let content = format!("<p>{}</p>{again}", html(words));
     page(status, "That did not work", &content, "'none'")
 }
 
@@ -140,20 +140,4 @@ pub(super) fn sign_out() -> Response {
     let content = "<form method=\"post\" action=\"/.bivouac/sign-out\">\
                    <button type=\"submit\">Sign out of this preview</button></form>";
     page(StatusCode::OK, "Sign out", content, "'self'")
-}
-
-/// Text that may stand in an element or in a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

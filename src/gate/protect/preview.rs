@@ -5,13 +5,14 @@ use axum::response::Response;
 use chrono::TimeDelta;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-use super::address::{self, Origin, encode, field, path_back};
+use super::address::{self, Origin, field, path_back};
 use super::cookie::Cookie;
 use super::rule::Rule;
 use super::word::{self, Begin, HandOver, LetIn, Means, Session};
 use super::{
     Admitted, BYPASS, Protect, Trouble, is_from_itself, is_marked, nonce_of, page, word_of,
 };
+use crate::domain::plain::in_query;
 use crate::gate::words::Key;
 
 /// So long somebody is let in: a working day, after which he shows again that he may.
@@ -98,7 +99,7 @@ impl Protect {
         self.gate_for(ready.rule)?;
         self.ways(ready.rule).await?;
         let to = uri.path_and_query().map_or("/", |path| path_back(path.as_str()));
-        Ok(Err(page::closed(&format!("{SIGN_IN}?to={}", encode(to)))))
+        Ok(Err(page::closed(&format!("{SIGN_IN}?to={}", in_query(to)))))
     }
 
     /// What the cookie says, as long as what was shown then still counts.
@@ -142,7 +143,7 @@ impl Protect {
         };
         let span = (self.clock.now(), BEGIN);
         let word = word::say(key, word::BEGIN, gate.host(), span, &begin).ok_or(Trouble::NoKey)?;
-        let to = format!("{gate}{SIGN_IN}?with={}", encode(&word));
+        let to = format!("{gate}{SIGN_IN}?with={}", in_query(&word));
         Ok(page::lead(&to, [Cookie::Begin.set(&nonce, BEGIN, origin.secure())]))
     }
 

@@ -108,7 +108,7 @@ fn seen(browser: &Browser, part: &str) -> String {
 async fn up_to_hand_over(world: &World, browser: &mut Browser, url: &str) -> String {
     let ways = browser.ways(world, url).await;
     let (_, form) = ways.text.split_once("action=\"/.bivouac/password\"").expect("a form");
-    let form = format!("{}&password={}", fields_of(form), address::encode(PASSWORD));
+    let form = format!("{}&password={}", fields_of(form), in_query(PASSWORD));
     let url = format!("{GATE}/.bivouac/password");
     let page = browser.ask(world, &Method::POST, &url, &form).await;
     page.headers[header::LOCATION].to_str().expect("an address").to_owned()
@@ -224,7 +224,7 @@ async fn no_sign_in_leads_to_another_host() {
         "\\\\evil.example",
     ] {
         let mut somebody = Browser::default();
-        let begin = format!("{SHOP}/.bivouac/sign-in?to={}", address::encode(evil));
+        let begin = format!("{SHOP}/.bivouac/sign-in?to={}", in_query(evil));
         let ways = somebody.open(&world, &begin).await;
         let page = somebody.submit(&world, &ways, PASSWORD).await;
         assert!(app(&page).is_some(), "{evil}");
@@ -238,7 +238,7 @@ async fn no_sign_in_leads_to_another_host() {
     }
     // The word that says where to is the gate's own: another one is none.
     for with in ["", "x", "https://evil.example/", "eyJob3N0IjoiZXZpbC5leGFtcGxlIn0.x.y"] {
-        let url = format!("{GATE}/.bivouac/sign-in?with={}", address::encode(with));
+        let url = format!("{GATE}/.bivouac/sign-in?with={}", in_query(with));
         let page = Browser::default().open(&world, &url).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{with}");
     }
@@ -291,5 +291,4 @@ async fn what_a_browser_sends_is_never_part_of_a_page_as_it_came() {
     let page = Browser::default().open(&world, &format!("{SHOP}/a?q='onload=x")).await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
     assert!(!page.text.contains("'onload"), "{}", page.text);
-    assert_eq!(page::escape("<a b=\"c\" d='e'>&"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
 }

@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use super::secrets::Reader;
 use super::*;
 use crate::crd::{Environment, Repository};
+use crate::domain::plain::in_query;
 use crate::gate::site::Camp;
 use crate::sandbox::github::{GitHub, Role};
 use crate::seams::BoxError;
@@ -338,7 +339,7 @@ impl Browser {
 
     async fn submit(&mut self, world: &World, ways: &Page, password: &str) -> Page {
         let (_, form) = ways.text.split_once("action=\"/.bivouac/password\"").expect("a form");
-        let form = format!("{}&password={}", fields_of(form), address::encode(password));
+        let form = format!("{}&password={}", fields_of(form), in_query(password));
         let url = format!("{GATE}/.bivouac/password");
         let page = self.ask(world, &Method::POST, &url, &form).await;
         self.go_on(world, page).await
@@ -380,7 +381,7 @@ fn fields_of(form: &str) -> String {
             let (_, rest) = input.split_once(&format!("{name}=\""))?;
             Some(plain(rest.split('"').next()?))
         };
-        Some(format!("{}={}", address::encode(&value("name")?), address::encode(&value("value")?)))
+        Some(format!("{}={}", in_query(&value("name")?), in_query(&value("value")?)))
     });
     inputs.collect::<Vec<_>>().join("&")
 }
