@@ -1,5 +1,5 @@
 //! Random lives of pull requests: every promise holds in the end, the same seed draws the same steps, and a planted bug
-//! for each promise is found. `.ci/run` plays three hundred seeds with the released program.
+//! for each promise is found. `.ci/run` plays five hundred seeds with the released program.
 
 use bivouac::app::simulate::{Flaw, Outcome, run_alone};
 

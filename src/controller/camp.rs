@@ -118,6 +118,7 @@ pub(super) async fn forget_namespace(
     if record.status.namespace_uid.take().is_none() {
         return Ok(());
     }
+    record.status.camp_ready_at = None;
     record.save(context).await
 }
 
@@ -171,6 +172,7 @@ pub(super) fn forget_camp(record: &mut Record, now: DateTime<Utc>) {
     status.gate = None;
     status.turn = None;
     status.camp_since = None;
+    status.camp_ready_at = None;
     status.conditions.retain(|condition| {
         !matches!(
             condition.r#type.as_str(),

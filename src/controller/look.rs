@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::Context;
 use super::deploy::{inventory_of, judge, until};
 use super::error::ReconcileError;
@@ -14,7 +16,7 @@ use super::retry::Next;
 use super::tell::{self, Telling};
 use super::urls::{self, Silent};
 use crate::apply::{self, CampHealth, Deployer};
-use crate::crd::{Outcome, Phase, TroubleEntry};
+use crate::crd::{Outcome, Phase, Timestamp, TroubleEntry};
 use crate::domain::decision::Decision;
 use crate::domain::status::{Judgement, bounded};
 
@@ -148,21 +150,28 @@ fn note_ready_at(
         .first_mut()
         .filter(|newest| Some(&newest.revision) == revision.as_ref());
     let Some(newest) = newest else { return (false, served.policy.progress_deadline) };
-    let mut was_ready = newest.ready_at.is_some();
-    if is_ready && !was_ready {
-        newest.ready_at = Some(now.into());
-    }
     let mut since = newest.at.0;
-    // One that woke has to get ready again.
+    let mut was_ready = got_ready(&mut newest.ready_at, is_ready, now);
+    let in_this_camp = got_ready(&mut record.status.camp_ready_at, is_ready, now);
+    // What was made anew, or woke, has to get ready again, though this bundle was before.
+    if was_ready && !in_this_camp {
+        let applied = record.status.condition("Applied").map(|one| one.last_transition_time.0);
+        (since, was_ready) = (applied.map_or(since, |at| at.max(since)), false);
+    }
     if let Some(power) = record.status.power.as_mut().filter(|power| power.since.0 >= since) {
-        since = power.since.0;
-        was_ready = power.ready_at.is_some();
-        if is_ready && !was_ready {
-            power.ready_at = Some(now.into());
-        }
+        (since, was_ready) = (power.since.0, got_ready(&mut power.ready_at, is_ready, now));
     }
     let age = (now - since).to_std().unwrap_or_default();
     (was_ready, served.policy.progress_deadline.saturating_sub(age))
+}
+
+/// Whether it had got ready before; writes down when it does.
+fn got_ready(at: &mut Option<Timestamp>, is_ready: bool, now: DateTime<Utc>) -> bool {
+    let had = at.is_some();
+    if is_ready && !had {
+        *at = Some(now.into());
+    }
+    had
 }
 
 fn note_healthy(context: &Context, record: &mut Record, health: &CampHealth) {
@@ -194,7 +203,7 @@ fn is_young(context: &Context, record: &Record) -> bool {
 fn age_of_readiness(context: &Context, record: &Record) -> Duration {
     let ready_at = record.status.history.first().and_then(|newest| newest.ready_at);
     let again = record.status.power.and_then(|power| power.ready_at);
-    let ready_at = ready_at.max(again);
+    let ready_at = ready_at.max(again).max(record.status.camp_ready_at);
     ready_at.map_or(Duration::MAX, |at| (context.clock.now() - at.0).to_std().unwrap_or_default())
 }
 

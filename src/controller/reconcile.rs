@@ -323,6 +323,8 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
         });
     }
     let now = context.clock.now();
+    // It may have been on its way out for another reason, which the next look at the source finds again, or not.
+    let time_is_up = record.status.expires_at.is_some_and(|end| now >= end.0);
     let mut left = None;
     if record.status.namespace.is_some() {
         left = ending::census(context, record).await?;
@@ -332,7 +334,7 @@ async fn end_alone(context: &Context, record: &mut Record) -> Result<Next, Recon
     record.status.phase = Some(Phase::NoCamp);
     let reason = left.map_or_else(|| why.to_owned(), |left| format!("{why}; {left}"));
     record.status.reason = Some(bounded(&reason, 1024));
-    if record.stored().spec.want != crate::crd::Want::Down && record.status.expired_at.is_none() {
+    if time_is_up && record.status.expired_at.is_none() {
         record.status.expired_at = Some(now.into());
     }
     tell::note_ready(context, record, Judgement::no("Ready", "NoCamp", why));

@@ -137,9 +137,6 @@ impl Record {
 
     /// What must be written down before the forge is told.
     fn foresee(&mut self, context: &Context) {
-        if self.status.report.is_none() {
-            return;
-        }
         let mut wanted = self.stored.clone();
         wanted.status = Some(std::mem::take(&mut self.status));
         marks::foresee(context, &self.stored, &mut wanted);

@@ -206,12 +206,12 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
     let report = record.status.report.as_ref();
     let recorded = report.and_then(|report| report.comment.clone());
     // A pull request that never had a camp nor a comment is left in peace: nobody asked for one.
-    if context.teller.told(record.uid(), recorded.as_ref()).is_none()
+    let first = context.teller.told(record.uid(), recorded.as_ref()).is_none()
         && matches!(
             telling.absence,
             Some(Absence::SourceClosed | Absence::NotSelected | Absence::RecordDeleted)
-        )
-    {
+        );
+    if first && !report.is_some_and(|report| report.making) {
         context.teller.withdraw(record.name());
         return;
     }
@@ -226,6 +226,7 @@ pub(super) fn tell(context: &Context, record: &Record, served: &Served, telling:
         recorded,
         text: text_of(context, record, served, telling, true),
         basis: text_of(context, record, served, telling, false).hash().to_owned(),
+        makes: !first,
     };
     context.teller.offer(job, context.clock.now());
 }

@@ -19,14 +19,14 @@ use super::Context;
 use super::error::{ReconcileError, chain};
 use super::record::Record;
 use super::tell::note_ready;
-use crate::crd::CommentRecord;
+use crate::crd::{CommentRecord, ReportStatus};
 use crate::domain::comment::CommentText;
 use crate::domain::id::PrNumber;
 use crate::domain::pull_request::State as Source;
 use crate::domain::rate::{May, WriteKind};
 use crate::domain::status::{Judgement, bounded};
 use crate::forge::{Class as ForgeClass, Forge};
-use crate::report::comment::{CommentPlan, Recorded, ReportError, post};
+use crate::report::comment::{CommentPlan, Recorded, ReportError, correct, post};
 
 /// The forge refuses, and will go on: no right, no such pull request.
 const NOT_TOLD: &str = "ForgeNotTold";
@@ -70,6 +70,8 @@ pub(super) struct Job {
     pub(super) text: CommentText,
     /// Hash of the same text without logs.
     pub(super) basis: String,
+    /// Whether a comment is made where none is; else only one that an ended process left is put right.
+    pub(super) makes: bool,
 }
 
 /// Texts that wait, and what became of the last ones.
@@ -112,6 +114,8 @@ impl State {
 /// What came of a write.
 enum Outcome {
     Written(CommentRecord),
+    /// There is no comment, and none is to be made.
+    NoneThere,
     /// Somebody pushed: the next run tells about the newer head.
     Outdated,
     /// The rate is short, and this is not worth what is left of it.
@@ -233,6 +237,9 @@ impl Teller {
                 state.refused.remove(&job.record);
                 state.doubted.remove(&job.uid);
                 state.told.insert(job.record.clone(), (job.uid.clone(), comment.clone()));
+            }
+            Outcome::NoneThere => {
+                state.doubted.remove(&job.uid);
             }
             Outcome::Outdated | Outcome::LeftOut => {}
             Outcome::Failed { reason, until, .. } => {
@@ -363,14 +370,7 @@ async fn write(context: &Context, job: &Job) -> Outcome {
         }
     }
     match tokio::time::timeout(LONGEST, posted(context, job)).await {
-        Ok(Ok(Some(Recorded { id, url, hash, sequence }))) => Outcome::Written(CommentRecord {
-            id: i64::try_from(id).unwrap_or_default(),
-            url: bounded(&url, 300),
-            hash,
-            basis: job.basis.clone(),
-            sequence: i64::try_from(sequence).unwrap_or_default(),
-        }),
-        Ok(Ok(None)) => Outcome::Outdated,
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) if error.ends_the_telling() => failed(NOT_TOLD, chain(&error), NOT_SOON),
         Ok(Err(error)) => {
             if let ReportError::Superseded { theirs, .. } = error {
@@ -387,8 +387,8 @@ async fn write(context: &Context, job: &Job) -> Outcome {
     }
 }
 
-/// Writes; `None` when what it is about is no longer the head.
-async fn posted(context: &Context, job: &Job) -> Result<Option<Recorded>, ReportError> {
+/// Writes, unless what it is about is no longer the head.
+async fn posted(context: &Context, job: &Job) -> Result<Outcome, ReportError> {
     let pr = job.pull_request;
     let fresh =
         job.forge.pull_request(pr).await.map_err(|source| ReportError::Forge { pr, source })?;
@@ -396,7 +396,7 @@ async fn posted(context: &Context, job: &Job) -> Result<Option<Recorded>, Report
         revision == fresh.head.revision.as_str() && *state == fresh.state
     });
     if !same {
-        return Ok(None);
+        return Ok(Outcome::Outdated);
     }
     let recorded = context.teller.told(&job.uid, job.recorded.as_ref()).map(|comment| Recorded {
         id: u64::try_from(comment.id).unwrap_or_default(),
@@ -411,7 +411,21 @@ async fn posted(context: &Context, job: &Job) -> Result<Option<Recorded>, Report
         recorded,
         text: job.text.clone(),
     };
-    post(&job.forge, &plan).await.map(|posted| Some(posted.recorded))
+    let posted = if job.makes {
+        Some(post(&job.forge, &plan).await?)
+    } else {
+        correct(&job.forge, &plan).await?
+    };
+    let Some(Recorded { id, url, hash, sequence }) = posted.map(|posted| posted.recorded) else {
+        return Ok(Outcome::NoneThere);
+    };
+    Ok(Outcome::Written(CommentRecord {
+        id: i64::try_from(id).unwrap_or_default(),
+        url: bounded(&url, 300),
+        hash,
+        basis: job.basis.clone(),
+        sequence: i64::try_from(sequence).unwrap_or_default(),
+    }))
 }
 
 /// What came of it, into the status.
@@ -457,9 +471,16 @@ async fn try_to_note(
     let mut record = Record::new(stored);
     match outcome {
         Outcome::Written(comment) => {
-            record.status.report.get_or_insert_default().comment = Some(comment.clone());
+            let report = record.status.report.get_or_insert_default();
+            (report.comment, report.making) = (Some(comment.clone()), false);
             let told = Judgement::yes("Reported", "Written", "the comment says what is");
             note_ready(context, &mut record, told);
+        }
+        Outcome::NoneThere => {
+            record.status.report.get_or_insert_default().making = false;
+            if record.status.report == Some(ReportStatus::default()) {
+                record.status.report = None;
+            }
         }
         Outcome::Outdated | Outcome::LeftOut => {}
         Outcome::Failed { reason, message, .. } => {
@@ -514,6 +535,7 @@ mod tests {
             recorded: None,
             basis: text.hash().to_owned(),
             text,
+            makes: true,
         }
     }
 

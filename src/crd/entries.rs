@@ -410,6 +410,9 @@ pub struct ReportStatus {
     /// The one comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<CommentRecord>,
+    /// The first comment is to be made; whether it was, and which it is, is not noted yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub making: bool,
     /// The check of the head commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckRecord>,

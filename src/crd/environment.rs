@@ -293,6 +293,9 @@ pub struct EnvironmentStatus {
     /// When the camp was decided on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camp_since: Option<Timestamp>,
+    /// When this camp got ready for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camp_ready_at: Option<Timestamp>,
     /// Hosts that the camp's routes may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(max = 253)))]

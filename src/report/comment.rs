@@ -95,16 +95,28 @@ pub async fn post(forge: &Forge, plan: &CommentPlan) -> Result<Posted, ReportErr
     {
         return Ok(Posted { recorded: recorded.clone(), wrote: false });
     }
-    let pr = plan.pr;
-    Writer { forge, plan }.post().await.map_err(|stop| match stop {
-        Stop::Forge(source) => ReportError::Forge { pr, source },
-        Stop::Superseded { theirs, ours } => ReportError::Superseded { pr, theirs, ours },
-    })
+    Writer { forge, plan }.post().await.map_err(|stop| stop.on(plan.pr))
+}
+
+/// Brings the plan about where a comment of ours is there; makes none. `None`: there is none.
+pub async fn correct(forge: &Forge, plan: &CommentPlan) -> Result<Option<Posted>, ReportError> {
+    let writer = Writer { forge, plan };
+    let corrected = async { writer.correct(forge.viewer().await?.id).await };
+    corrected.await.map_err(|stop: Stop| stop.on(plan.pr))
 }
 
 enum Stop {
     Forge(ForgeError),
     Superseded { theirs: u64, ours: u64 },
+}
+
+impl Stop {
+    fn on(self, pr: PrNumber) -> ReportError {
+        match self {
+            Self::Forge(source) => ReportError::Forge { pr, source },
+            Self::Superseded { theirs, ours } => ReportError::Superseded { pr, theirs, ours },
+        }
+    }
 }
 
 impl From<ForgeError> for Stop {
@@ -121,15 +133,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     async fn post(&self) -> Result<Posted, Stop> {
         let me = self.forge.viewer().await?.id;
-        if let Some(comment) = self.recorded(me).await? {
-            match self.write(&comment).await {
-                // Deleted between the two requests.
-                Err(Stop::Forge(ForgeError::NotFound { .. } | ForgeError::Gone { .. })) => {}
-                other => return other,
-            }
-        }
-        if let Some(comment) = self.single(me).await? {
-            return self.write(&comment).await;
+        if let Some(posted) = self.correct(me).await? {
+            return Ok(posted);
         }
         let marker = self.marker(self.next());
         let made = self.forge.create_comment(self.plan.pr, &self.plan.text.body(&marker)).await?;
@@ -137,6 +142,21 @@ impl Writer<'_> {
         match self.single(me).await? {
             Some(oldest) if oldest.id != made.id => self.write(&oldest).await,
             _ => Ok(self.posted(&made, marker.sequence, true)),
+        }
+    }
+
+    /// Writes into what is there.
+    async fn correct(&self, me: u64) -> Result<Option<Posted>, Stop> {
+        if let Some(comment) = self.recorded(me).await? {
+            match self.write(&comment).await {
+                // Deleted between the two requests.
+                Err(Stop::Forge(ForgeError::NotFound { .. } | ForgeError::Gone { .. })) => {}
+                other => return other.map(Some),
+            }
+        }
+        match self.single(me).await? {
+            Some(comment) => self.write(&comment).await.map(Some),
+            None => Ok(None),
         }
     }
 

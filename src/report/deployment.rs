@@ -185,8 +185,14 @@ async fn active(
 /// One that somebody deleted is gone, too.
 async fn retire(forge: &Forge, id: u64) -> Result<(), ForgeError> {
     let text = DeploymentText { state: State::Inactive, url: None, log_url: None };
-    match forge.set_deployment_status(id, &text).await {
-        Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. }) => Ok(()),
-        other => other,
+    let refusal = match forge.set_deployment_status(id, &text).await {
+        Err(refusal @ (ForgeError::NotFound { .. } | ForgeError::Gone { .. })) => refusal,
+        other => return other,
+    };
+    // "Not found" is also what a forge says that has not caught up yet, and to who may not write.
+    match forge.deployment_is_active(id).await {
+        Ok(false) | Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. }) => Ok(()),
+        Ok(true) => Err(refusal),
+        Err(error) => Err(error),
     }
 }

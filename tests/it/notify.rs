@@ -236,3 +236,27 @@ async fn people_are_told_once_before_the_end_and_how_to_put_it_off() {
     assert_eq!(read(&to(&world, HOOK)[4])["expiresAt"], json!(null));
     assert_eq!(events(&world).await, Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_and_goes_is_told_once_in_ten_minutes() {
+    let world = telling(6).await;
+    let (number, head) = world.camp("sparks").await;
+    for quick in [false, false, true] {
+        world.ask(number, json!({"want": "Down"})).await;
+        if quick {
+            // Made anew before anybody said that it is gone.
+            world.gone(number).await;
+        } else {
+            world.told(number, "### Preview is switched off").await;
+        }
+        world.ask(number, json!({"want": "Auto"})).await;
+        world.ready(number, &head).await;
+        world.sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(words(&world), ["ready", "gone"]);
+    world.sleep(Duration::from_secs(600)).await;
+    world.ask(number, json!({"want": "Down"})).await;
+    world.gone(number).await;
+    world.sleep(Duration::from_secs(5)).await;
+    assert_eq!(words(&world), ["ready", "gone", "gone"]);
+}

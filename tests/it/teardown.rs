@@ -44,7 +44,7 @@ pub(crate) async fn hold(world: &World, number: u64, finalizer: &str) {
 }
 
 /// Takes the finalizer off, as its controller does in the end.
-async fn release(world: &World, number: u64) {
+pub(crate) async fn release(world: &World, number: u64) {
     let api: Api<ConfigMap> =
         Api::namespaced(world.stage.admin.clone(), &world.stage.namespace_of(number));
     let none = Patch::Merge(json!({"metadata": {"finalizers": []}}));

@@ -132,10 +132,12 @@ pub(super) fn offer(context: &Context, record: &Record, served: &Served) {
 
 /// Writes into a record what must be known before the forge is told of it.
 pub(super) fn foresee(context: &Context, before: &Environment, record: &mut Environment) {
-    note::foresee_comment(before, record);
     let repository = context.repository(&record.spec.repository);
-    let wanted = repository.is_some_and(|repository| repository.spec.report.deployments);
-    deployment::foresee(record, wanted);
+    let wanted = |of: fn(&ReportPolicy) -> bool| {
+        repository.as_ref().is_some_and(|repository| of(&repository.spec.report))
+    };
+    note::foresee_comment(before, record, wanted(|report| report.comment));
+    deployment::foresee(record, wanted(|report| report.deployments));
 }
 
 /// When something is to be told of a record.

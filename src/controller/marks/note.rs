@@ -8,7 +8,7 @@ use crate::controller::Context;
 use crate::controller::error::{ReconcileError, chain};
 use crate::controller::record::Record;
 use crate::controller::tell::note_ready;
-use crate::crd::{CommentRecord, Environment, ReportStatus};
+use crate::crd::{CommentRecord, Environment, Phase, ReportStatus};
 use crate::domain::status::{Judgement, bounded};
 
 /// A status that others write at the same time is written after so many tries, or the same is told once more.
@@ -19,10 +19,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_secs(5);
 
 /// A record that stands elsewhere than before gets another text: a process that ends between its writing and the note of
-/// it leaves one that nobody knows. Who notes a text knows it.
-pub(super) fn foresee_comment(before: &Environment, record: &mut Environment) {
+/// it leaves one that nobody knows. Who notes a text knows it. The same for the first, which is looked for then. `wanted`:
+/// whether the Repository wants any.
+pub(super) fn foresee_comment(before: &Environment, record: &mut Environment, wanted: bool) {
     let known = |record: &Environment| report_of(record).and_then(|report| report.comment.clone());
     let phase = |record: &Environment| record.status.as_ref().and_then(|status| status.phase);
+    if wanted && known(record).is_none() && gets_a_comment(record) {
+        let status = record.status.get_or_insert_default();
+        status.report.get_or_insert_default().making = true;
+    }
     if phase(before) == phase(record) || known(before) != known(record) {
         return;
     }
@@ -30,6 +35,16 @@ pub(super) fn foresee_comment(before: &Environment, record: &mut Environment) {
     if let Some(report) = report {
         report.comment = report.comment.take().map(CommentRecord::of_unknown_text);
     }
+}
+
+/// Whether what is stored of a record is worth a first comment.
+fn gets_a_comment(record: &Environment) -> bool {
+    let Some(status) = &record.status else { return false };
+    let silent = status.condition("Ready").is_none_or(|ready| {
+        matches!(ready.reason.as_str(), "NotSelected" | "SourceClosed" | "RecordDeleted")
+    });
+    let shown = status.phase.is_some_and(|phase| phase != Phase::TearingDown);
+    record.spec.source.number().is_some() && shown && !silent
 }
 
 /// Own record first; the others of the same head as well as it goes.
@@ -91,7 +106,7 @@ async fn try_to_note(
             report.deployment = Some(deployment.clone());
         }
         if told.no_comment {
-            report.comment = None;
+            (report.comment, report.making) = (None, false);
         }
     }
     if *report == ReportStatus::default() {

@@ -57,13 +57,6 @@ fn is_closed(status: &EnvironmentStatus) -> bool {
     status.head.as_ref().is_some_and(|head| head.state == SourcePhase::Closed)
 }
 
-/// It was ready, but that was the camp before this one: it comes back, which is no trouble.
-fn comes_back(status: &EnvironmentStatus) -> bool {
-    let ready_at = status.history.first().and_then(|newest| newest.ready_at.as_ref());
-    let since = status.camp_since.as_ref();
-    ready_at.zip(since).is_some_and(|(ready_at, since)| ready_at.0 < since.0)
-}
-
 /// The head is what runs, or a pin says what does.
 fn runs(record: &Environment, status: &EnvironmentStatus) -> Option<bool> {
     let head = status.head.as_ref()?;
@@ -97,8 +90,8 @@ fn standing(record: &Environment, status: &EnvironmentStatus) -> check::Standing
             None => Standing::Working,
         },
         Some(Phase::Degraded) => match runs(record, status) {
-            Some(_) if !comes_back(status) => Standing::Degraded,
-            _ => Standing::Working,
+            Some(_) => Standing::Degraded,
+            None => Standing::Working,
         },
         Some(Phase::Asleep) => match runs(record, status) {
             Some(false) => Standing::Pinned,
@@ -141,7 +134,6 @@ pub(super) fn deployed(record: &Environment) -> deployment::Standing {
     match status.phase {
         // What sleeps has run, and its address leads to the way to wake it.
         Some(Phase::Ready | Phase::Asleep) => of(Standing::Ready, running),
-        Some(Phase::Degraded) if comes_back(status) => of(Standing::Working, running),
         Some(Phase::Degraded) => of(Standing::Degraded, running),
         Some(Phase::Progressing) => of(Standing::Working, head(record)),
         // The commit of before goes on, when there is one.
