@@ -83,6 +83,19 @@ pub struct Raw {
     /// where the service runs. Every preview is asked there, under its own host
     #[arg(long, env = "BIVOUAC_PROBE_ADDRESS")]
     probe_address: Option<String>,
+    #[arg(
+        long,
+        env = "BIVOUAC_PROMETHEUS_URL",
+        default_value = "",
+        help = "Prometheus, or what speaks its API, that has the ingress controllers' figures, as \
+                http://prometheus.monitoring:9090: by them previews sleep that got no requests (lifetime.sleepAfter with \
+                measure: Ingress)"
+    )]
+    prometheus_url: String,
+    /// What it is asked: requests to the camp in $namespace, which stands in a regular expression, within $window. Default:
+    /// as ingress-nginx counts them
+    #[arg(long, env = "BIVOUAC_PROMETHEUS_QUERY", default_value = "", hide_default_value = true)]
+    prometheus_query: String,
     /// Notices may go to private networks and over plain http, too. Whoever writes a Repository can then have requests sent
     /// to what is there
     #[arg(long, env = "BIVOUAC_NOTIFY_PRIVATE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
@@ -130,10 +143,21 @@ pub struct Settings {
     pub allow_http: bool,
     /// Where previews are asked, in place of where their names lead.
     pub probe_address: Option<ProbeAddress>,
+    /// Where the ingress controllers' figures are, and what is asked there.
+    pub figures: Option<FiguresSettings>,
     /// Notices may go to private networks.
     pub notify_private: bool,
     /// Image registries may be at private addresses.
     pub private_registries: bool,
+}
+
+/// Where the ingress controllers' figures are, and what is asked there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiguresSettings {
+    /// Address of a Prometheus, without a slash at its end.
+    pub url: String,
+    /// What is asked, with `$namespace` and `$window`.
+    pub query: String,
 }
 
 /// Where the programs are that render charts and overlays, and what they may use. For every command that renders.
@@ -208,6 +232,34 @@ fn gate_url_of(text: &str) -> Result<Option<Origin>, InvalidSetting> {
     })
 }
 
+fn figures_of(url: &str, query: &str) -> Result<Option<FiguresSettings>, InvalidSetting> {
+    let invalid = |flag, value: &str, rule| InvalidSetting { flag, value: value.to_owned(), rule };
+    if url.is_empty() {
+        return match query {
+            "" => Ok(None),
+            query => {
+                Err(invalid("prometheus-query", query, "say with --prometheus-url who is asked it"))
+            }
+        };
+    }
+    let parsed: Option<http::Uri> = url.parse().ok();
+    let fine = parsed.as_ref().is_some_and(|uri| {
+        let authority = uri.authority().is_some_and(|at| !at.as_str().contains('@'));
+        matches!(uri.scheme_str(), Some("http" | "https")) && authority && uri.query().is_none()
+    });
+    if !fine {
+        let rule = "write http://HOST:PORT or https://HOST, with a path where it has one, without user and password";
+        return Err(invalid("prometheus-url", url, rule));
+    }
+    let query = if query.is_empty() { crate::traffic::NGINX } else { query };
+    if !query.contains("$namespace") || !query.contains("$window") {
+        let rule = "write PromQL that has $namespace and $window in it";
+        return Err(invalid("prometheus-query", query, rule));
+    }
+    let url = url.trim_end_matches('/').to_owned();
+    Ok(Some(FiguresSettings { url, query: query.to_owned() }))
+}
+
 fn probe_address_of(text: Option<String>) -> Result<Option<ProbeAddress>, InvalidSetting> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     text.parse().map(Some).map_err(|InvalidProbeAddress| InvalidSetting {
@@ -240,6 +292,8 @@ impl Raw {
             max_environments,
             allow_http,
             probe_address,
+            prometheus_url,
+            prometheus_query,
             notify_private,
             private_registries,
         } = self;
@@ -313,6 +367,7 @@ impl Raw {
             max_environments: max_environments.and_then(|most| usize::try_from(most).ok()),
             allow_http,
             probe_address,
+            figures: figures_of(&prometheus_url, &prometheus_query)?,
             notify_private,
             private_registries,
         })
@@ -362,6 +417,18 @@ mod tests {
         assert!(settings(&["--gate-url", "http://gate.example.com"]).is_err());
         let gate = settings(&["--gate-url", "https://gate.example.com/"]).expect("valid").gate_url;
         assert_eq!(gate.expect("an address").to_string(), "https://gate.example.com");
+        let figures = |flags: &[&str]| settings(flags).map(|settings| settings.figures);
+        assert_eq!(figures(&[]), Ok(None));
+        let plain = figures(&["--prometheus-url", "http://prometheus.monitoring:9090/"]);
+        let plain = plain.expect("valid").expect("figures");
+        assert_eq!(plain.url, "http://prometheus.monitoring:9090");
+        assert_eq!(plain.query, crate::traffic::NGINX);
+        for url in ["prometheus:9090", "ftp://x", "http://u:p@x", "http://x/?a=b", "http://"] {
+            assert!(figures(&["--prometheus-url", url]).is_err(), "{url}");
+        }
+        assert!(figures(&["--prometheus-query", "$namespace $window"]).is_err(), "nobody to ask");
+        let query = ["--prometheus-url", "https://x/prom", "--prometheus-query", "up"];
+        assert!(figures(&query).is_err(), "it asks for no camp");
         assert!(settings(&["--gate-listen", "8081"]).is_err());
         let gate = settings(&["--gate-listen", "0.0.0.0:8081"]).expect("valid");
         assert_eq!(gate.gate_listen, Some(([0, 0, 0, 0], 8081).into()));

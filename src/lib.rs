@@ -47,6 +47,8 @@ pub mod sandbox;
 
 pub mod telemetry;
 
+pub mod traffic;
+
 pub mod config;
 
 pub mod app;

@@ -79,6 +79,11 @@ const TABLE: &[Row] = &[
         ours: &["registry", "domain", "outward", "seams"],
         never: &["kube", "octocrab", "gix"],
     },
+    Row {
+        module: "traffic",
+        ours: &["traffic", "domain", "outward", "seams"],
+        never: &["kube", "k8s_openapi", "octocrab", "gix", "axum"],
+    },
     Row { module: "report", ours: &["report", "domain", "forge"], never: &["kube", "gix", "axum"] },
     Row {
         module: "probe",
@@ -101,10 +106,15 @@ const TABLE: &[Row] = &[
             "report",
             "probe",
             "telemetry",
+            "traffic",
         ],
         never: &["axum", "octocrab", "gix"],
     },
-    Row { module: "gate", ours: &["gate", "domain", "crd", "seams"], never: &["octocrab", "gix"] },
+    Row {
+        module: "gate",
+        ours: &["gate", "domain", "crd", "outward", "seams"],
+        never: &["octocrab", "gix"],
+    },
     Row { module: "web", ours: &["web", "domain", "crd", "forge"], never: &["gix"] },
     Row { module: "sandbox", ours: &["sandbox", "seams"], never: &["octocrab"] },
     Row { module: "telemetry", ours: &["telemetry"], never: &["kube", "octocrab", "gix"] },

@@ -32,6 +32,7 @@ use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
 use crate::telemetry::metrics::Metrics;
+use crate::traffic::Figures;
 use crate::webhook::{self, Follower, Recorder, Webhook};
 
 /// A connection to a forge comes about within this time, or it does not.
@@ -53,6 +54,8 @@ pub struct Peers {
     pub previews: Transport,
     /// Receivers of notices: fails with [`Unreached`](crate::seams::Unreached).
     pub notices: Transport,
+    /// What has the ingress controllers' figures.
+    pub prometheus: Transport,
     /// Image registries: fails with [`Unreached`](crate::seams::Unreached).
     pub registries: Transport,
     /// The Services of camps, for the gate: addresses are `http://SERVICE.NAMESPACE.svc:PORT`.
@@ -112,6 +115,7 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         forge,
         previews,
         notices,
+        prometheus,
         registries,
         services,
         fetch,
@@ -174,6 +178,10 @@ pub fn assemble(settings: &Settings, peers: Peers) -> Service {
         tools,
         cache: Arc::new(SourceCache::new(settings.cache_dir.clone(), CACHE_BYTES)),
         prober: Prober::new(previews),
+        figures: settings
+            .figures
+            .as_ref()
+            .map(|figures| Figures::new(prometheus, &figures.url, &figures.query)),
         notices: guarded_transport(notices, &leadership),
         notify_private: settings.notify_private,
         registries: Registries::new(registries, clock.clone()),

@@ -45,7 +45,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve pull requests: watch Repositories, take webhooks, keep camps
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Play the life of pull requests on an embedded Kubernetes and GitHub, and check every step
     Demo(demo::Demo),
     /// Play random lives of pull requests, with everything that can go wrong, and check every promise

@@ -52,6 +52,7 @@ impl Serve {
                 )?,
                 previews: crate::probe::https_transport(settings.probe_address.clone())?,
                 notices: crate::controller::notices_transport(settings.notify_private)?,
+                prometheus: crate::traffic::prometheus_transport()?,
                 registries: crate::registry::https_transport(settings.private_registries)?,
                 services: crate::gate::cluster_transport(),
                 fetch,

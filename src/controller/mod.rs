@@ -54,6 +54,7 @@ mod stored;
 mod sweep;
 mod tell;
 mod teller;
+mod traffic;
 pub mod uninstall;
 mod urls;
 mod usage;
@@ -86,6 +87,7 @@ use crate::render::tools::Tools;
 use crate::seams::{Clock, Fetch, Rng, Transport};
 use crate::source::SourceCache;
 use crate::telemetry::metrics::Metrics;
+use crate::traffic::Figures;
 
 /// How often things happen by themselves. Each gets jitter.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +154,8 @@ pub struct Parts {
     pub cache: Arc<SourceCache>,
     /// Asks the camps' URLs.
     pub prober: Prober,
+    /// Asks the ingress controllers' figures; `None`: there are none.
+    pub figures: Option<Figures>,
     /// The way to chats and webhooks.
     pub notices: Transport,
     /// They may be in private networks, and speak plain http.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Context;
 use super::applying::{self, Built};
@@ -14,17 +14,19 @@ use super::record::Record;
 use super::retry::Next;
 use super::tell::{self, Telling};
 use super::waves::{Camp, Mode};
-use super::{passing, queue, stored, urls, usage};
+use super::{passing, queue, stored, traffic, urls, usage};
 use crate::crd::Phase;
 use crate::crd::{Environment, HookMoment, Power, PowerStatus, Timestamp, WhyLine};
 use crate::domain::decision::{Action, Decision};
 use crate::domain::id::Revision;
-use crate::domain::power::{Idle, Situation, State, decide};
+use crate::domain::power::{Idle, Situation, State, Verdict, decide};
 use crate::domain::render_inputs::RenderInputs;
 use crate::domain::status::{Judgement, bounded};
 
 /// Pause between two looks at a camp that wakes.
 const WAKING: Duration = Duration::from_millis(300);
+/// Until it is asked again whether a camp is used, after the answer that it is.
+const ASKED_AGAIN: TimeDelta = TimeDelta::minutes(10);
 /// Name of the rule in the decision's trace.
 const RULE: &str = "power";
 
@@ -121,14 +123,15 @@ pub(super) async fn turn(
     let wish = record.stored().spec.power;
     let before = record.status.power;
     let makes_room = queue::makes_room(context, record);
-    // What passes the gate is seen; what does not is not.
-    let measured = rules.after.filter(|_| passing::passes(context, &served.policy));
+    // What passes the gate is seen; what does not is not, but for requests that somebody else counts.
+    let measured =
+        rules.after.filter(|_| rules.by_ingress || passing::passes(context, &served.policy));
     let rules_of_sleep = rules.schedule.is_some() || measured.is_some();
     if before.is_none() && wish == Power::Auto && !rules_of_sleep && !makes_room {
         return Ok(Turn::Awake);
     }
     let used_at = usage::used_at(record.stored(), rules.wake_on_push, now);
-    let idle = measured.map(|after| Idle { after, used_at });
+    let idle = measured.map(|after| Idle { after, used_at, by_requests: rules.by_ingress });
     let now = Timestamp::from(now);
     let mut power = before.unwrap_or(PowerStatus {
         asleep: false,
@@ -161,7 +164,18 @@ pub(super) async fn turn(
         made_room: power.made_room.map(|at| at.0),
         has_run: status.revision.is_some() && status.namespace_uid.is_some(),
     };
-    let verdict = decide(&situation, now.0);
+    let mut verdict = decide(&situation, now.0);
+    // Asked when everything else says that it may sleep, and for that reason alone.
+    let unless_used = Situation { idle: None, ..situation };
+    if rules.by_ingress
+        && let Some(after) = measured
+        && (verdict.state, power.asleep) == (State::Asleep, false)
+        && decide(&unless_used, now.0).state == State::Awake
+        && let Some(answer) = traffic::keeps_awake(context, record, after).await
+    {
+        verdict = Verdict { answer, ..decide(&unless_used, now.0) };
+        record.look_at(now.0 + ASKED_AGAIN);
+    }
     if verdict.spent {
         record.reset_power(context).await?;
         (power.asked, power.asked_at, power.woken) = (Power::Auto, now, false);

@@ -15,7 +15,7 @@ use super::credentials::{Credential, Unusable};
 use super::error::{ReconcileError, chain};
 use super::retry::Next;
 use super::sweep::{self, Swept, Tips};
-use super::{Context, branches, halt, measure, passing, requests, retry, sign_in};
+use super::{Context, branches, halt, measure, passing, requests, retry, sign_in, traffic};
 use crate::crd::{
     At, ForgeStatus, HINT_ANNOTATION, OF_INSTALLATION, Repository, RepositoryStatus, Timestamp,
     set_condition,
@@ -257,6 +257,7 @@ async fn stages(
     let soonest = Next::requeue(BETWEEN_LOOKS);
     retry::passed(context, &looked(name), halt::allowed(repository).to_owned(), soonest);
     sign_in::note(context.gate_host.as_deref(), repository, &mut status.conditions, now);
+    traffic::note(context.figures.is_some(), repository, &mut status.conditions, now);
     let mut judge = |judgement: &Judgement| {
         set_condition(&mut status.conditions, judgement, repository.metadata.generation, now);
     };

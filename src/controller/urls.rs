@@ -62,6 +62,14 @@ pub(super) async fn ask(context: &Context, record: &mut Record, served: &Served)
     } else {
         Vec::new()
     };
+    // Where requests keep a camp awake, its own probe may not: it is asked until it has answered.
+    let answered = record.status.urls.iter().all(|entry| entry.reachable != Some(false))
+        && targets.iter().all(|target| {
+            record.status.urls.get(target.index).is_some_and(|entry| entry.reachable == Some(true))
+        });
+    if served.policy.sleep.by_ingress && answered {
+        return Vec::new();
+    }
     let mut answers: Vec<BoxFuture<'_, Option<Silence>>> = Vec::new();
     for target in &targets {
         let before = record.status.urls.get(target.index).and_then(|entry| entry.reachable);

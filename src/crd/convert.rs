@@ -164,7 +164,7 @@ fn sleep_of(lifetime: &Lifetime) -> Result<policy::Sleep, InvalidPolicy> {
             },
         })
     });
-    let after = lifetime.sleep_after.as_ref().map(|SleepAfter { idle, measure: Measure::Gate }| {
+    let after = lifetime.sleep_after.as_ref().map(|SleepAfter { idle, measure: _ }| {
         policy::parse_duration(idle).filter(|idle| *idle >= LEAST_IDLE).ok_or_else(|| {
             InvalidPolicy {
                 field: "lifetime.sleepAfter.idle",
@@ -176,6 +176,10 @@ fn sleep_of(lifetime: &Lifetime) -> Result<policy::Sleep, InvalidPolicy> {
     Ok(policy::Sleep {
         schedule: schedule.transpose()?,
         after: after.transpose()?,
+        by_ingress: lifetime
+            .sleep_after
+            .as_ref()
+            .is_some_and(|after| after.measure == Measure::Ingress),
         wake_on_push: lifetime.wake_on_push,
     })
 }

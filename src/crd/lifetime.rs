@@ -46,7 +46,7 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SleepAfter {
-    /// After so long without a visit, a push or a command: a number with `m`, `h` or `d`, ten minutes at least.
+    /// After so long without a visit (with `Ingress`: a request), a push or a command: a number with `m`, `h` or `d`, ten minutes at least.
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(m|h|d)$"))]
     pub idle: String,
     /// How visits are noticed. Default: `Gate`.
@@ -60,6 +60,9 @@ pub enum Measure {
     /// All traffic passes the gate, which sees people's visits.
     #[default]
     Gate,
+    /// Requests of any kind, as the ingress controllers count them for Prometheus (`--prometheus-url`). Nothing tells people
+    /// from programs there: `ttl` counts no visits.
+    Ingress,
 }
 
 impl Lifetime {

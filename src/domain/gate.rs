@@ -43,7 +43,7 @@ pub struct Asked {
 /// Whether everything that people ask of a camp passes the gate, not only while it sleeps.
 #[must_use]
 pub fn passes(policy: &Policy) -> bool {
-    policy.gate.protect || policy.gate.noindex || policy.sleep.after.is_some()
+    policy.gate.protect || policy.gate.noindex || policy.sleep.asks_for_gate()
 }
 
 /// What of the policy asks for the gate, as people find it in the Repository.
@@ -52,7 +52,7 @@ pub fn asked_by(policy: &Policy) -> Vec<&'static str> {
     let all = [
         (policy.gate.protect, "url.protect"),
         (policy.gate.noindex, "url.noindex"),
-        (policy.sleep.after.is_some(), "lifetime.sleepAfter"),
+        (policy.sleep.asks_for_gate(), "lifetime.sleepAfter"),
     ];
     all.into_iter().filter_map(|(asks, name)| asks.then_some(name)).collect()
 }

@@ -102,8 +102,18 @@ pub struct Sleep {
     pub schedule: Option<Schedule>,
     /// It sleeps after so long without a visit, a push or a command.
     pub after: Option<Duration>,
+    /// Requests of any kind count in place of visits, by the ingress controllers' figures.
+    pub by_ingress: bool,
     /// A push wakes it.
     pub wake_on_push: bool,
+}
+
+impl Sleep {
+    /// Whether visits count, which the gate sees where everything passes it.
+    #[must_use]
+    pub fn asks_for_gate(&self) -> bool {
+        self.after.is_some() && !self.by_ingress
+    }
 }
 
 /// Where camps are reached.

@@ -162,3 +162,77 @@ async fn visits_give_time_behind_the_gate_and_nowhere_else() {
         }
     }
 }
+
+/// Requests count by the ingress controllers' figures.
+async fn by_ingress(seed: u64) -> World {
+    let world = World::new(seed).await;
+    let after = json!({"idle": "30m", "measure": "Ingress"});
+    world.policy(json!({"lifetime": {"sleepAfter": after, "ttl": "3h"}})).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_any_kind_keep_a_preview_awake_by_the_figures_of_the_ingress() {
+    let world = by_ingress(821).await;
+    let (number, head) = world.camp("sparks").await;
+    let status = world.status(number).await.expect("a status");
+    assert!(status.gate.is_none(), "its traffic does not pass the gate");
+    let ends = status.expires_at;
+    for _ in 0..3 {
+        world.sleep(25 * MINUTE).await;
+        assert_eq!(world.page(number).await.expect("a page").0, 200);
+    }
+    assert_eq!(phase(&world, number).await, Some(Phase::Ready), "somebody asks for it");
+    assert_eq!(
+        why(&world, number, "power").await,
+        "there were requests lately (lifetime.sleepAfter)"
+    );
+    let status = world.status(number).await.expect("a status");
+    assert_eq!(status.expires_at, ends, "who asks is not known: the end stays");
+
+    // Nobody but the service itself, which may not keep it awake.
+    world.sleep(42 * MINUTE).await;
+    assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
+    let rested = "nobody sent a request, pushed or gave a command for 30m (lifetime.sleepAfter)";
+    assert_eq!(why(&world, number, "power").await, rested);
+    world.told(number, "### Preview sleeps").await;
+    let asked = world.stage.prometheus.asked();
+    world.sleep(30 * MINUTE).await;
+    assert_eq!(world.stage.prometheus.asked(), asked, "what sleeps is not asked about");
+
+    let (state, message) = ask(&world, number, "gate-1", "wake").await;
+    assert_eq!((state, message.as_str()), (RequestState::Done, "the preview wakes"));
+    world.ready(number, &head).await;
+    world.sleep(25 * MINUTE).await;
+    assert_eq!(phase(&world, number).await, Some(Phase::Ready), "it was woken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preview_of_whose_requests_nobody_knows_stays_awake_and_says_so() {
+    let world = by_ingress(822).await;
+    let (number, _) = world.camp("sparks").await;
+    world.stage.prometheus.answer(503);
+    world.sleep(60 * MINUTE).await;
+    assert_eq!(phase(&world, number).await, Some(Phase::Ready));
+    let expected = "nobody knows whether there were requests: of Prometheus, it answers HTTP 503";
+    assert_eq!(why(&world, number, "power").await, expected);
+    world.stage.prometheus.answer(0);
+    world.sleep(12 * MINUTE).await;
+    assert_eq!(phase(&world, number).await, Some(Phase::Asleep));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_counts_requests_says_whether_there_are_figures() {
+    let world = by_ingress(823).await;
+    let condition = async || {
+        let api: Api<bivouac::crd::Repository> =
+            Api::namespaced(world.stage.admin.clone(), NAMESPACE);
+        let status = api.get("campfire").await.expect("it is there").status?;
+        let found = status.conditions.into_iter().find(|one| one.r#type == "IngressFigures")?;
+        Some((found.status, found.reason))
+    };
+    assert_eq!(world.until("it is said", condition).await, ("True".into(), "Set".into()));
+    world.policy(json!({"lifetime": {"sleepAfter": null}})).await;
+    let gone = async || condition().await.is_none().then_some(());
+    world.until("it is said no more", gone).await;
+}

@@ -7,7 +7,9 @@ mod kubernetes;
 mod listeners;
 mod notices;
 mod previews;
+mod prometheus;
 mod replicas;
+mod service;
 mod wires;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,14 +35,13 @@ use self::kubernetes::Kubernetes;
 use self::listeners::{Listeners, start_agents};
 pub use self::notices::{Notices, Sent};
 pub use self::previews::{Asked, PreviewFault, Previews};
+pub use self::prometheus::Prometheus;
 use self::replicas::{Around, Front, Replicas};
+use self::service::{kubeconfig, no_tools, settings};
 pub use self::wires::{Wire, Wires, Wiring};
-use super::Peers;
-use crate::config::Settings;
 use crate::crd::{Environment, Repository};
-use crate::domain::naming::{self, Instance, Label};
-use crate::gate::Origin;
-use crate::render::tools::{NoTools, Tools};
+use crate::domain::naming;
+use crate::render::tools::Tools;
 use crate::sandbox::cluster::api::{ApiServer, Serving};
 use crate::sandbox::cluster::nodes::ingress::Ingress;
 use crate::sandbox::github::{GitHub, HookConfig};
@@ -134,6 +135,8 @@ pub struct Stage {
     pub previews: Previews,
     /// Receivers of notices, in process.
     pub notices: Notices,
+    /// What knows the ingress's figures.
+    pub prometheus: Prometheus,
     /// Image registries; there is none until somebody names one.
     pub registry: Registry,
     door: Transport,
@@ -254,8 +257,7 @@ impl Stage {
             Wiring::Sockets => Some(Listeners::bind().await?),
         };
         let kubernetes = Kubernetes::new(parts.elsewhere, &clock, &rng).await?;
-        let cluster = kubernetes.embedded.clone();
-        let ingress = Ingress::new();
+        let (cluster, ingress) = (kubernetes.embedded.clone(), Ingress::new());
         if parts.agents {
             let options = kubernetes.agents(&rng).await?;
             let agent = |name: &str| kubernetes.agent(name);
@@ -287,7 +289,7 @@ impl Stage {
         let settings = settings(folder, addresses.as_ref())?;
         let (front, gate, previews) =
             (Front::default(), Front::default(), Previews::new(door.clone(), clock.clone()));
-        let notices = Notices::new(clock.clone());
+        let (notices, prometheus) = (Notices::new(clock.clone()), Prometheus::new(ingress.clone()));
         let registry = Registry::new(clock.clone(), crate::seams::Rng::seeded(7));
         let home = kubernetes.service(&parts.wires).await?;
         let mut replicas = Replicas::new(
@@ -298,6 +300,7 @@ impl Stage {
                 github: github.clone(),
                 previews: previews.clone(),
                 notices: notices.clone(),
+                prometheus: prometheus.clone(),
                 registry: registry.clone(),
                 services: ingress.services(),
                 wires: parts.wires.clone(),
@@ -339,6 +342,7 @@ impl Stage {
             receiver,
             previews,
             notices,
+            prometheus,
             registry,
             door,
             ingress,
@@ -527,99 +531,5 @@ fn github_url(listeners: Option<&Listeners>) -> std::io::Result<String> {
     Ok(match listeners {
         None => "http://github.test".to_owned(),
         Some(listeners) => format!("http://{}", listeners.github.local_addr()?),
-    })
-}
-
-fn settings(folder: &Path, addresses: Option<&Addresses>) -> Result<Settings, BoxError> {
-    Ok(Settings {
-        instance: Instance {
-            name: Label::parse("demo").ok_or("the instance's name is a label")?,
-            own_namespace: NAMESPACE.into(),
-            target: "sandbox".into(),
-            namespace_prefix: "camp-".into(),
-        },
-        service_account: Some((NAMESPACE.into(), "bivouac".into())),
-        listen: addresses
-            .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |addresses| addresses.service),
-        metrics_listen: None,
-        cache_dir: folder.join("cache"),
-        sweep_interval: Duration::from_secs(300),
-        lease: Some(LEASE.into()),
-        replica: String::new(),
-        guardrails: "bivouac-guardrails".into(),
-        ingress_namespaces: vec!["ingress-nginx".into()],
-        gate_service: Some(GATE.into()),
-        gate_listen: Some(GATEKEEPER),
-        gate_url: Some(Origin::parse(SIGN_IN)?),
-        gate_drain: Duration::from_secs(120),
-        max_environments: None,
-        allow_http: true,
-        // Names below .localhost are this machine.
-        probe_address: None,
-        notify_private: false,
-        private_registries: false,
-    })
-}
-
-/// Writes a kubeconfig of the administrator, and says where.
-fn kubeconfig(
-    folder: &Path,
-    cluster: &ApiServer,
-    address: SocketAddr,
-    elsewhere: Option<&Path>,
-) -> std::io::Result<PathBuf> {
-    let file = folder.join("kubeconfig");
-    if let Some(given) = elsewhere {
-        std::fs::copy(given, &file)?;
-    } else {
-        let own = cluster.kubeconfig(&address.to_string(), &cluster.admin_token());
-        std::fs::write(&file, own)?;
-    }
-    Ok(file)
-}
-
-/// A world of its own starts no process.
-fn no_tools() -> Arc<dyn Tools> {
-    Arc::new(NoTools::because("charts and overlays are not rendered in the sandbox"))
-}
-
-/// Whom the service talks to.
-fn peers(
-    around: &Around,
-    wiring: Wiring,
-    clock: &Clock,
-    rng: &Rng,
-    tools: &Arc<dyn Tools>,
-) -> Result<Peers, BoxError> {
-    let Around { home, github, previews, notices, registry, services, wires } = around;
-    let fetch: Arc<dyn crate::seams::Fetch> = match wiring {
-        Wiring::InProcess => Arc::new(github.clone()),
-        Wiring::Sockets => Arc::new(crate::source::GixFetch::new(crate::source::Schemes {
-            http: true,
-            file: false,
-        })),
-    };
-    Ok(Peers {
-        target: home.clone(),
-        home: home.clone(),
-        forge: match wiring {
-            Wiring::InProcess => wires.to_forge(github.transport()),
-            Wiring::Sockets => crate::forge::https_transport(true, super::CONNECT, super::TOTAL)?,
-        },
-        previews: match wiring {
-            Wiring::InProcess => previews.transport(),
-            Wiring::Sockets => crate::probe::https_transport(None)?,
-        },
-        notices: match wiring {
-            Wiring::InProcess => notices.transport(),
-            Wiring::Sockets => crate::controller::notices_transport(false)?,
-        },
-        // No registry of a world of its own has a socket.
-        registries: registry.transport(),
-        services: services.clone(),
-        fetch,
-        tools: tools.clone(),
-        clock: clock.clone(),
-        rng: rng.fork(),
     })
 }

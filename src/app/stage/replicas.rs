@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{FIRST, LEASE, Notices, Previews, Wires, Wiring, peers};
+use super::service::peers;
+use super::{FIRST, LEASE, Notices, Previews, Prometheus, Wires, Wiring};
 use crate::app::assemble;
 use crate::config::Settings;
 use crate::domain::naming::Instance;
@@ -33,6 +34,7 @@ pub(super) struct Around {
     pub(super) github: GitHub,
     pub(super) previews: Previews,
     pub(super) notices: Notices,
+    pub(super) prometheus: Prometheus,
     pub(super) registry: Registry,
     /// The way to the Services of camps.
     pub(super) services: Transport,

@@ -43,6 +43,8 @@ pub struct Idle {
     pub after: Duration,
     /// The last time that somebody did something with it: a visit, a push, a command, a wake.
     pub used_at: DateTime<Utc>,
+    /// Requests of any kind count in place of visits.
+    pub by_requests: bool,
 }
 
 impl Idle {
@@ -153,8 +155,9 @@ pub fn decide(situation: &Situation<'_>, now: DateTime<Utc>) -> Verdict {
     let by_schedule = by_schedule(schedule, made_at.max(woken_at), now);
     match (by_schedule, idle) {
         ((State::Awake, _), Some(idle)) if rested => {
+            let nobody = if idle.by_requests { "sent a request" } else { "visited it" };
             let answer = format!(
-                "nobody visited it, pushed or gave a command for {} (lifetime.sleepAfter)",
+                "nobody {nobody}, pushed or gave a command for {} (lifetime.sleepAfter)",
                 in_words(idle.after)
             );
             verdict(State::Asleep, spent, answer)
@@ -283,7 +286,8 @@ mod tests {
 
     /// At rest since 10:00, with half an hour to rest.
     fn resting() -> Situation<'static> {
-        let idle = Idle { after: Duration::from_secs(1800), used_at: at("02T10:00") };
+        let idle =
+            Idle { after: Duration::from_secs(1800), used_at: at("02T10:00"), by_requests: false };
         Situation {
             wish: Wish::Auto,
             asked_at: at("02T09:00"),
@@ -300,7 +304,8 @@ mod tests {
 
     #[test]
     fn who_rests_long_enough_sleeps_and_who_is_kept_awake_only_until_then() {
-        let idle = Idle { after: Duration::from_secs(1800), used_at: at("02T10:00") };
+        let idle =
+            Idle { after: Duration::from_secs(1800), used_at: at("02T10:00"), by_requests: false };
         let (awake, asleep) = (State::Awake, State::Asleep);
         let resting = resting();
         let kept = Situation { wish: Wish::Awake, ..resting };

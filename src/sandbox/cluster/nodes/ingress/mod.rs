@@ -9,10 +9,11 @@ mod routes;
 mod status;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SERVER};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::controllers::kit::resource::{CONFIG_MAPS, INGRESSES, PODS, SERVICES, SLICES};
@@ -30,6 +32,9 @@ use crate::seams::{Body, BoxError, Rng, Transport, body, send};
 use content::Found;
 use routes::{Nowhere, Target};
 pub(super) use status::IngressStatus;
+
+/// Requests that are remembered.
+const COUNTED: usize = 10_000;
 
 /// What the door reads.
 fn resources() -> [&'static Resource; 5] {
@@ -47,6 +52,7 @@ struct State {
 pub struct Ingress {
     state: Arc<Mutex<State>>,
     neighbours: Arc<Mutex<BTreeMap<SocketAddr, Transport>>>,
+    counted: Arc<Mutex<VecDeque<(Instant, String)>>>,
 }
 
 /// What comes of a request, before anybody outside of the sandbox is asked.
@@ -112,6 +118,26 @@ impl Ingress {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).insert(address, neighbour);
     }
 
+    /// How many requests the Ingresses of each namespace took in the last `window`, as ingress controllers count them:
+    /// everybody's, and nothing of what is long ago.
+    #[must_use]
+    pub fn requests(&self, window: Duration) -> BTreeMap<String, usize> {
+        let mut of = BTreeMap::new();
+        for (at, namespace) in self.counted.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let count: &mut usize = of.entry(namespace.clone()).or_default();
+            *count += usize::from(at.elapsed() <= window);
+        }
+        of
+    }
+
+    fn count(&self, namespace: String) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= COUNTED {
+            counted.pop_front();
+        }
+        counted.push_back((Instant::now(), namespace));
+    }
+
     /// The door as a service that is called in process.
     #[must_use]
     pub fn transport(&self) -> Transport {
@@ -164,6 +190,9 @@ impl Ingress {
         if !resources().iter().all(|r| state.listed.contains(*r)) {
             let text = "the ingress has not read the cluster yet";
             return Way::Here(plain(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        if let Some(namespace) = routes::namespace(&state.caches, &host, &path) {
+            self.count(namespace);
         }
         match routes::route(&state.caches, &host, &path) {
             Ok(Target::Addresses(addresses)) => Way::There(addresses),

@@ -45,6 +45,11 @@ pub(super) fn route(caches: &Caches, host: &str, path: &str) -> Result<Target, N
     behind(caches, namespace, name, wanted)
 }
 
+/// The namespace whose Ingress takes a request.
+pub(super) fn namespace(caches: &Caches, host: &str, path: &str) -> Option<String> {
+    choose(caches, host, path).ok().map(|(ingress, _)| json::namespace(&ingress).to_owned())
+}
+
 /// Finds who is behind a port of a Service: `wanted` has its number or its name.
 pub(super) fn behind(
     caches: &Caches,
