@@ -26,7 +26,7 @@ const MOST_BYTES: usize = 64 << 10;
 /// A connection comes about within this time, or it does not.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Prometheus answers within this time, or it does not.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The way to a Prometheus over sockets: wherever the service's own settings lead.
 pub fn prometheus_transport() -> Result<Transport, OutwardError> {

@@ -155,8 +155,8 @@ pub(super) async fn apply(
     };
     deployer.end_run();
     changes::note(context, record, bundle).await;
+    urls::note_routes(record, bundle, &served.policy);
     note_applied(context, record, inputs, bundle, &applied, pinned.as_ref());
-    urls::note_routes(record, bundle);
     passing::note_end(context, record, &ways, leads);
     if turn.state() == State::Asleep {
         return power::rest(context, record, served, decision).await;

@@ -9,6 +9,7 @@ use super::Context;
 use super::reconcile::Served;
 use super::record::Record;
 use crate::domain::bundle::Bundle;
+use crate::domain::policy::Policy;
 use crate::domain::reachable::{self, Silence, Target};
 use crate::domain::status::bounded;
 
@@ -37,8 +38,11 @@ impl Silent {
     }
 }
 
-/// Writes down which path of each host the routes of a bundle serve.
-pub(super) fn note_routes(record: &mut Record, bundle: &Bundle) {
+/// Writes down which path of each host the routes of a bundle serve, that was just applied and is not noted as such yet.
+pub(super) fn note_routes(record: &mut Record, bundle: &Bundle, policy: &Policy) {
+    if asks_once(policy) && record.status.digest.as_deref() != Some(bundle.digest.as_str()) {
+        forget(record);
+    }
     let routes = reachable::routes(&bundle.objects);
     for (entry, host) in record.status.urls.iter_mut().zip(&record.status.hosts) {
         entry.path = routes.get(host).cloned();
@@ -52,6 +56,12 @@ pub(super) fn forget(record: &mut Record) {
     }
 }
 
+/// Whether an address that has answered is not asked again before something changes: where requests of any kind keep a camp
+/// awake, the service's own may not.
+fn asks_once(policy: &Policy) -> bool {
+    policy.sleep.by_ingress
+}
+
 /// Asks every address that is to answer, side by side; gives those that don't.
 pub(super) async fn ask(context: &Context, record: &mut Record, served: &Served) -> Vec<Silent> {
     let targets = if served.policy.url.probe {
@@ -62,12 +72,11 @@ pub(super) async fn ask(context: &Context, record: &mut Record, served: &Served)
     } else {
         Vec::new()
     };
-    // Where requests keep a camp awake, its own probe may not: it is asked until it has answered.
     let answered = record.status.urls.iter().all(|entry| entry.reachable != Some(false))
         && targets.iter().all(|target| {
             record.status.urls.get(target.index).is_some_and(|entry| entry.reachable == Some(true))
         });
-    if served.policy.sleep.by_ingress && answered {
+    if asks_once(&served.policy) && answered {
         return Vec::new();
     }
     let mut answers: Vec<BoxFuture<'_, Option<Silence>>> = Vec::new();

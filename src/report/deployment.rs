@@ -185,14 +185,17 @@ async fn active(
 /// One that somebody deleted is gone, too.
 async fn retire(forge: &Forge, id: u64) -> Result<(), ForgeError> {
     let text = DeploymentText { state: State::Inactive, url: None, log_url: None };
-    let refusal = match forge.set_deployment_status(id, &text).await {
-        Err(refusal @ (ForgeError::NotFound { .. } | ForgeError::Gone { .. })) => refusal,
+    let call = match forge.set_deployment_status(id, &text).await {
+        Err(ForgeError::NotFound { call } | ForgeError::Gone { call, .. }) => call,
         other => return other,
     };
-    // "Not found" is also what a forge says that has not caught up yet, and to who may not write.
+    // "Not found" is also what a forge says that has not caught up yet.
     match forge.deployment_is_active(id).await {
         Ok(false) | Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. }) => Ok(()),
-        Ok(true) => Err(refusal),
+        Ok(true) => {
+            let reason = "it does not find what it shows".to_owned();
+            Err(ForgeError::Unavailable { call, reason, source: None })
+        }
         Err(error) => Err(error),
     }
 }

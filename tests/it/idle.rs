@@ -205,6 +205,11 @@ async fn requests_of_any_kind_keep_a_preview_awake_by_the_figures_of_the_ingress
     world.ready(number, &head).await;
     world.sleep(25 * MINUTE).await;
     assert_eq!(phase(&world, number).await, Some(Phase::Ready), "it was woken");
+    let probes = world.stage.previews.asked().len();
+    world.sleep(10 * MINUTE).await;
+    let head = world.push("sparks", &one("CHANGES.md", "more sparks"));
+    world.ready(number, &head).await;
+    assert!(world.stage.previews.asked().len() > probes, "a new commit has to answer, too");
 }
 
 #[tokio::test(start_paused = true)]

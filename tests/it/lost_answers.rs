@@ -191,8 +191,7 @@ async fn a_deployment_that_the_forge_does_not_find_for_a_moment_is_over_all_the_
     world.until("it is deployed", async || (active(&world) == 1).then_some(())).await;
     world.stage.github.fault_next("POST", "/deployments/", Fault::Status(404), 1);
     world.close(number);
-    // What is refused is told again after a quarter of an hour.
-    world.sleep(4 * LONG).await;
+    world.sleep(LONG).await;
     assert_eq!(active(&world), 0, "{:?}", deployments(&world));
 }
 

@@ -54,6 +54,12 @@ pub(super) fn config(
         return false;
     };
     address(checkup, url, where_to, notes);
+    form(hook, where_to, notes);
+    true
+}
+
+/// How it sends what it sends.
+fn form(hook: &HookConfig, where_to: &str, notes: &mut Notes<'_>) {
     if !hook.has_secret() {
         let advice = format!("set the webhookSecret of the Secret in {where_to}");
         notes.problem("the webhook has no secret: every delivery is answered 401", advice);
@@ -65,7 +71,6 @@ pub(super) fn config(
     if hook.is_insecure() {
         notes.warn("the webhook checks no certificate", format!("switch it on in {where_to}"));
     }
-    true
 }
 
 fn address(checkup: &Checkup, url: &str, where_to: &str, notes: &mut Notes<'_>) {
@@ -189,5 +194,36 @@ pub(super) async fn of_repository(checkup: &Checkup, forge: &Forge, notes: &mut 
     config(checkup, Some(&hook.config), where_to, notes);
     if let Some(code) = hook.last_response.code.filter(|code| !(200..300).contains(code)) {
         notes.problem(format!("the last delivery was answered {code}"), cure(code));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::{Found, Weight};
+    use super::*;
+
+    fn said(config: Value) -> Vec<(Weight, String)> {
+        let hook: HookConfig = serde_json::from_value(config).expect("a hook");
+        let mut found = Found(Vec::new());
+        let mut notes = Notes { about: "repository shop".into(), found: &mut found };
+        form(&hook, "the settings of the App", &mut notes);
+        found.0.into_iter().map(|one| (one.weight, one.seen)).collect()
+    }
+
+    #[test]
+    fn a_webhook_that_sends_a_form_or_signs_nothing_is_a_problem() {
+        let fine = json!({"content_type": "json", "secret": "********", "insecure_ssl": "0"});
+        assert_eq!(said(fine), []);
+        let form = json!({"content_type": "form", "secret": "********"});
+        let words = "the webhook sends a form: every delivery is answered 400";
+        assert_eq!(said(form), [(Weight::Problem, words.to_owned())]);
+        let unsigned = said(json!({"content_type": "json", "secret": ""}));
+        assert!(
+            matches!(unsigned.as_slice(), [(Weight::Problem, seen)] if seen.contains("secret"))
+        );
+        let unchecked = said(json!({"secret": "********", "insecure_ssl": 1}));
+        assert!(matches!(unchecked.as_slice(), [(Weight::Warning, _)]), "{unchecked:?}");
     }
 }
