@@ -117,7 +117,13 @@ async fn stand(
             url: wanted.url.as_deref(),
             log_url: plan.log_url.as_deref(),
         };
-        forge.set_deployment_status(id, &text).await?;
+        match forge.set_deployment_status(id, &text).await {
+            // It was made, or shown in a list, a moment ago.
+            Err(ForgeError::NotFound { call }) if known.is_none() => {
+                return Err(not_caught_up(call));
+            }
+            other => other?,
+        }
         recorded.basis = basis;
     }
     if wanted.replaces_others() {
@@ -189,13 +195,15 @@ async fn retire(forge: &Forge, id: u64) -> Result<(), ForgeError> {
         Err(ForgeError::NotFound { call } | ForgeError::Gone { call, .. }) => call,
         other => return other,
     };
-    // "Not found" is also what a forge says that has not caught up yet.
     match forge.deployment_is_active(id).await {
         Ok(false) | Err(ForgeError::NotFound { .. } | ForgeError::Gone { .. }) => Ok(()),
-        Ok(true) => {
-            let reason = "it does not find what it shows".to_owned();
-            Err(ForgeError::Unavailable { call, reason, source: None })
-        }
+        Ok(true) => Err(not_caught_up(call)),
         Err(error) => Err(error),
     }
+}
+
+/// "Not found" is also what a forge says that has not caught up with itself yet.
+fn not_caught_up(call: String) -> ForgeError {
+    let reason = "it does not find what it has just shown".to_owned();
+    ForgeError::Unavailable { call, reason, source: None }
 }

@@ -187,8 +187,13 @@ async fn a_first_comment_that_was_never_made_is_looked_for_once() {
 #[tokio::test(start_paused = true)]
 async fn a_deployment_that_the_forge_does_not_find_for_a_moment_is_over_all_the_same() {
     let world = World::new(9).await;
+    // A moment after it was made.
+    world.stage.github.fault_next("POST", "/deployments/", Fault::Status(404), 1);
     let (number, _) = world.camp("sparks").await;
-    world.until("it is deployed", async || (active(&world) == 1).then_some(())).await;
+    let told = || deployments(&world).first().and_then(|(_, states)| states.last().cloned());
+    let success = async || (told()? == "success").then_some(());
+    world.within(LONG, "it is deployed", success).await;
+    // And when it is over.
     world.stage.github.fault_next("POST", "/deployments/", Fault::Status(404), 1);
     world.close(number);
     world.sleep(LONG).await;
