@@ -174,6 +174,23 @@ impl Limits {
 /// and none in vain.
 #[must_use]
 pub fn sleepers(entries: &[Entry], limits: &Limits) -> BTreeSet<String> {
+    let mut entries = entries.to_vec();
+    let mut all = BTreeSet::new();
+    // The room that is made for one may be the turn of another who stands before him and makes nobody sleep himself.
+    loop {
+        let chosen = sleep_first(&entries, limits);
+        if chosen.is_empty() {
+            return all;
+        }
+        for entry in entries.iter_mut().filter(|entry| chosen.contains(&entry.name)) {
+            entry.usage = Usage::Asleep;
+        }
+        all.extend(chosen);
+    }
+}
+
+/// Whose camps are to sleep when everybody for whom room is made gets it.
+fn sleep_first(entries: &[Entry], limits: &Limits) -> BTreeSet<String> {
     let standing: Vec<&Entry> = entries.iter().filter(|entry| takes_room(entry, limits)).collect();
     let mut counted = Counted::default();
     for entry in &standing {
