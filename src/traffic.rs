@@ -2,7 +2,7 @@
 //! Prometheus. In: a namespace and a span of time; out: yes, no, or why nobody knows.
 //!
 //! Address and query are settings of the service, and the namespace is one that it made: nothing in here comes from outside.
-//! The answer is believed in one direction only with care: figures that are not there are no proof that nobody came.
+//! Figures that are not there are no proof that nobody came.
 
 use std::time::Duration;
 

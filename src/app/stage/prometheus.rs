@@ -17,14 +17,14 @@ pub(super) const URL: &str = "http://prometheus.monitoring:9090";
 /// What it is asked: a metric of its own with the labels that the service's question needs.
 pub(super) const QUERY: &str = r#"sum(increase(requests{namespace=~"$namespace"}[$window]))"#;
 
-/// Status of all answers; 0: as it should be.
 #[derive(Default)]
 struct State {
+    /// Status of all answers; 0: they are as they should be.
     fault: u16,
     asked: usize,
 }
 
-/// It. A clone is the same one.
+/// One that counts what passes an ingress. A clone is the same one.
 #[derive(Clone)]
 pub struct Prometheus {
     ingress: Ingress,
